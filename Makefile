@@ -1,0 +1,43 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?=
+ID ?= id_00
+OUT ?= out/demo
+
+.PHONY: demo test test-slow lint bench clean
+
+# Installed anew whenever the pins change.
+$(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# Fit one machine id and evaluate it; without DATA on a small made data set.
+demo: $(VENV)/.installed
+ifeq ($(DATA),)
+	$(BIN)/aad synth out/demo-data --machines valve --ids 1 --normal 20 --abnormal 8 --snr 0
+	$(BIN)/python src/main.py --data out/demo-data/0_dB_valve/valve --id $(ID) --out $(OUT)
+else
+	$(BIN)/python src/main.py --data "$(DATA)" --id $(ID) --out $(OUT)
+endif
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-slow: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/pipeline.py
+
+clean:
+	rm -rf $(VENV) out build dist

@@ -1,0 +1,499 @@
+"""The command `aad`: one function for each verb; arguments in, calls out, nothing else."""
+
+import json
+import sys
+from dataclasses import asdict
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from click.exceptions import Abort, ClickException
+
+from audio_anomaly_detector.errors import ClipError, UserError
+
+if TYPE_CHECKING:
+    from audio_anomaly_detector.config import Config
+    from audio_anomaly_detector.detector import Detector
+
+DONE, SOME_FAILED, FAILED = 0, 1, 2  # exit codes
+MODEL_NAME = "model.pth"
+
+app = typer.Typer(
+    name="aad",
+    help="Learns the normal sound of a machine and says of any recording how anomalous it is.\n\n"
+    "Start with `aad inspect DATA`, then `aad fit DATA --id ID` and `aad score MODEL FILES`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[Path, typer.Argument(help="Folder of recordings, CSV manifest or audio file.")]
+Model = Annotated[Path, typer.Argument(help="Model file written by `aad fit` or run_all.py.")]
+MachineId = Annotated[
+    str | None, typer.Option("--id", help="Machine id, e.g. id_00; optional if there is only one.")
+]
+Layout = Annotated[str, typer.Option(help="auto, mimii, dcase, folder or csv.")]
+Preset = Annotated[
+    str | None, typer.Option(help="small, base or paper.  [default: small, on a GPU base]")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with any settings; see `aad info`.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, part.key=value; may be repeated.")
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Governs all randomness.  [default: 0]")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Channels = Annotated[
+    str | None,
+    typer.Option(help="all: every microphone; mean; or one by number.  [default: all]"),
+]
+Length = Annotated[
+    int | None, typer.Option(help="Samples of one analysis window.  [default: 160000]")
+]
+Views = Annotated[
+    int | None,
+    typer.Option("--tta", min=0, help="Views a clip for test-time augmentation.  [default: 0]"),
+]
+OnError = Annotated[str, typer.Option(help="skip clips that cannot be used, or stop.")]
+WatchTest = Annotated[
+    bool, typer.Option(help="Print AUROC on the test clips after every epoch, for the eye only.")
+]
+OracleEpoch = Annotated[
+    bool,
+    typer.Option(help="Choose epochs by test labels, as some papers do; results are marked."),
+]
+FalseAlarms = Annotated[
+    float | None,
+    typer.Option(
+        "--false-alarm-rate", help="Share of normals that may be called anomalous.  [default: 0.1]"
+    ),
+]
+ThresholdMethod = Annotated[
+    str | None,
+    typer.Option(help="auto, gamma or conformal; from normal clips alone.  [default: auto]"),
+]
+ThresholdValue = Annotated[
+    float | None, typer.Option("--threshold", help="Decide by this score instead.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv: all.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(package_version("audio-anomaly-detector"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Options of all verbs; `execute` looks for --debug itself."""
+
+
+@app.command()
+def inspect(
+    data: Data,
+    layout: Layout = "auto",
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Print what was found below DATA: ids, clips, seconds, rates, channels and problems."""
+    from audio_anomaly_detector.console import ProgressListener, print_inspection, start_logging
+    from audio_anomaly_detector.data.inspection import inspect as inspect_data
+
+    start_logging(-1 if quiet else verbose)
+    with ProgressListener(quiet, epochs=False) as listener:
+        found = inspect_data(
+            data, layout, progress=lambda done, n: listener.progress("reading clips", done, n)
+        )
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        print_inspection(found)
+    return SOME_FAILED if found.problems else DONE
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder for the made data set (MIMII layout).")],
+    machines: Annotated[
+        str, typer.Option(help="Machine types, comma-separated.")
+    ] = "fan,pump,slider,valve",
+    ids: Annotated[int, typer.Option(help="Machines of each type.")] = 2,
+    normal: Annotated[int, typer.Option(help="Normal clips of each machine.")] = 20,
+    abnormal: Annotated[int, typer.Option(help="Faulty clips of each machine.")] = 10,
+    snr: Annotated[str, typer.Option(help="Machine over noise in dB, comma-separated.")] = "-6",
+    channels: Annotated[int, typer.Option(help="Microphones.")] = 2,
+    seconds: Annotated[float, typer.Option(help="Length of a clip.")] = 10.0,
+    faults: Annotated[str, typer.Option(help="tuning or held_out.")] = "tuning",
+    seed: Seed = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Make recordings of fans, pumps, slide rails and valves, healthy and faulty, to try things on.
+
+    The same seed makes the same bytes.
+    """
+    from audio_anomaly_detector.config import validated
+    from audio_anomaly_detector.console import ProgressListener, start_logging
+    from audio_anomaly_detector.console import out as stdout
+    from audio_anomaly_detector.data.synthetic import SyntheticConfig, synthesise
+
+    start_logging(-1 if quiet else verbose)
+    config = validated(
+        SyntheticConfig,
+        {
+            "machines": machines.split(","),
+            "ids": ids,
+            "normal": normal,
+            "abnormal": abnormal,
+            "snr_db": snr.split(","),
+            "channels": channels,
+            "seconds": seconds,
+            "faults": faults,
+            "seed": seed or 0,
+        },
+    )
+    with ProgressListener(quiet, epochs=False) as listener:
+        synthesise(out, config, lambda done, n: listener.progress("making clips", done, n))
+    stdout.print(f"made {out}; look at it with: aad inspect {out}")
+    return DONE
+
+
+@app.command()
+def fit(
+    data: Data,
+    machine_id: MachineId = None,
+    out: Annotated[Path, typer.Option(help="Run folder.")] = Path("out"),
+    model: Annotated[
+        Path | None, typer.Option(help="Model file.  [default: model.pth in the run folder]")
+    ] = None,
+    layout: Layout = "auto",
+    preset: Preset = None,
+    channels: Channels = None,
+    length: Length = None,
+    tta: Views = None,
+    device: Device = "auto",
+    seed: Seed = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    on_error: OnError = "skip",
+    watch_test: WatchTest = False,
+    oracle_epoch: OracleEpoch = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Learn the normal sound of one machine from the normal clips below DATA.
+
+    Clips labelled anomalous and as many normals are kept apart for `aad evaluate`. A fit that
+    was interrupted goes on where it was when started again with the same settings.
+    """
+    from audio_anomaly_detector.console import ProgressListener, start_logging
+    from audio_anomaly_detector.console import out as stdout
+    from audio_anomaly_detector.data.layouts import find_clips, select_machine
+    from audio_anomaly_detector.evaluation.machine import fit_machine, prepare_split
+
+    start_logging(-1 if quiet else verbose)
+    config = _config(
+        preset, config_file, settings, device, seed, channels, length, tta, oracle_epoch
+    )
+    clips = select_machine(find_clips(data, layout).clips, machine_id)
+    split = prepare_split(clips, config)
+    model = model or out / MODEL_NAME
+    with ProgressListener(quiet, epochs=watch_test or verbose > 0) as listener:
+        result = fit_machine(
+            split,
+            config,
+            out,
+            model,
+            listener,
+            device=_choice("--device", device, "auto", "cpu", "cuda"),
+            on_error=_choice("--on-error", on_error, "skip", "stop"),
+            watch_test=watch_test,
+        )
+    detector = result.detector
+    stdout.print(
+        f"{model}: {len(detector.provenance['clips'])} normal clips of "
+        f"{'/'.join(detector.provenance['machine'])}, preset {config.preset}, "
+        f"threshold {detector.threshold:.3f}"
+    )
+    stdout.print(detector.normal_scores.coarseness(detector.threshold_config))
+    if result.odd_normals:
+        stdout.print(
+            "unlike the other normal clips, used all the same: " + ", ".join(result.odd_normals)
+        )
+    return _report_failures(result.failures)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    machine_id: MachineId = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder.  [default: the model file's]")
+    ] = None,
+    layout: Layout = "auto",
+    false_alarm_rate: FalseAlarms = None,
+    threshold_method: ThresholdMethod = None,
+    threshold: ThresholdValue = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Score the test clips below DATA and write metrics, scores, plots and a report.
+
+    The test clips are those that `aad fit` kept apart; clips used in training are refused.
+    """
+    from audio_anomaly_detector.console import ProgressListener, print_metrics, start_logging
+    from audio_anomaly_detector.console import out as stdout
+    from audio_anomaly_detector.data.layouts import find_clips, machines, select_machine
+    from audio_anomaly_detector.evaluation.machine import evaluate_machine, prepare_split
+
+    start_logging(-1 if quiet else verbose)
+    detector = _detector(model, device, false_alarm_rate, threshold_method, threshold)
+    key = "/".join(detector.provenance["machine"])
+    clips = find_clips(data, layout).clips
+    if machine_id is None and key in map(str, machines(clips)):
+        machine_id = key
+    test = prepare_split(select_machine(clips, machine_id), detector.config).test
+    out = out or model.parent
+    with ProgressListener(quiet, epochs=False) as listener:
+        evaluation = evaluate_machine(detector, test, out, listener)
+    if as_json:
+        print((out / "metrics.json").read_text(), end="")
+    else:
+        print_metrics(key, evaluation.metrics)
+        for note in evaluation.notes:
+            stdout.print(note)
+        stdout.print(f"report: {out / 'report.html'}")
+    return _report_failures(evaluation.failures)
+
+
+@app.command()
+def score(
+    model: Model,
+    inputs: Annotated[list[Path], typer.Argument(help="Audio files or folders of them.")],
+    out: Annotated[Path | None, typer.Option(help="Write the scores to this CSV file.")] = None,
+    false_alarm_rate: FalseAlarms = None,
+    threshold_method: ThresholdMethod = None,
+    threshold: ThresholdValue = None,
+    device: Device = "auto",
+    on_error: OnError = "skip",
+    as_json: AsJson = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Say of each recording how anomalous it is: score, p-value, verdict, what stands out."""
+    from audio_anomaly_detector.console import ProgressListener, print_scores, start_logging
+    from audio_anomaly_detector.data.layouts import find_clips
+    from audio_anomaly_detector.evaluation.machine import write_scores
+
+    start_logging(-1 if quiet else verbose)
+    on_error = _choice("--on-error", on_error, "skip", "stop")
+    detector = _detector(model, device, false_alarm_rate, threshold_method, threshold)
+    failures: list[UserError] = []
+    clips, scored = [], []
+    for path in inputs:
+        try:
+            clips += find_clips(path).clips
+        except UserError as error:
+            if on_error == "stop":
+                raise
+            failures.append(error)
+    with ProgressListener(quiet, epochs=False) as listener:
+        for done, (clip, outcome) in enumerate(detector.score_clips(clips)):
+            listener.progress("scoring clips", done + 1, len(clips))
+            if not isinstance(outcome, ClipError):
+                scored.append((clip, outcome))
+            elif on_error == "stop":
+                raise outcome
+            else:
+                failures.append(outcome)
+    if out is not None:
+        write_scores(out, scored)
+    if as_json:
+        print(json.dumps([{"path": str(c.path), **s.to_dict()} for c, s in scored], indent=2))
+    else:
+        print_scores(scored)
+    code = _report_failures(failures)
+    return code if scored else FAILED
+
+
+@app.command()
+def info(model: Model, as_json: AsJson = False) -> int:
+    """Tell what a model file holds: machine, clips, settings, threshold, versions."""
+    from audio_anomaly_detector.console import out as stdout
+    from audio_anomaly_detector.detector import Detector
+
+    detector = Detector.load(model, "cpu")
+    facts = detector.describe()
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        import yaml
+
+        stdout.print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True).rstrip())
+    return DONE
+
+
+@app.command("run-all")
+def run_all(
+    root: Annotated[Path, typer.Option(help="Folder with every condition, machine and id.")],
+    save: Annotated[Path, typer.Option(help="Folder for models, runs and the summary.")] = Path(
+        "best_models"
+    ),
+    layout: Layout = "auto",
+    engine: Annotated[str, typer.Option(help="serial, processes or ray.")] = "serial",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time.  [default: one a core]")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of a job.  [default: all, shared]")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to use; otherwise one is started here.")
+    ] = None,
+    preset: Preset = None,
+    channels: Channels = None,
+    length: Length = None,
+    tta: Views = None,
+    device: Device = "auto",
+    seed: Seed = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    on_error: OnError = "skip",
+    watch_test: WatchTest = False,
+    oracle_epoch: OracleEpoch = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Fit and evaluate a detector for every machine id below a folder, and sum up.
+
+    Started again it skips what is finished. An id that fails is listed at the end; the rest goes
+    on.
+    """
+    from audio_anomaly_detector.console import ProgressListener, start_logging
+    from audio_anomaly_detector.console import out as stdout
+    from audio_anomaly_detector.data.layouts import find_clips
+
+    start_logging(-1 if quiet else verbose)
+    raise NotImplementedError
+
+
+def _config(
+    preset: str | None,
+    file: Path | None,
+    settings: list[str] | None,
+    device: str,
+    seed: int | None,
+    channels: str | None,
+    length: int | None,
+    tta: int | None,
+    oracle_epoch: bool,
+) -> "Config":
+    """The config that the options come down to; options left out leave file and preset alone."""
+    from audio_anomaly_detector.config import load_config
+    from audio_anomaly_detector.detector import default_preset, resolve_device
+
+    where = resolve_device(_choice("--device", device, "auto", "cpu", "cuda"))
+    values: dict[str, Any] = {"audio": {}, "scoring": {}, "stages": {}}
+    if seed is not None:
+        values["seed"] = seed
+    if channels is not None:
+        values["audio"]["channels"] = int(channels) if channels.isdigit() else channels
+    if length is not None:
+        values["audio"]["length"] = length
+    if tta is not None:
+        values["scoring"]["views"] = tta
+    if oracle_epoch:
+        values["stages"]["oracle_epoch"] = True
+    return load_config(preset, file, settings or (), default_preset(where), **values)
+
+
+def _detector(
+    model: Path,
+    device: str,
+    false_alarm_rate: float | None,
+    method: str | None,
+    value: float | None,
+) -> "Detector":
+    """Load a model, with another threshold where one is asked for."""
+    from audio_anomaly_detector.config import validated
+    from audio_anomaly_detector.detector import Detector
+    from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+
+    detector = Detector.load(model, _choice("--device", device, "auto", "cpu", "cuda"))
+    change: dict[str, Any] = {}
+    if false_alarm_rate is not None:
+        change["false_alarm_rate"] = false_alarm_rate
+    if method is not None:
+        change["method"] = method
+    if value is not None:
+        change |= {"method": "value", "value": value}
+    if not change:
+        return detector
+    return detector.with_threshold(
+        validated(ThresholdConfig, {**detector.threshold_config.model_dump(), **change})
+    )
+
+
+def _choice(option: str, value: str, *known: str) -> Any:
+    if value not in known:
+        raise UserError(f"{option} {value}: choose one of {', '.join(known)}")
+    return value
+
+
+def _report_failures(failures: list[Any]) -> int:
+    """List what failed on stderr; the exit code that goes with it."""
+    for error in failures:
+        print(f"failed: {error}", file=sys.stderr)
+    return SOME_FAILED if failures else DONE
+
+
+def execute(program: typer.Typer) -> None:
+    """Run a command line program and leave with its exit code; errors are one line each."""
+    try:
+        code = program(standalone_mode=False)
+    except UserError as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        code = FAILED
+    except ClickException as error:
+        error.show()
+        code = FAILED
+    except (Abort, KeyboardInterrupt):
+        print("interrupted; start again to go on", file=sys.stderr)
+        code = 130
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        print(
+            f"error: {type(error).__name__}: {error}; this is a fault of the program: "
+            "run it again with --debug and report what it prints",
+            file=sys.stderr,
+        )
+        code = FAILED
+    sys.exit(code)
+
+
+def main() -> None:
+    """Entry point of the command `aad`."""
+    execute(app)

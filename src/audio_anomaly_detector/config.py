@@ -1,0 +1,253 @@
+"""Every setting in one place: the parts' configs, composed; presets; files and overrides."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from audio_anomaly_detector.data.audio import AudioConfig
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.models.despawn import DespawnConfig
+from audio_anomaly_detector.models.logmel import LogMelConfig
+from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
+from audio_anomaly_detector.models.vqvae import VQVAEConfig
+from audio_anomaly_detector.scoring.components import FAMILIES
+from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+from audio_anomaly_detector.training import TrainingConfig
+
+Preset = Literal["small", "base", "paper"]
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class StagesConfig(BaseModel, frozen=True, extra="forbid"):
+    """Training of the three stages."""
+
+    despawn: TrainingConfig
+    transformer: TrainingConfig
+    vqvae: TrainingConfig
+    despawn_crop: int = Field(
+        32_768, gt=0, description="samples of the random crops DeSpaWN is trained on"
+    )
+    oracle_epoch: bool = Field(
+        False,
+        description="keep each stage's epoch with the best AUROC on the labelled test clips; "
+        "for comparison with papers that do, and marked as oracle in every result",
+    )
+
+
+class ScoringConfig(BaseModel, frozen=True, extra="forbid"):
+    """From components to one score."""
+
+    families: tuple[str, ...] = Field(FAMILIES, description="families that make up the score")
+    views: int = Field(0, ge=0, description="test-time views besides the clip itself (--tta)")
+    view_noise_db: float = Field(-30.0, lt=0, description="noise of the views, dB re clip level")
+    bank_capacity: int = Field(2000, gt=1, description="normal clips kept for distances")
+    folds: int = Field(4, ge=2, description="folds of the cross-fitted calibration")
+    hold_out_from: int = Field(
+        50, ge=2, description="training clips from which a held-out part replaces cross-fitting"
+    )
+    threshold: ThresholdConfig = ThresholdConfig()
+
+    @field_validator("families")
+    @classmethod
+    def _known_families(cls, families: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = set(families) - set(FAMILIES)
+        if unknown or not families:
+            raise ValueError(f"families must be some of {', '.join(FAMILIES)}")
+        return families
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """Everything that decides what a fitted detector is."""
+
+    preset: Preset = "small"
+    seed: int = Field(0, ge=0, description="governs all randomness")
+    audio: AudioConfig = AudioConfig()
+    logmel: LogMelConfig
+    despawn: DespawnConfig
+    transformer: MaskedTransformerConfig
+    vqvae: VQVAEConfig
+    stages: StagesConfig
+    scoring: ScoringConfig = ScoringConfig()
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.logmel.sample_rate != self.audio.sample_rate:
+            raise ValueError("logmel.sample_rate and audio.sample_rate differ")
+        if self.transformer.n_mels != self.logmel.n_mels:
+            raise ValueError("transformer.n_mels and logmel.n_mels differ")
+        return self
+
+
+def _stage(epochs: int, steps: int | None, batch_size: int, rate: float) -> dict[str, Any]:
+    return {
+        "epochs": epochs,
+        "steps_per_epoch": steps,
+        "batch_size": batch_size,
+        "learning_rate": rate,
+    }
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Two cores and minutes of sound: a fixed budget of steps, whatever the amount of data.
+    "small": {
+        "logmel": {"n_mels": 128, "n_fft": 1024, "hop_length": 512},
+        "despawn": {"levels": 8, "packet_levels": 5},
+        "transformer": {"width": 96, "depth": 4, "heads": 4},
+        "vqvae": {"fusion_width": 64, "latent_width": 16, "codes": 64},
+        "stages": {
+            "despawn": _stage(3, 8, 16, 1e-3),
+            "transformer": _stage(5, 8, 16, 2e-3),
+            "vqvae": _stage(5, 8, 16, 2e-3),
+        },
+    },
+    "base": {
+        "logmel": {"n_mels": 128, "n_fft": 1024, "hop_length": 512},
+        "despawn": {"levels": 8, "packet_levels": 5},
+        "transformer": {
+            "width": 256,
+            "depth": 8,
+            "heads": 8,
+            "decoder_width": 128,
+            "decoder_depth": 2,
+        },
+        "vqvae": {"fusion_width": 128, "latent_width": 32, "codes": 256},
+        "stages": {
+            "despawn": _stage(20, 50, 32, 1e-3),
+            "transformer": _stage(40, 50, 64, 5e-4),
+            "vqvae": _stage(40, 50, 64, 1e-3),
+        },
+    },
+    # The documented hyper-parameters of FusionWave; an epoch is once through the data.
+    "paper": {
+        "logmel": {"n_mels": 64, "n_fft": 2048, "hop_length": 512},
+        "despawn": {"levels": 17},
+        "transformer": {
+            "patch_mels": 16,
+            "patch_frames": 16,
+            "width": 768,
+            "depth": 12,
+            "heads": 12,
+            "decoder_width": 384,
+            "decoder_depth": 2,
+            "mask_ratio_low": 0.75,
+            "mask_ratio_high": 0.75,
+        },
+        "vqvae": {"fusion_width": 256, "latent_width": 128, "codes": 512, "commitment": 0.25},
+        "stages": {
+            "despawn": _stage(100, None, 16, 1e-3),
+            "transformer": _stage(50, None, 16, 1e-4),
+            "vqvae": _stage(100, None, 16, 1e-3),
+            "despawn_crop": 160_000,
+        },
+    },
+}
+
+
+def load_config(
+    preset: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    default_preset: str = "small",
+    **values: Any,
+) -> Config:
+    """Compose a config: preset, then file, then ``values``, then ``part.key=value`` overrides.
+
+    Args:
+        preset: name in `PRESETS`; by default the file's, or ``default_preset``.
+        file: YAML with any part of the config.
+        overrides: ``part.key=value``, the value read as YAML.
+        default_preset: where neither the caller nor the file names one.
+        values: top-level parts, e.g. ``seed=1`` or ``audio={"channels": "mean"}``.
+
+    Raises:
+        UserError: unknown preset or key, a bad value, an unreadable file.
+    """
+    given: dict[str, Any] = {}
+    if file is not None:
+        given = _read_yaml(file)
+    preset = preset or given.get("preset", default_preset)
+    if preset not in PRESETS:
+        raise UserError(f"unknown preset '{preset}'; there are: {', '.join(get_args(Preset))}")
+    given = {key: value for key, value in given.items() if key != "preset"}
+    tree: dict[str, Any] = {"preset": preset}
+    for part in (PRESETS[preset], given, values, *map(_parse_override, overrides)):
+        tree = _merge(tree, part)
+    # Said once, true everywhere.
+    rate = tree.get("audio", {}).get("sample_rate", AudioConfig().sample_rate)
+    logmel = {"sample_rate": rate, **tree["logmel"]}
+    transformer = {"n_mels": logmel["n_mels"], **tree["transformer"]}
+    return parse_config({**tree, "logmel": logmel, "transformer": transformer})
+
+
+def parse_config(tree: Mapping[str, Any]) -> Config:
+    """A config from plain data; raises `UserError` like `validated`."""
+    return validated(Config, tree)
+
+
+def validated(kind: type[Settings], tree: Mapping[str, Any]) -> Settings:
+    """Settings from plain data.
+
+    Args:
+        kind: the config class.
+        tree: its fields.
+
+    Raises:
+        UserError: unknown key (with the known ones) or bad value, in one line.
+    """
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(_known_keys(kind, first["loc"][:-1]))
+            raise UserError(f"unknown setting '{key}'; known here: {known}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        where = f"setting '{key}' = {first['input']!r}: " if key else ""
+        raise UserError(f"{where}{message}") from error
+
+
+def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    model: Any = kind
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{file}: cannot read this config ({reason}); it must be YAML") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: a config is a mapping of parts, e.g. 'scoring: {{views: 3}}'")
+    return content
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise UserError(f"'{text}' is not of the form part.key=value, e.g. scoring.views=3")
+    try:
+        tree: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"'{text}': the value is not valid YAML") from error
+    for key in reversed(path.strip().split(".")):
+        tree = {key: tree}
+    return dict(tree)

@@ -1,0 +1,164 @@
+"""What the three stages are trained on: cached windows, spectrograms and features."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.cache import WindowStore
+from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
+
+# what is going on, steps done, steps in all
+Progress = Callable[[str, int, int], None]
+
+
+class Corpus:
+    """The training clips with their cached spectrograms and network-free statistics.
+
+    Args:
+        store: windows of the clips.
+        config: all settings.
+        measure: measures the components of a clip.
+        work: folder for what is cached.
+        device: where tensors are wanted.
+        progress: hears of what is done.
+    """
+
+    def __init__(
+        self,
+        store: WindowStore,
+        config: Config,
+        measure: ClipStatistics,
+        work: Path,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        self.store, self.config, self.measure = store, config, measure
+        self.work, self.device, self.progress = work, device, progress
+        self.windows_of = [np.flatnonzero(store.clip_index == i) for i in range(len(store.clips))]
+        self.microphones = store.windows.shape[1]
+        self._signal: Statistics = {}
+        self.logmels = self._first_pass()
+
+    def _first_pass(self) -> np.ndarray:
+        """Measure what needs no network and write the log-mels to disk, once for all folds."""
+        logmel = self.measure.logmel
+        logmels: np.ndarray | None = None
+        per_clip: list[Statistics] = []
+        for clip, rows in enumerate(self.windows_of):
+            windows = self.windows(rows)  # (W, C, T)
+            per_clip.append(self.measure(windows, None))
+            spectra = logmel(windows).cpu().numpy()  # (W, C, F, N)
+            if logmels is None:
+                shape = (len(self.store.windows), *spectra.shape[1:])
+                logmels = open_memmap(self.work / "logmel.npy", "w+", np.float32, shape)
+            logmels[rows] = spectra
+            self.progress("measuring clips", clip + 1, len(self.windows_of))
+        assert logmels is not None
+        self._signal = _stack(per_clip)
+        return logmels
+
+    def windows(self, rows: np.ndarray) -> Tensor:
+        """Windows ``(W, C, T)`` on the device."""
+        return torch.from_numpy(self.store.windows[rows]).to(self.device)
+
+    def rows(self, clips: list[int]) -> np.ndarray:
+        """Rows of the store that belong to these clips."""
+        return np.concatenate([self.windows_of[clip] for clip in clips])
+
+    def statistics(self, networks: Networks | None, what: str) -> Statistics:
+        """Statistics of all components, ``(n, C, D)`` each."""
+        if networks is None:
+            return self._signal
+        per_clip = []
+        for clip, rows in enumerate(self.windows_of):
+            per_clip.append(self.measure(self.windows(rows), networks, of_signal=False))
+            self.progress(f"{what}: measuring clips", clip + 1, len(self.windows_of))
+        return {**self._signal, **_stack(per_clip)}
+
+
+class _Items:
+    """Single microphones of single windows, the unit that all stages are trained on."""
+
+    def __init__(self, corpus: Corpus, rows: np.ndarray) -> None:
+        self.corpus = corpus
+        self.row = np.repeat(rows, corpus.microphones)
+        self.microphone = np.tile(np.arange(corpus.microphones), len(rows))
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def _pairs(self, indices: Tensor) -> Iterator[tuple[int, int]]:
+        chosen = indices.numpy()
+        return zip(self.row[chosen].tolist(), self.microphone[chosen].tolist(), strict=True)
+
+    def _tensor(self, arrays: list[np.ndarray]) -> Tensor:
+        batch = torch.from_numpy(np.stack(arrays))
+        if self.corpus.device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self.corpus.device, non_blocking=True)
+
+
+class Crops(_Items):
+    """Random crops of waveforms, ``(B, crop)``."""
+
+    def __call__(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Cut each item at a random place."""
+        windows = self.corpus.store.windows
+        crop = min(self.corpus.config.stages.despawn_crop, windows.shape[-1])
+        spare = windows.shape[-1] - crop + 1
+        starts = torch.randint(spare, (len(indices),), generator=generator).tolist()
+        return self._tensor(
+            [
+                windows[row, microphone, start : start + crop]
+                for (row, microphone), start in zip(self._pairs(indices), starts, strict=True)
+            ]
+        )
+
+
+class Spectrograms(_Items):
+    """Cached log-mels, ``(B, F, N)``."""
+
+    def __call__(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Read the items."""
+        logmels = self.corpus.logmels
+        return self._tensor([logmels[row, mic] for row, mic in self._pairs(indices)])
+
+
+class FusionFeatures(_Items):
+    """What the first two models, now fixed, see of every item; kept on disk for the third."""
+
+    def __init__(self, corpus: Corpus, rows: np.ndarray, networks: Networks, name: str) -> None:
+        super().__init__(corpus, rows)
+        self.arrays: list[np.ndarray] = []
+        count = corpus.microphones
+        for done, row in enumerate(rows):
+            window = corpus.windows(rows[done : done + 1])[0]  # (C, T)
+            logmel = torch.from_numpy(corpus.logmels[row]).to(corpus.device)
+            features = networks.features(window, logmel)[:3]
+            if not self.arrays:
+                self.arrays = [
+                    open_memmap(
+                        corpus.work / f"features-{part}.npy",
+                        "w+",
+                        np.float32,
+                        (len(self), *feature.shape[1:]),
+                    )
+                    for part, feature in enumerate(features)
+                ]
+            for array, feature in zip(self.arrays, features, strict=True):
+                array[done * count : (done + 1) * count] = feature.cpu().numpy()
+            corpus.progress(f"{name}: features for the VQ-VAE", done + 1, len(rows))
+
+    def __call__(self, indices: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Bands, time embeddings and targets of the items."""
+        return [self._tensor(list(array[indices.numpy()])) for array in self.arrays]
+
+
+def _stack(per_clip: list[Statistics]) -> Statistics:
+    return {name: torch.stack([s[name] for s in per_clip]) for name in per_clip[0]}

@@ -1,0 +1,1 @@
+"""Clips: finding, reading, checking, splitting, caching and synthesising them."""

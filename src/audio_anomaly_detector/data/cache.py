@@ -1,0 +1,199 @@
+"""Decoded windows of many clips on disk, so that memory does not grow with their number.
+
+A store is one `.npy` that is memory-mapped, and a small JSON file that is written last: without it,
+or for other clips or another configuration, the store does not count and is built anew.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.errors import ClipError, UserError
+
+
+@dataclass(frozen=True)
+class WindowStore:
+    """Windows of clips, in order of the clips.
+
+    Args:
+        windows: read-only memory map `(W, C, length)`, float32.
+        clip_index: `(W,)`, the position in `clips` that each window belongs to, ascending.
+        clips: the clips that could be read, in the order given.
+        failures: one error for each clip that could not.
+    """
+
+    windows: np.ndarray
+    clip_index: np.ndarray
+    clips: list[Clip]
+    failures: list[ClipError]
+
+
+def build_store(
+    clips: Sequence[Clip],
+    config: AudioConfig,
+    folder: Path,
+    on_error: Literal["skip", "stop"] = "stop",
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    n_channels: int | None = None,
+) -> WindowStore:
+    """Decode clips into a store, or open the one that is there already.
+
+    A finished store is used again if it was built from the same files (by name, size and time of
+    change) with the same configuration, and no clip had failed.
+
+    Args:
+        clips: what to decode.
+        config: how.
+        folder: where the store lies; one store per folder, made if it is missing.
+        on_error: `skip` collects the clips that cannot be used, `stop` raises the first.
+        progress: called with (clips done, clips in all).
+        n_channels: channels that each clip must have, as after `config.channels`; None: as most of
+            these clips have.
+
+    Returns:
+        The store.
+
+    Raises:
+        ClipError: with `stop`, for the first clip that cannot be used.
+        UserError: if no clip can be used, or the folder cannot be written or is full.
+    """
+    key = _key(clips, config, n_channels)
+    store = _open(clips, folder, key)
+    if store is not None:
+        return store
+    if n_channels is None and config.channels == "all":
+        n_channels = _usual_channels(clips)
+    part, finished = folder / "windows.npy.part", folder / "store.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        finished.unlink(missing_ok=True)
+        try:
+            with part.open("wb") as stream:
+                writer = _Writer(stream, config, n_channels)
+                for done, clip in enumerate(clips):
+                    writer.add(clip, on_error)
+                    if progress is not None:
+                        progress(done + 1, len(clips))
+                writer.finish()
+            part.replace(folder / "windows.npy")
+        finally:
+            part.unlink(missing_ok=True)
+        if not writer.failures:
+            _write_json(finished, {"key": key, "clip_index": writer.clip_index})
+    except OSError as error:
+        raise UserError(
+            f"{folder}: decoded audio cannot be written ({error.strerror}); "
+            "free some space or choose another folder"
+        ) from error
+    return WindowStore(
+        windows=np.load(folder / "windows.npy", mmap_mode="r"),
+        clip_index=np.array(writer.clip_index),
+        clips=writer.clips,
+        failures=writer.failures,
+    )
+
+
+class _Writer:
+    """Writes windows one clip after another behind a header that is filled in at the end."""
+
+    def __init__(self, stream: BinaryIO, config: AudioConfig, n_channels: int | None) -> None:
+        self.stream = stream
+        self.config = config
+        self.n_channels = n_channels
+        self.clip_index: list[int] = []
+        self.clips: list[Clip] = []
+        self.failures: list[ClipError] = []
+
+    def add(self, clip: Clip, on_error: Literal["skip", "stop"]) -> None:
+        try:
+            waveform = read_clip(clip, self.config)  # (C, T)
+            self._check_channels(clip, len(waveform))
+        except ClipError as error:
+            if on_error == "stop":
+                raise
+            self.failures.append(error)
+            return
+        windows = to_windows(waveform, self.config.length)  # (W, C, length)
+        if not self.clips:
+            self.n_channels = len(waveform)
+            self._write_header()
+        self.stream.write(np.ascontiguousarray(windows).data)
+        self.clip_index += [len(self.clips)] * len(windows)
+        self.clips.append(clip)
+
+    def finish(self) -> None:
+        if not self.clips:
+            first = f" (the first: {self.failures[0]})" if self.failures else ""
+            raise UserError(f"none of {len(self.failures)} clips can be used{first}")
+        self.stream.seek(0)
+        self._write_header()
+
+    def _check_channels(self, clip: Clip, channels: int) -> None:
+        if self.n_channels not in (None, channels):
+            raise ClipError(
+                clip.path,
+                f"has {channels} channel(s) where {self.n_channels} are expected",
+                "leave it out, or use --channels mean or --channels 0 for all",
+            )
+
+    def _write_header(self) -> None:
+        # NumPy pads this header so that the first axis can grow in place.
+        shape = (len(self.clip_index), self.n_channels, self.config.length)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self.stream, header)
+
+
+def _key(clips: Sequence[Clip], config: AudioConfig, n_channels: int | None) -> str:
+    """Hash everything that decides what a store holds."""
+    entries = []
+    for clip in clips:
+        try:
+            status = clip.path.stat()
+            state = [status.st_size, status.st_mtime_ns]
+        except OSError:
+            state = []  # a missing file; it fails when it is read, and such a store is not kept
+        entries.append([clip.name, str(clip.path), clip.start, clip.duration, *state])
+    content = json.dumps([config.model_dump(), n_channels, entries])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _open(clips: Sequence[Clip], folder: Path, key: str) -> WindowStore | None:
+    """Open a finished store if it is the one with this key."""
+    try:
+        finished = json.loads((folder / "store.json").read_text())
+        if finished["key"] != key:
+            return None
+        windows = np.load(folder / "windows.npy", mmap_mode="r")
+    except (OSError, ValueError, KeyError):
+        return None  # none there, or not finished
+    return WindowStore(windows, np.array(finished["clip_index"]), list(clips), [])
+
+
+def _usual_channels(clips: Sequence[Clip]) -> int | None:
+    """Count the channels that most of the readable files have."""
+    counts = Counter[int]()
+    for path in {clip.path: None for clip in clips}:
+        try:
+            counts[probe(path).channels] += 1
+        except ClipError:
+            continue  # reported when the clip is read
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _write_json(path: Path, content: dict[str, object]) -> None:
+    part = path.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(content))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

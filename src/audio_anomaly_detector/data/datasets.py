@@ -1,0 +1,127 @@
+"""From a folder and a machine id to the clips that train and test one detector."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from audio_anomaly_detector.data.audio import AudioConfig
+from audio_anomaly_detector.data.clips import Clip, split_clips
+from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.data.layouts import find_clips, select_machine
+from audio_anomaly_detector.errors import ClipError, UserError
+
+MIN_TRAIN_CLIPS = 4
+MIN_TRAIN_SECONDS = 40.0
+
+
+class PreparedDatasets(NamedTuple):
+    """Normal clips to train on, clips to test on, and how both are to be read."""
+
+    train: list[Clip]
+    test: list[Clip]
+    config: AudioConfig
+
+
+def prepare_datasets(
+    base_folder: Path | str,
+    target_id: str | None = None,
+    length: int = 160_000,
+    *,
+    layout: str = "auto",
+    seed: int = 0,
+    channels: Literal["all", "mean"] | int = "all",
+) -> PreparedDatasets:
+    """Find the clips of one machine and split them.
+
+    A machine with fewer than 4 recordings of normal sound is judged window by window: its long
+    recordings, normal and anomalous alike, are cut before the split.
+
+    Args:
+        base_folder: a data set, or any folder of it that holds the machine.
+        target_id: the machine id, such as `id_00`; may be left out if there is only one.
+        length: samples of one analysis window at 16 kHz.
+        layout: a name in `LAYOUTS`, or `auto`.
+        seed: of the split.
+        channels: `all`, `mean`, or the number of one channel.
+
+    Returns:
+        Training and test clips, and the audio configuration.
+
+    Raises:
+        UserError: if there is no such machine, or too little normal sound to train on.
+    """
+    config = AudioConfig(length=length, channels=channels)
+    clips = select_machine(find_clips(base_folder, layout).clips, target_id)
+    clips = cut_few_recordings(clips, config)
+    split = split_clips(clips, seed)
+    check_enough(split.train, sound_seconds(split.train))
+    return PreparedDatasets(split.train, split.test, config)
+
+
+def cut_few_recordings(clips: Sequence[Clip], config: AudioConfig) -> list[Clip]:
+    """Cut the recordings of a machine if too few are normal to train on as they are.
+
+    Anomalous and test recordings are then cut too: scores are pooled over a clip, so clips of very
+    different length could not be compared.
+    """
+    normals = sum(clip.label == 0 and clip.split != "test" for clip in clips)
+    return cut_long_recordings(clips, config) if normals < MIN_TRAIN_CLIPS else list(clips)
+
+
+def cut_long_recordings(clips: Sequence[Clip], config: AudioConfig) -> list[Clip]:
+    """Cut every clip of two windows or more into consecutive clips of one window.
+
+    What is left at the end of a recording, less than a window, is dropped.
+
+    Args:
+        clips: any clips; those that are cut already are left alone.
+        config: gives the length of a window.
+
+    Returns:
+        The cuts, in place of the clips they were made from.
+    """
+    window = config.length / config.sample_rate
+    cuts = []
+    for clip in clips:
+        seconds = _seconds(clip)
+        # One sample of grace: the length may be a whole number of windows less a rounding error.
+        count = int(seconds / window + 1 / config.length)
+        if count < 2:
+            cuts.append(clip)
+        else:
+            cuts += [clip.cut(clip.start + i * window, window) for i in range(count)]
+    return cuts
+
+
+def sound_seconds(clips: Sequence[Clip]) -> float:
+    """Add up the seconds of sound that clips hold; those that cannot be read count nothing."""
+    return sum(_seconds(clip) for clip in clips)
+
+
+def check_enough(clips: Sequence[Clip], seconds: float) -> None:
+    """Refuse to learn from too little normal sound.
+
+    Args:
+        clips: normal clips to train on, after long recordings have been cut.
+        seconds: how much sound they hold in all.
+
+    Raises:
+        UserError: below 4 clips or 40 s.
+    """
+    if len(clips) < MIN_TRAIN_CLIPS or seconds < MIN_TRAIN_SECONDS:
+        where = f" of {clips[0].machine}" if clips else ""
+        raise UserError(
+            f"too little normal sound{where} to learn from: {len(clips)} clip(s), {seconds:.0f} s; "
+            f"record at least {MIN_TRAIN_CLIPS} clips and {MIN_TRAIN_SECONDS:.0f} s "
+            "(20 clips or more for a fine threshold), or one long recording"
+        )
+
+
+def _seconds(clip: Clip) -> float:
+    if clip.duration is not None:
+        return clip.duration
+    try:
+        return max(0.0, probe(clip.path).seconds - clip.start)
+    except ClipError:
+        # Not hidden: whoever reads the clip gets the same error, and reports it once.
+        return 0.0

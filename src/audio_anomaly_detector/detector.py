@@ -1,0 +1,447 @@
+"""The detector: from recordings of a machine to a verdict on any other recording of it."""
+
+import hashlib
+import json
+import logging
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from audio_anomaly_detector.config import Config, load_config, parse_config
+from audio_anomaly_detector.data.audio import equalise_level, read_clip, to_windows
+from audio_anomaly_detector.data.cache import build_store
+from audio_anomaly_detector.data.clips import Clip, content_hash
+from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
+from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.files import make_folder, save_tensors, write_text
+from audio_anomaly_detector.fitting import Fitted, Listener, Watch, fit, raw_scores
+from audio_anomaly_detector.models.logmel import LogMel
+from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
+from audio_anomaly_detector.scoring.bank import Bank
+from audio_anomaly_detector.scoring.calibration import Calibration, join
+from audio_anomaly_detector.scoring.statistics import ClipStatistics
+from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+from audio_anomaly_detector.seeding import derive_seed
+from audio_anomaly_detector.training import Epoch
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # of the model file; raised whenever an older program could not read it
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the detector says of one clip.
+
+    Args:
+        score: anomaly score; higher = more anomalous, normal clips lie around 0.
+        p_value: share of normal clips expected to score at least as high.
+        is_anomalous: ``score > threshold``.
+        threshold: the decision threshold.
+        components: every component in robust standard deviations of the normals.
+        families: mean of each family's components.
+        map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
+            microphones; windows of a long clip one after the other.
+        latent: on request, ``(L,)`` mean quantised latent.
+    """
+
+    score: float
+    p_value: float
+    is_anomalous: bool
+    threshold: float
+    components: dict[str, float]
+    families: dict[str, float]
+    map: NDArray[np.float32] | None = None
+    latent: NDArray[np.float32] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without map and latent."""
+        plain = asdict(self)
+        del plain["map"], plain["latent"]
+        return plain
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A fitted detector and what was noticed on the way.
+
+    Args:
+        detector: ready to score.
+        history: epochs of the final model.
+        failures: clips that could not be used.
+        odd_normals: names of normal clips that sound unlike the rest; they were used all the same.
+    """
+
+    detector: "Detector"
+    history: list[Epoch]
+    failures: list[ClipError]
+    odd_normals: list[str]
+
+
+class SilentListener:
+    """Hears nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Ignore it."""
+
+    def epoch(self, epoch: Epoch, watched: dict[str, float]) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A fitted detector for one machine. `fit` or `load` one; it does not change afterwards.
+
+    Args:
+        config: everything it was fitted with.
+        microphones: channels it expects.
+        networks: the three models; none where no family needs them.
+        banks: normal clips' statistics by component.
+        calibration: of the raw scores.
+        normal_scores: joined scores of normal clips it was not fitted on.
+        provenance: plain data: clips with hashes, seed, versions, history, odd normals.
+        threshold_config: how the threshold is drawn; see `with_threshold`.
+    """
+
+    config: Config
+    microphones: int
+    networks: Networks | None
+    banks: dict[str, Bank]
+    calibration: Calibration
+    normal_scores: NormalScores
+    provenance: dict[str, Any]
+    threshold_config: ThresholdConfig
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        measure = _measure(self.config, self.microphones).to(self.device).eval()
+        object.__setattr__(self, "_measure", measure)
+        threshold = self.normal_scores.threshold(self.threshold_config)
+        object.__setattr__(self, "threshold", threshold)
+
+    _measure: ClipStatistics = field(init=False, repr=False)
+    threshold: float = field(init=False)
+
+    @classmethod
+    def fit(
+        cls,
+        clips: Sequence[Clip],
+        config: Config | None = None,
+        *,
+        device: DeviceName = "auto",
+        work: Path | None = None,
+        on_error: Literal["skip", "stop"] = "skip",
+        listener: Listener | None = None,
+        watch: Watch | None = None,
+    ) -> FitResult:
+        """Learn what is normal from normal clips of one machine.
+
+        Args:
+            clips: normal clips; fewer than four long recordings are cut into windows.
+            config: all settings; by default the preset ``small``, on a GPU ``base``.
+            device: where the networks are trained.
+            work: folder for caches and checkpoints: a fit that was killed goes on from there. By
+                default a temporary one.
+            on_error: leave out clips that cannot be used, or stop at the first.
+            listener: hears of progress and epochs.
+            watch: looks at the networks after every epoch, for the eye only.
+
+        Raises:
+            UserError: anomalous clips among them, too few clips, full disk.
+            ClipError: with ``on_error="stop"``, the first clip that cannot be used.
+        """
+        if any(clip.label == 1 for clip in clips):
+            raise UserError("training takes normal clips only, some here are labelled anomalous")
+        where = resolve_device(device)
+        config = config or load_config(default_preset(where))
+        listener = listener or SilentListener()
+        clips = cut_few_recordings(clips, config.audio)
+        with ExitStack() as stack:
+            if work is None:
+                work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
+            _claim(work, config, clips)
+            store = build_store(
+                clips,
+                config.audio,
+                work / "windows",
+                on_error,
+                lambda done, total: listener.progress("reading clips", done, total),
+            )
+            check_enough(store.clips, sound_seconds(store.clips))
+            microphones = store.windows.shape[1]
+            measure = _measure(config, microphones).to(where).eval()
+            fitted = fit(store, config, measure, work, where, listener, watch)
+            provenance = _provenance(store.clips, store.failures, fitted)
+        detector = cls(
+            config=config,
+            microphones=microphones,
+            networks=fitted.networks,
+            banks=fitted.banks,
+            calibration=fitted.calibration,
+            normal_scores=NormalScores(fitted.normal_scores),
+            provenance=provenance,
+            threshold_config=config.scoring.threshold,
+            device=where,
+        )
+        return FitResult(detector, fitted.history, store.failures, provenance["odd_normals"])
+
+    def with_threshold(self, config: ThresholdConfig) -> "Detector":
+        """The same detector with another decision threshold, without refitting."""
+        return replace(self, threshold_config=config)
+
+    def score(self, waveform: ArrayLike, details: bool = False) -> Score:
+        """Score a waveform.
+
+        Args:
+            waveform: ``(C, T)`` at the config's sample rate, full scale ±1, at least 1 s.
+            details: fill `Score.map` and `Score.latent` too.
+
+        Raises:
+            UserError: another number of microphones, too short, or not finite.
+        """
+        array = np.atleast_2d(np.asarray(waveform, np.float32))
+        if array.shape[-1] < self.config.audio.sample_rate:
+            raise UserError(f"the waveform has {array.shape[-1]} samples; give at least 1 s")
+        if not np.isfinite(array).all():
+            raise UserError("the waveform holds nan or infinite samples")
+        if self.config.audio.level == "equalised":
+            array = equalise_level(array)
+        return self._score(array, details)
+
+    def score_clip(self, clip: Clip, details: bool = False) -> Score:
+        """Score a clip from its file.
+
+        Raises:
+            ClipError: the clip cannot be read or has another number of microphones.
+        """
+        waveform = read_clip(clip, self.config.audio)
+        if len(waveform) != self.microphones:
+            raise ClipError(
+                clip.path,
+                f"has {len(waveform)} channels, the detector was fitted on {self.microphones}",
+                "score recordings of the same microphones, or fit with --channels mean",
+            )
+        return self._score(waveform, details)
+
+    def score_clips(
+        self, clips: Iterable[Clip], details: bool = False
+    ) -> Iterator[tuple[Clip, Score | ClipError]]:
+        """Score clips one after the other; one that fails yields its error, the rest goes on."""
+        for clip in clips:
+            try:
+                yield clip, self.score_clip(clip, details)
+            except ClipError as error:
+                yield clip, error
+
+    def _score(self, waveform: NDArray[np.float32], details: bool) -> Score:
+        if len(waveform) != self.microphones:
+            raise UserError(
+                f"the waveform has {len(waveform)} channels, the detector was fitted on "
+                f"{self.microphones}"
+            )
+        windows = torch.from_numpy(to_windows(waveform, self.config.audio.length))
+        seen: list[NetworkOutputs] = []
+        statistics = self._measure(
+            windows.to(self.device), self.networks, observe=seen.append if details else None
+        )
+        raw = raw_scores(
+            {name: values.unsqueeze(0) for name, values in statistics.items()},
+            self.banks,
+            self._measure.components,
+        )
+        components = self.calibration.components(raw)
+        families = self._measure.families
+        score = float(join(components, families)[0])
+        named = {name: float(values[0]) for name, values in components.items()}
+        return Score(
+            score=score,
+            p_value=self.normal_scores.p_value(score, self.threshold_config),
+            is_anomalous=score > self.threshold,
+            threshold=self.threshold,
+            components=named,
+            families=family_means(named, families),
+            map=np.concatenate([s.nll[0].mean(0).cpu().numpy() for s in seen], -1)
+            if seen
+            else None,
+            latent=np.mean([s.quantised[0].mean((0, 1)).cpu().numpy() for s in seen], 0)
+            if seen
+            else None,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What this detector is, as plain data."""
+        weights = 0 if self.networks is None else sum(p.numel() for p in self.networks.parameters())
+        return {
+            "machine": "/".join(self.provenance["machine"]),
+            "oracle": self.config.stages.oracle_epoch,
+            "training_clips": len(self.provenance["clips"]),
+            "calibration_clips": len(self.normal_scores.scores),
+            "microphones": self.microphones,
+            "threshold": self.threshold,
+            "threshold_from": self.normal_scores.method(self.threshold_config),
+            "trained_weights": weights,
+            "components": self._measure.families,
+            **self.provenance,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the model file: plain tensors and data, readable without running any code.
+
+        Raises:
+            UserError: the place cannot be written or the disk is full.
+        """
+        state = None
+        if self.networks is not None:
+            state = {name: value.cpu() for name, value in self.networks.state_dict().items()}
+        save_tensors(
+            path,
+            {
+                "format": FORMAT,
+                "version": version("audio-anomaly-detector"),
+                "config": json.dumps(self.config.model_dump(mode="json")),
+                "threshold": json.dumps(self.threshold_config.model_dump(mode="json")),
+                "microphones": self.microphones,
+                "networks": state,
+                "banks": {n: {"clips": b.clips, "scale": b.scale} for n, b in self.banks.items()},
+                "centre": {n: torch.from_numpy(v) for n, v in self.calibration.centre.items()},
+                "spread": {n: torch.from_numpy(v) for n, v in self.calibration.spread.items()},
+                "normal_scores": torch.from_numpy(self.normal_scores.scores),
+                "provenance": json.dumps(self.provenance),
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path, device: DeviceName = "auto") -> "Detector":
+        """Read a model file; nothing in it is executed.
+
+        Raises:
+            UserError: no such file, not a model file, or one of another format.
+        """
+        where = resolve_device(device)
+        content = _read_model_file(path)
+        config = parse_config(json.loads(content["config"]))
+        networks = None
+        if content["networks"] is not None:
+            n_codes = len(content["networks"]["vqvae.code_variance"])
+            networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
+            networks.load_state_dict(content["networks"])
+            networks = networks.to(where).eval()
+        return cls(
+            config=config,
+            microphones=content["microphones"],
+            networks=networks,
+            banks={name: Bank(b["clips"], b["scale"]) for name, b in content["banks"].items()},
+            calibration=Calibration(
+                {name: value.numpy() for name, value in content["centre"].items()},
+                {name: value.numpy() for name, value in content["spread"].items()},
+            ),
+            normal_scores=NormalScores(content["normal_scores"].numpy()),
+            provenance=json.loads(content["provenance"]),
+            threshold_config=ThresholdConfig(**json.loads(content["threshold"])),
+            device=where,
+        )
+
+
+def resolve_device(name: DeviceName) -> torch.device:
+    """The device behind a name; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        UserError: ``cuda`` without a usable GPU.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("no usable CUDA device here; choose --device cpu or auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def default_preset(device: torch.device) -> str:
+    """``small`` on a CPU, ``base`` on a GPU."""
+    return "base" if device.type == "cuda" else "small"
+
+
+def family_means(components: dict[str, float], families: dict[str, str]) -> dict[str, float]:
+    """Mean of each family's components."""
+    grouped: dict[str, list[float]] = {}
+    for name, value in components.items():
+        grouped.setdefault(families[name], []).append(value)
+    return {family: float(np.mean(values)) for family, values in grouped.items()}
+
+
+def _measure(config: Config, microphones: int) -> ClipStatistics:
+    scoring = config.scoring
+    return ClipStatistics(
+        LogMel(config.logmel),
+        scoring.families,
+        microphones,
+        views=scoring.views,
+        noise_db=scoring.view_noise_db,
+        seed=derive_seed(config.seed, "views"),
+    )
+
+
+def _claim(work: Path, config: Config, clips: Sequence[Clip]) -> None:
+    """Make the folder this fit's own: what another config or other clips left there goes."""
+    identity = hashlib.sha256()
+    identity.update(version("audio-anomaly-detector").encode())
+    identity.update(config.model_dump_json().encode())
+    for clip in clips:
+        status = clip.path.stat() if clip.path.exists() else None
+        size, changed = (status.st_size, status.st_mtime_ns) if status else (0, 0)
+        identity.update(f"{clip.name}\0{size}\0{changed}\n".encode())
+    mark = work / "fingerprint"
+    if mark.exists() and mark.read_text() == identity.hexdigest():
+        return
+    if work.exists():
+        shutil.rmtree(work)
+    make_folder(work)
+    write_text(mark, identity.hexdigest())
+
+
+def _provenance(clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted) -> dict[str, Any]:
+    """Plain data on where a model comes from; no times and no paths of this machine."""
+    hashes: dict[Path, str] = {}
+    for clip in clips:
+        if clip.path not in hashes:
+            hashes[clip.path] = content_hash(clip.path)
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "soundfile", "soxr")
+    return {
+        "machine": list(clips[0].machine),
+        "clips": [{"name": clip.name, "sha256": hashes[clip.path]} for clip in clips],
+        "calibration_clips": [clips[i].name for i in fitted.calibration_clips],
+        "odd_normals": [clips[i].name for i in fitted.odd],
+        "unusable": [f"{error.path.name}: {error.problem}" for error in failures],
+        "history": [list(epoch) for epoch in fitted.history],
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def _read_model_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
+        raise UserError(
+            f"{path}: not a model file of this program, or damaged; fit the detector again"
+        ) from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise UserError(f"{path}: holds no detector; give a file written by 'aad fit'")
+    if content["format"] != FORMAT:
+        raise UserError(
+            f"{path}: written by version {content.get('version')} in format {content['format']}, "
+            f"this program reads format {FORMAT}; install that version or fit again"
+        )
+    return content

@@ -1,0 +1,27 @@
+"""Errors that the user can mend, in one line each: what is wrong, with what, and what to do."""
+
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something that the person at the keyboard can put right; its text is the whole message."""
+
+
+class ClipError(UserError):
+    """One clip cannot be used; batch work goes on with the others.
+
+    Args:
+        path: the file, as the user named it.
+        problem: what is wrong with it.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, path: Path | str, problem: str, remedy: str) -> None:
+        super().__init__(f"{path}: {problem}; {remedy}")
+        self.path = Path(path)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
+        """Rebuild from the three parts, so that the error crosses process borders."""
+        return type(self), (self.path, self.problem, self.remedy)

@@ -1,0 +1,275 @@
+"""Fitting: the three training stages, cross-fitting, banks and calibration."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.corpus import Corpus, Crops, FusionFeatures, Spectrograms
+from audio_anomaly_detector.data.cache import WindowStore
+from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.models.vqvae import codebook_size
+from audio_anomaly_detector.scoring.bank import Bank
+from audio_anomaly_detector.scoring.calibration import Calibration, Raw, jackknife_scores
+from audio_anomaly_detector.scoring.components import Component
+from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
+from audio_anomaly_detector.seeding import derive_seed
+from audio_anomaly_detector.training import Epoch, train
+
+# Windows from which the machine's scale and band spreads, or the features' means, are taken: more
+# would not change them, and memory stays flat.
+_SAMPLE = 64
+_FEATURE_SAMPLE = 1024
+_HELD_OUT_SHARE = 0.2
+_HELD_OUT_LEAST = 20
+# Robust deviations from which a normal clip is named as unlike the others.
+_ODD_FROM = 4.0
+
+Watch = Callable[[str, Networks], dict[str, float]]
+
+
+class Listener(Protocol):
+    """Is told how a fit goes on."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` steps of ``what``; called often."""
+
+    def epoch(self, epoch: Epoch, watched: dict[str, float]) -> None:
+        """One epoch of the final model is over; ``watched`` is what the watch returned."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit yields.
+
+    Args:
+        networks: the trained models; none where no family needs them.
+        banks: by component.
+        calibration: of the raw scores.
+        normal_scores: joined scores of the calibration clips, shape ``(n,)``.
+        calibration_clips: their positions among the training clips.
+        history: epochs of the final model.
+        odd: positions of training clips that sound unlike the rest.
+    """
+
+    networks: Networks | None
+    banks: dict[str, Bank]
+    calibration: Calibration
+    normal_scores: np.ndarray
+    calibration_clips: list[int]
+    history: list[Epoch]
+    odd: list[int]
+
+
+def fit(
+    store: WindowStore,
+    config: Config,
+    measure: ClipStatistics,
+    work: Path,
+    device: torch.device,
+    listener: Listener,
+    watch: Watch | None = None,
+) -> Fitted:
+    """Fit everything to the normal clips of one machine.
+
+    Below ``hold_out_from`` clips the calibration is cross-fitted: every clip is scored by models
+    that were trained on the other folds, and the final model is trained on all. From there on a
+    part of the clips is held out and the model that is kept is the one calibrated.
+
+    Args:
+        store: windows of the training clips.
+        config: all settings.
+        measure: measures the components of a clip.
+        work: folder for checkpoints and cached spectrograms; a second run goes on from it.
+        device: where the networks live.
+        listener: hears of progress and epochs.
+        watch: looks at the networks after every epoch of the final model; its ``auroc`` chooses
+            the epoch if, and only if, ``stages.oracle_epoch`` is set.
+    """
+    corpus = Corpus(store, config, measure, work, device, listener.progress)
+    folds, cross_fitted = _calibration_folds(store.clips, config)
+    trained = [*folds, Fold(list(range(len(store.clips))), [])] if cross_fitted else folds
+    held_out: list[int] = []
+    raw_parts: list[Raw] = []
+    for number, fold in enumerate(trained):
+        final = number == len(trained) - 1
+        name = "final" if final else f"fold-{number + 1}"
+        networks, history = _fit_networks(
+            corpus, fold.fit, name, listener, watch if final else None
+        )
+        statistics = corpus.statistics(networks, name)
+        banks = _fit_banks(
+            {key: values[fold.fit] for key, values in statistics.items()}, config, measure
+        )
+        if fold.held_out:
+            held_out += fold.held_out
+            part = {key: values[fold.held_out] for key, values in statistics.items()}
+            raw_parts.append(raw_scores(part, banks, measure.components))
+    raw = {key: np.concatenate([part[key] for part in raw_parts]) for key in raw_parts[0]}
+    resolution = {key: c.resolution for key, c in measure.components.items()}
+    normal_scores = jackknife_scores(raw, resolution, measure.families)
+    return Fitted(
+        networks=networks,
+        banks=banks,
+        calibration=Calibration.fit(raw, resolution),
+        normal_scores=normal_scores,
+        calibration_clips=held_out,
+        history=history,
+        odd=[held_out[i] for i in _outliers(normal_scores)],
+    )
+
+
+def raw_scores(
+    statistics: Statistics, banks: dict[str, Bank], components: dict[str, Component]
+) -> Raw:
+    """Raw score of every component: its distance to the bank, or itself where it is direct.
+
+    Args:
+        statistics: by component, ``(n, C, D)``.
+        banks: by component.
+        components: how each is scored.
+
+    Returns:
+        By component, ``(n, C)``.
+    """
+    raw: Raw = {}
+    for name, values in statistics.items():
+        if components[name].direct:
+            raw[name] = values[..., 0].double().numpy()
+        else:
+            raw[name] = banks[name].distance(values).double().numpy()
+    return raw
+
+
+def _fit_networks(
+    corpus: Corpus, clips: list[int], name: str, listener: Listener, watch: Watch | None
+) -> tuple[Networks | None, list[Epoch]]:
+    """Train the three stages on these clips; none where no component needs a network."""
+    config = corpus.config
+    if not corpus.measure.network_components:
+        return None, []
+    rows = corpus.rows(clips)
+    # The same start for every fold: their scores are compared.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(config.seed, "weights"))
+        columns = -(-corpus.logmels.shape[-1] // config.transformer.patch_frames)
+        n_codes = codebook_size(len(rows) * corpus.microphones * columns, config.vqvae.codes)
+        networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
+    networks = networks.to(corpus.device)
+    history: list[Epoch] = []
+
+    def stage(stage_name: str, model: Any, batches: Any, loss: Any, weights: Any) -> None:
+        stage_config = getattr(config.stages, stage_name)
+
+        def on_epoch(epoch: Epoch) -> float | None:
+            listener.progress(f"{name}: {stage_name}", epoch.epoch, stage_config.epochs)
+            watched = watch(stage_name, networks) if watch else {}
+            if name == "final":
+                listener.epoch(epoch, watched)
+            return watched.get("auroc")
+
+        history.extend(
+            train(
+                model,
+                batches,
+                loss,
+                weights,
+                stage_config,
+                stage=stage_name,
+                seed=config.seed,
+                checkpoint=corpus.work / f"{name}-{stage_name}.pt",
+                on_epoch=on_epoch,
+                keep_best=config.stages.oracle_epoch,
+            )
+        )
+
+    despawn, transformer, vqvae = networks.despawn, networks.transformer, networks.vqvae
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, "sample"))
+    crops = Crops(corpus, rows)
+    few = torch.randperm(len(crops), generator=generator)[:_SAMPLE]
+    despawn.set_scales(crops(few, generator))
+    stage(
+        "despawn",
+        despawn,
+        crops,
+        lambda batch, _: despawn.loss_terms(despawn(batch), batch),
+        config.despawn.loss_weights,
+    )
+
+    transformer.set_statistics(*_mel_statistics(corpus, rows))
+
+    def masked(batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        mask = transformer.random_mask(len(batch), batch.shape[-1], generator=generator)
+        return transformer.loss_terms(transformer(batch, mask), batch)
+
+    stage("transformer", transformer, Spectrograms(corpus, rows), masked, {"nll": 1.0})
+
+    features = FusionFeatures(corpus, rows, networks, name)
+    some = torch.randperm(len(features), generator=generator)[:_FEATURE_SAMPLE]
+    vqvae.set_statistics(*features(some, generator))
+    stage(
+        "vqvae",
+        vqvae,
+        features,
+        lambda batch, _: vqvae.loss_terms(vqvae(*batch[:2]), batch[2]),
+        {"nll": 1.0, "commitment": config.vqvae.commitment},
+    )
+    _fit_code_statistics(networks, features)
+    return networks, history
+
+
+@torch.no_grad()
+def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> None:
+    codes, commitment = [], []
+    generator = torch.Generator()
+    for indices in torch.arange(len(features)).split(_SAMPLE):
+        output = networks.vqvae(*features(indices, generator)[:2])
+        codes.append(output.codes)
+        commitment.append(output.commitment)
+    networks.vqvae.fit_code_statistics(torch.cat(codes), torch.cat(commitment))
+
+
+def _mel_statistics(corpus: Corpus, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every mel bin over the frames of these rows, ``(F,)``."""
+    total = square = 0.0
+    for row in rows:  # one window at a time, in double precision
+        spectra = corpus.logmels[row].astype(np.float64)  # (C, F, N)
+        total = total + spectra.mean((0, 2))
+        square = square + np.square(spectra).mean((0, 2))
+    mean = total / len(rows)
+    deviation = np.sqrt(np.maximum(square / len(rows) - np.square(mean), 0))
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
+
+
+def _fit_banks(
+    statistics: Statistics, config: Config, measure: ClipStatistics
+) -> dict[str, Bank]:
+    seed = derive_seed(config.seed, "bank")
+    return {
+        name: Bank.fit(values, config.scoring.bank_capacity, seed, measure.components[name].scaled)
+        for name, values in statistics.items()
+        if not measure.components[name].direct
+    }
+
+
+def _calibration_folds(clips: list[Clip], config: Config) -> tuple[list[Fold], bool]:
+    """The folds that calibration clips come from, and whether a final model follows."""
+    seed = derive_seed(config.seed, "folds")
+    n = len(clips)
+    if n < config.scoring.hold_out_from:
+        return cross_folds(clips, config.scoring.folds, seed), True
+    held_out = max(_HELD_OUT_LEAST, round(_HELD_OUT_SHARE * n))
+    return cross_folds(clips, max(2, n // held_out), seed)[:1], False
+
+
+def _outliers(scores: np.ndarray) -> list[int]:
+    """Positions of scores far above the rest, by median and MAD."""
+    median = np.median(scores)
+    deviation = 1.4826 * np.median(np.abs(scores - median))
+    return [int(i) for i in np.flatnonzero(scores > median + _ODD_FROM * max(deviation, 1e-9))]

@@ -1,0 +1,247 @@
+"""Ways to run jobs: one class with `map` each, and a line in `ENGINES`.
+
+Every engine gives the same results; they differ in where a job runs and in what it survives. An
+engine keeps no state, and what it starts it ends, also when it is interrupted.
+"""
+
+import logging
+import os
+import signal
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+from typing import NamedTuple, TypeVar
+
+from audio_anomaly_detector.errors import UserError
+
+_MOST_ATTEMPTS = 2
+_RAY_RETRIES = 3  # lost nodes are no fault of the job
+_RAY_OBJECT_STORE = 200_000_000  # bytes; nothing larger than a list of clips is sent
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job that gave no result.
+
+    Args:
+        reason: in one line.
+    """
+
+    reason: str
+
+
+Results = Generator[tuple[int, R | Failed], None, None]
+
+
+@dataclass(frozen=True)
+class Engine(ABC):
+    """Runs a function on jobs.
+
+    Args:
+        workers: jobs at the same time on this machine.
+        cores: CPU cores that a job uses.
+        gpus: GPUs that a job uses; a fraction lets several share one. For a cluster's scheduler.
+        address: of a running Ray cluster, such as ``10.0.0.1:6379`` or ``auto``.
+    """
+
+    workers: int = 1
+    cores: int = 1
+    gpus: float = 0
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1 or self.cores < 1:
+            raise UserError(
+                f"{self.workers} workers of {self.cores} cores can do no job; give at least 1"
+            )
+
+    @abstractmethod
+    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Results[R]:
+        """Apply a function to every job.
+
+        Args:
+            function: of a module that workers can import; an exception in it fails its job only.
+            jobs: at least one; they can be pickled.
+
+        Yields:
+            The position of a job and its result, in the order in which they finish.
+
+        Raises:
+            UserError: the engine cannot be started.
+        """
+
+
+class Serial(Engine):
+    """In this process, one after the other."""
+
+    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Results[R]:
+        """Apply a function to every job; see `Engine.map`."""
+        for index, job in enumerate(jobs):
+            yield index, _attempt(function, job)
+
+
+class Processes(Engine):
+    """On this machine, each job in a process of its own.
+
+    A job gets a fresh process (spawned: a fork would copy the locks of PyTorch's threads), so that
+    memory is given back after it and a process that dies, say for lack of memory, takes no other
+    job with it. A job whose process died is tried once more, alone, when all others are done.
+    A script that uses this engine needs the usual ``if __name__ == "__main__":``.
+    """
+
+    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Results[R]:
+        """Apply a function to every job; see `Engine.map`."""
+        context = get_context("spawn")
+        waiting = deque((index, 1) for index in range(len(jobs)))
+        running: dict[Connection, _Run] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < (self.workers if waiting[0][1] == 1 else 1):
+                    index, attempt = waiting.popleft()
+                    receiver, sender = context.Pipe(duplex=False)
+                    process: BaseProcess = context.Process(
+                        target=_work, args=(function, jobs[index], sender)
+                    )
+                    process.start()
+                    sender.close()  # now the worker holds the only one: its end is the pipe's end
+                    running[receiver] = _Run(process, index, attempt)
+                ready = wait(running)
+                for receiver in [receiver for receiver in running if receiver in ready]:
+                    process, index, attempt = running.pop(receiver)
+                    try:
+                        with receiver:
+                            result = receiver.recv()
+                    except (EOFError, OSError):  # it died without a word
+                        process.join()
+                        if attempt < _MOST_ATTEMPTS:
+                            waiting.append((index, attempt + 1))
+                            continue
+                        result = Failed(_obituary(process.exitcode))
+                    process.join()
+                    yield index, result
+        finally:
+            for process, _, _ in running.values():
+                process.terminate()
+                process.join()
+
+
+class Ray(Engine):
+    """On a cluster that runs Ray, or on this machine if no address is given.
+
+    The data and the folder for the results must lie on storage that all nodes see under the same
+    paths, and the package must be installed on all of them. Jobs of a node that is lost are run
+    again on the others.
+    """
+
+    def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Results[R]:
+        """Apply a function to every job; see `Engine.map`."""
+        ray = _import_ray()
+        ours = not ray.is_initialized()
+        if ours:
+            self._connect(ray)
+        waiting: dict[object, int] = {}
+        try:
+            # max_calls: a fresh process per job gives its memory back.
+            task = ray.remote(
+                num_cpus=self.cores, num_gpus=self.gpus, max_retries=_RAY_RETRIES, max_calls=1
+            )(_attempt)
+            for index, job in enumerate(jobs):
+                waiting[task.remote(function, job)] = index
+            while waiting:
+                for reference in ray.wait(list(waiting))[0]:
+                    index = waiting.pop(reference)
+                    try:
+                        result = ray.get(reference)
+                    except ray.exceptions.RayError as error:
+                        result = Failed(f"lost on the cluster: {_one_line(error)}")
+                    yield index, result
+        finally:
+            if ours:
+                ray.shutdown()  # on a cluster this ends our jobs, not the cluster
+            else:
+                for reference in waiting:
+                    ray.cancel(reference, force=True)
+
+    def _connect(self, ray: ModuleType) -> None:
+        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+        if self.address is None:
+            ray.init(
+                address="local",
+                num_cpus=self.workers * self.cores,
+                object_store_memory=_RAY_OBJECT_STORE,
+                **quiet,
+            )
+            return
+        try:
+            ray.init(address=self.address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"no Ray cluster answers at {self.address} ({_one_line(error)}); start one with "
+                "'ray start --head' and give its address, or leave --address out"
+            ) from error
+
+
+ENGINES: dict[str, type[Engine]] = {"serial": Serial, "processes": Processes, "ray": Ray}
+
+
+class _Run(NamedTuple):
+    process: BaseProcess
+    job: int
+    attempt: int
+
+
+def _attempt(function: Callable[[J], R], job: J) -> R | Failed:
+    try:
+        return function(job)
+    except Exception as error:  # whatever it is, it concerns this job only
+        return Failed(f"{type(error).__name__}: {_one_line(error)}")
+
+
+def _work(function: Callable[[J], R], job: J, sender: Connection) -> None:
+    """Do one job in a process of its own."""
+    # Ctrl-C reaches the whole group of processes; the parent ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sender.send(_attempt(function, job))
+
+
+def _end_with_parent() -> None:
+    """Leave no orphan behind a killed run: started again, it would write to the same files."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _obituary(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        cause = " (out of memory?)" if name == "SIGKILL" else ""
+        how = f"was ended by {name}{cause}"
+    else:
+        how = f"ended with exit code {exit_code}"
+    return f"its worker process {how} {_MOST_ATTEMPTS} times; run it alone to see why"
+
+
+def _import_ray() -> ModuleType:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UserError(
+            "the engine ray needs Ray; install it with: pip install 'audio-anomaly-detector[dist]'"
+        ) from error
+    return ray
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,285 @@
+"""One job per machine id: its place on disk, what it does, and what is kept of it."""
+
+import hashlib
+import json
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.layouts import machines
+from audio_anomaly_detector.detector import DeviceName
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.evaluation.machine import (
+    evaluate_machine,
+    fit_machine,
+    prepare_split,
+)
+from audio_anomaly_detector.evaluation.metrics import Metrics
+from audio_anomaly_detector.files import make_folder, write_atomically, write_text
+from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.training import Epoch
+
+log = logging.getLogger(__name__)
+
+OUTCOME = "outcome.json"
+ERROR = "error.txt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Fit and evaluate one machine id.
+
+    Args:
+        key: which machine.
+        clips: all of its clips.
+        config: all settings.
+        folder: the run folder.
+        model: where the model file shall lie.
+        device: where to train.
+        on_error: leave out clips that cannot be used, or fail at the first.
+        watch_test: look at labelled test clips after every epoch, for the eye only.
+        threads: of PyTorch; the same number gives the same figures with every engine.
+    """
+
+    key: MachineKey
+    clips: tuple[Clip, ...]
+    config: Config
+    folder: Path
+    model: Path
+    device: DeviceName = "auto"
+    on_error: Literal["skip", "stop"] = "skip"
+    watch_test: bool = False
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job; figures are None where there are none.
+
+    Args:
+        condition, machine_type, machine_id: the machine.
+        status: `skipped` was done before, the figures are those of then.
+        n_train: clips fitted on.
+        n_test_normal, n_test_anomalous: labelled clips scored.
+        auroc, average_precision, partial_auroc, f1, precision, recall, false_alarm_rate: of them.
+        threshold: the decision threshold; None if no finite one could be drawn.
+        n_failed_clips: clips left out because they could not be used.
+        seconds: that it took.
+        model: the model file, relative to the folder of all models.
+        error: why it failed, in one line.
+    """
+
+    condition: str
+    machine_type: str
+    machine_id: str
+    status: Literal["done", "failed", "skipped"]
+    n_train: int | None = None
+    n_test_normal: int | None = None
+    n_test_anomalous: int | None = None
+    auroc: float | None = None
+    average_precision: float | None = None
+    partial_auroc: float | None = None
+    f1: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    false_alarm_rate: float | None = None
+    threshold: float | None = None
+    n_failed_clips: int | None = None
+    seconds: float | None = None
+    model: str | None = None
+    error: str = ""
+
+
+def make_jobs(
+    clips: Sequence[Clip],
+    config: Config,
+    save: Path,
+    *,
+    device: DeviceName = "auto",
+    on_error: Literal["skip", "stop"] = "skip",
+    watch_test: bool = False,
+    threads: int = 1,
+) -> list[Job]:
+    """One job for every machine among the clips, in order of the keys.
+
+    Args:
+        clips: of any machines.
+        config: all settings.
+        save: folder for ``best_<condition>_<machine>_<id>.pth`` and, without ``best_``, the run
+            folders.
+        device: see `Job`, as for the rest.
+        on_error: see `Job`.
+        watch_test: see `Job`.
+        threads: see `Job`.
+    """
+    save = save.expanduser().absolute()  # workers may stand elsewhere
+    groups = machines(clips)
+    names = file_names(groups)
+    return [
+        Job(
+            key,
+            tuple(group),
+            config,
+            save / names[key],
+            save / f"best_{names[key]}.pth",
+            device,
+            on_error,
+            watch_test,
+            threads,
+        )
+        for key, group in groups.items()
+    ]
+
+
+def finished(job: Job) -> Outcome | None:
+    """Look up what came of a job that was done with the same clips and settings, or None."""
+    path = job.folder / OUTCOME
+    if not job.model.is_file() or not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        outcome = Outcome(**record["outcome"])
+        if record["fingerprint"] != _fingerprint(job):
+            return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("%s: cannot be read (%s); %s is fitted again", path, error, job.key)
+        return None
+    return replace(outcome, status="skipped")
+
+
+def run_job(job: Job) -> Outcome:
+    """Fit and evaluate one machine id; whatever goes wrong with it is its outcome.
+
+    A fit that was interrupted goes on from its checkpoints. Clips are evaluated if there are any
+    to test on. The traceback of an error that was not foreseen is kept in the run folder.
+    """
+    started = time.monotonic()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(job.threads)
+    try:
+        return _fit_and_evaluate(job, started)
+    except UserError as error:
+        reason = _one_line(error)
+    except Exception as error:  # an error in this program must not end the other jobs
+        reason = _unforeseen(job, error)
+    finally:
+        torch.set_num_threads(threads)
+    return failure(job, reason, time.monotonic() - started)
+
+
+def failure(job: Job, reason: str, seconds: float | None = None) -> Outcome:
+    """Make the outcome of a job that failed."""
+    return Outcome(*job.key, "failed", seconds=seconds, error=reason)
+
+
+class _Log:
+    """Tells the log how a job goes on."""
+
+    def __init__(self, key: MachineKey) -> None:
+        self._key = key
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        log.debug("%s: %s %d/%d", self._key, what, done, total)
+
+    def epoch(self, epoch: Epoch, watched: dict[str, float]) -> None:
+        figures = ", ".join(f"{k} {v:.4g}" for k, v in {**epoch.losses, **watched}.items())
+        log.info("%s: %s epoch %d: %s", self._key, epoch.stage, epoch.epoch, figures)
+
+
+def _fit_and_evaluate(job: Job, started: float) -> Outcome:
+    make_folder(job.folder)
+    fingerprint = _fingerprint(job)
+    # Were it left until the new one is there, it could pass for the outcome of another model.
+    (job.folder / OUTCOME).unlink(missing_ok=True)
+    (job.folder / ERROR).unlink(missing_ok=True)
+    split = prepare_split(job.clips, job.config)
+    listener = _Log(job.key)
+    fit = fit_machine(
+        split,
+        job.config,
+        job.folder,
+        job.model,
+        listener,
+        device=job.device,
+        on_error=job.on_error,
+        watch_test=job.watch_test and any(clip.label is not None for clip in split.test),
+    )
+    threshold = fit.detector.threshold
+    figures: dict[str, Any] = {
+        "n_train": len(fit.detector.provenance["clips"]),
+        "n_test_normal": 0,
+        "n_test_anomalous": 0,
+        "threshold": threshold if abs(threshold) < float("inf") else None,
+        "n_failed_clips": len(fit.failures),
+        "model": job.model.name,
+    }
+    if split.test:
+        evaluation = evaluate_machine(fit.detector, split.test, job.folder, listener)
+        if evaluation.failures and job.on_error == "stop":
+            raise evaluation.failures[0]
+        figures["n_failed_clips"] += len(evaluation.failures)
+        if evaluation.metrics is not None:
+            figures |= _metric_values(evaluation.metrics)
+    outcome = Outcome(*job.key, "done", seconds=time.monotonic() - started, **figures)
+    record = {"fingerprint": fingerprint, "outcome": asdict(outcome)}
+    write_text(job.folder / OUTCOME, json.dumps(record, indent=2) + "\n")
+    return outcome
+
+
+def _metric_values(metrics: Metrics) -> dict[str, float | int | None]:
+    values: dict[str, float | int | None] = {
+        name: getattr(metrics, name).value
+        for name in (
+            "auroc",
+            "average_precision",
+            "partial_auroc",
+            "f1",
+            "precision",
+            "recall",
+            "false_alarm_rate",
+        )
+    }
+    return values | {"n_test_normal": metrics.n_normal, "n_test_anomalous": metrics.n_anomalous}
+
+
+def _unforeseen(job: Job, error: Exception) -> str:
+    reason = f"unforeseen {type(error).__name__}: {_one_line(error)}"
+    log.error("%s: %s", job.key, reason)
+    log.debug("%s", job.key, exc_info=error)
+    text = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
+    try:
+        write_atomically(job.folder / ERROR, lambda file: file.write(text))
+    except UserError as unwritten:
+        return f"{reason}; its traceback could not be kept: {unwritten}"
+    return f"{reason}; the traceback is in {job.folder.name}/{ERROR}"
+
+
+def _fingerprint(job: Job) -> str:
+    """Sum up what the model depends on: settings, program and clips."""
+    clips = [
+        (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
+        for clip in sorted(job.clips, key=lambda clip: clip.name)
+    ]
+    content = [version("audio-anomaly-detector"), job.config.model_dump(mode="json"), clips]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # told where the clip is read
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,61 @@
+"""Every machine id on an engine: finished ones are skipped, failed ones do not stop the rest."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from audio_anomaly_detector.fleet.engines import Engine, Failed
+from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, run_job
+from audio_anomaly_detector.fleet.summary import write_summary
+
+
+def run_all(
+    jobs: Sequence[Job],
+    engine: Engine,
+    summary: Path,
+    on_outcome: Callable[[Outcome, int, int], None] | None = None,
+) -> list[Outcome]:
+    """Run all jobs that are not finished yet.
+
+    Args:
+        jobs: in the order of the summary.
+        engine: runs them.
+        summary: CSV, rewritten after every outcome.
+        on_outcome: called with an outcome, how many there are now, and how many there will be.
+
+    Returns:
+        Outcomes in the order of the jobs: all of them, or, if a job with ``on_error="stop"``
+        failed, those there were by then.
+
+    Raises:
+        UserError: the engine cannot be started or the summary cannot be written.
+    """
+    outcomes: dict[int, Outcome] = {}
+
+    def enter(index: int, outcome: Outcome) -> None:
+        outcomes[index] = outcome
+        write_summary(summary, _in_order(outcomes))
+        if on_outcome:
+            on_outcome(outcome, len(outcomes), len(jobs))
+
+    write_summary(summary, [])  # if it cannot be written, better now than after an hour
+    waiting = []
+    for index, job in enumerate(jobs):
+        before = finished(job)
+        if before is None:
+            waiting.append(index)
+        else:
+            enter(index, before)
+    if waiting:
+        with closing(engine.map(run_job, [jobs[index] for index in waiting])) as results:
+            for place, result in results:
+                job = jobs[waiting[place]]
+                outcome = failure(job, result.reason) if isinstance(result, Failed) else result
+                enter(waiting[place], outcome)
+                if outcome.status == "failed" and job.on_error == "stop":
+                    break
+    return _in_order(outcomes)
+
+
+def _in_order(outcomes: dict[int, Outcome]) -> list[Outcome]:
+    return [outcomes[index] for index in sorted(outcomes)]

@@ -1,0 +1,120 @@
+"""The outcomes of all machine ids in one table, for a file and for the screen."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+
+from audio_anomaly_detector.files import write_atomically
+from audio_anomaly_detector.fleet.jobs import Outcome
+
+_FIGURES = {
+    "auroc": "AUROC",
+    "average_precision": "AP",
+    "partial_auroc": "pAUC",
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    "false_alarm_rate": "false alarms",
+}
+
+
+class MeanAuroc(NamedTuple):
+    """Mean AUROC of the ids of a machine type; None if no id has one."""
+
+    machine_type: str
+    auroc: float | None
+    n_computable: int
+    n_ids: int
+
+
+def mean_aurocs(outcomes: Sequence[Outcome]) -> list[MeanAuroc]:
+    """Mean over the ids (of all conditions) of every machine type, in order of the types.
+
+    Ids that failed, or whose test clips lack a class, have no AUROC: the mean is over the others,
+    and says over how many.
+    """
+    means = []
+    for machine_type in sorted({outcome.machine_type for outcome in outcomes}):
+        group = [outcome for outcome in outcomes if outcome.machine_type == machine_type]
+        values = [outcome.auroc for outcome in group if outcome.auroc is not None]
+        mean = fmean(values) if values else None
+        means.append(MeanAuroc(machine_type, mean, len(values), len(group)))
+    return means
+
+
+def write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write one line per machine id, atomically; a figure that is not there is an empty field.
+
+    Raises:
+        UserError: the place cannot be written or the disk is full.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Outcome))
+    writer.writerows(asdict(outcome).values() for outcome in outcomes)
+    content = text.getvalue().encode(errors="backslashreplace")
+    write_atomically(path, lambda file: file.write(content))
+
+
+def summary_table(outcomes: Sequence[Outcome]) -> Table:
+    """Outcomes, mean AUROC of every machine type and over the types, and why some failed."""
+    table = Table(title=_title(outcomes))
+    for name in ("condition", "machine", "id", "state"):
+        table.add_column(name, overflow="fold")
+    for name in ("train", "test", *_FIGURES.values(), "seconds"):
+        table.add_column(name, justify="right")
+    for outcome in outcomes:
+        table.add_row(*map(Text, _row(outcome)))
+    table.add_section()
+    means = mean_aurocs(outcomes)
+    for machine_type, auroc, computable, ids in means:
+        counts = f"{computable} of {ids} ids"
+        table.add_row("", Text(machine_type), counts, "mean", "", "", _figure(auroc))
+    known = [mean.auroc for mean in means if mean.auroc is not None]
+    over_types = _figure(fmean(known) if known else None)
+    counts = f"{len(known)} of {len(means)} types"
+    table.add_row("", "all types", counts, "mean", "", "", over_types, style="bold")
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        lines = [f"{_name(outcome)}: {outcome.error}" for outcome in failed]
+        table.caption = Text("\n".join(["Failed:", *lines]))
+        table.caption_justify = "left"
+    return table
+
+
+def _title(outcomes: Sequence[Outcome]) -> str:
+    states = ("done", "skipped", "failed")
+    counts = {state: sum(outcome.status == state for outcome in outcomes) for state in states}
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+
+
+def _row(outcome: Outcome) -> list[str]:
+    if outcome.n_test_normal is None or outcome.n_test_anomalous is None:
+        tested = "–"
+    else:
+        tested = f"{outcome.n_test_normal} + {outcome.n_test_anomalous}"
+    return [
+        outcome.condition,
+        outcome.machine_type,
+        outcome.machine_id,
+        outcome.status,
+        "–" if outcome.n_train is None else str(outcome.n_train),
+        tested,
+        *(_figure(getattr(outcome, name)) for name in _FIGURES),
+        "–" if outcome.seconds is None else f"{outcome.seconds:.0f}",
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _name(outcome: Outcome) -> str:
+    return "/".join((outcome.condition, outcome.machine_type, outcome.machine_id))

@@ -1,0 +1,348 @@
+"""Enhanced DeSpaWN: a learnable wavelet tree that keeps what normal sound is made of.
+
+Source: Michau, Frusque, Fink, "Fully learnable deep wavelet transform for unsupervised monitoring
+of high-frequency time series", PNAS 2022. Beside the paper there are: a packet tree, thresholds
+in units of each band's own spread, filters held near orthonormality by the loss, and attention
+across the sub-bands that moves the thresholds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.models.band_attention import BandAttention
+from audio_anomaly_detector.models.wavelet import (
+    DB4,
+    Coefficients,
+    analyse,
+    quadrature_mirror,
+    synthesise,
+)
+
+# Names of the last axis of `Despawn.band_statistics`; logarithms are natural.
+BAND_STATISTICS = (
+    "log_energy",  # mean c^2
+    "log_magnitude",  # mean |c|
+    "log_kurtosis",  # mean c^4 / (mean c^2)^2
+    "log_crest",  # max |c| / sqrt(mean c^2)
+    "survival_rate",  # share of coefficients that the threshold at least half keeps
+    "log_quantile_999",  # 99.9 % quantile of |c|, the maximum below 1000 coefficients
+    "log_residual",  # mean square of what the threshold takes away
+)
+SILENCE = 1e-6  # magnitude in units of the machine's scale (-120 dB) that silence is taken for
+SMALLEST_SPREAD = 1e-5  # of a band that is silent in training; keeps slopes and ratios finite
+SLOPE = 10.0  # of the sigmoids, per spread (the paper's 10 on standardised signals)
+
+
+class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
+    """What the wavelet network looks like and what it is trained for."""
+
+    levels: int = Field(17, ge=1, le=24, description="depth of the tree")
+    packet_levels: int = Field(
+        0, ge=0, le=10, description="first levels that split both halves; 0: plain wavelet tree"
+    )
+    sharing: Literal["one", "level", "filter", "free"] = Field(
+        "level",
+        description="kernels: one for all; one per level; low and high pass apart; synthesis too",
+    )
+    threshold_start: float = Field(
+        0.1, gt=0, description="thresholds before training, in spreads of their band"
+    )
+    attention_dim: int = Field(32, gt=0, description="width of a sub-band's embedding")
+    attention_heads: int = Field(4, gt=0, description="heads of the attention across sub-bands")
+    attention_bins: int = Field(4, gt=0, description="time bins that the attention looks at")
+    reconstruction_weight: float = Field(1.0, ge=0, description="loss weight of mean |x - x^|")
+    sparsity_weight: float = Field(1.0, ge=0, description="loss weight of mean |c| (lambda)")
+    orthonormality_weight: float = Field(
+        10.0, ge=0, description="loss weight of the filters' distance from orthonormality"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> DespawnConfig:
+        if self.packet_levels > self.levels:
+            raise ValueError("packet_levels must not exceed levels")
+        if self.attention_dim % self.attention_heads:
+            raise ValueError("attention_dim must be a multiple of attention_heads")
+        return self
+
+    @property
+    def bands(self) -> int:
+        """Number of sub-bands of the tree."""
+        return 2**self.packet_levels + self.levels - self.packet_levels
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each term of `Despawn.loss_terms`."""
+        return {
+            "reconstruction": self.reconstruction_weight,
+            "sparsity": self.sparsity_weight,
+            "orthonormality": self.orthonormality_weight,
+        }
+
+
+class DespawnOutput(NamedTuple):
+    """What one pass over a batch of waveforms gives.
+
+    Attributes:
+        reconstruction: ``(B, T)`` in the waveform's units.
+        coefficients: before the threshold, in units of the machine's scale.
+        kept: after the threshold, in the same units.
+        thresholds: ``(B, bands, 2)`` upper and lower threshold, both positive, same units.
+        embedding: ``(B, bands, D)`` what the attention makes of each sub-band.
+    """
+
+    reconstruction: Tensor
+    coefficients: Coefficients
+    kept: Coefficients
+    thresholds: Tensor
+    embedding: Tensor
+
+
+class _HardThreshold(torch.autograd.Function):
+    """The paper's learnable hard threshold, ``x [sigma(s (x - b+)) + sigma(-s (x + b-))]``.
+
+    A function of its own because plain autograd would keep six tensors of the size of x for the
+    backward pass; this one keeps x. Shapes: x ``(B, n)``; b+ (`upper`) and b- (`lower`)
+    ``(B, 1)``; slope s a scalar, which gets no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, upper: Tensor, lower: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, upper, lower, slope)
+        above, below = _gates(x, upper, lower, slope)
+        return above.add_(below).mul_(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, upper, lower, slope = ctx.saved_tensors
+        above, below = _gates(x, upper, lower, slope)
+        through = (above + below).mul_(grad)
+        steepness = (grad * x).mul_(slope)
+        above.addcmul_(above, above, value=-1).mul_(steepness)  # sigma' = sigma (1 - sigma)
+        below.addcmul_(below, below, value=-1).mul_(steepness)
+        to_upper, to_lower = -above.sum(-1, keepdim=True), -below.sum(-1, keepdim=True)
+        return through.add_(above).sub_(below), to_upper, to_lower, None
+
+
+def _gates(x: Tensor, upper: Tensor, lower: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    above = torch.addcmul(-slope * upper, x, slope).sigmoid_()
+    below = torch.addcmul(-slope * lower, x, -slope).sigmoid_()
+    return above, below
+
+
+class Despawn(nn.Module):
+    """Learnable wavelet tree: analysis, threshold with attention across sub-bands, synthesis.
+
+    Call `set_scales` once with normal waveforms before training; training and scoring then share
+    the machine's scale and the spread of its sub-bands.
+
+    Args:
+        config: shape of the tree, start values, loss weights.
+    """
+
+    high: Tensor | None
+    synthesis_low: Tensor | None
+    synthesis_high: Tensor | None
+    scale: Tensor
+    spread: Tensor
+
+    def __init__(self, config: DespawnConfig) -> None:
+        super().__init__()
+        self.config = config
+        low = torch.tensor(DB4).repeat(1 if config.sharing == "one" else config.levels, 1)
+        self.low = nn.Parameter(low)
+        high = synthesis_low = synthesis_high = None
+        if config.sharing in ("filter", "free"):
+            high = nn.Parameter(quadrature_mirror(low))
+        if config.sharing == "free":
+            synthesis_low = nn.Parameter(low.clone())
+            synthesis_high = nn.Parameter(quadrature_mirror(low))
+        self.register_parameter("high", high)
+        self.register_parameter("synthesis_low", synthesis_low)
+        self.register_parameter("synthesis_high", synthesis_high)
+        start = math.log(math.expm1(config.threshold_start))  # softplus(start) = threshold_start
+        self.raw_thresholds = nn.Parameter(torch.full((config.bands, 2), start))
+        self.attention = BandAttention(
+            config.bands, config.attention_bins, config.attention_dim, config.attention_heads
+        )
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("spread", torch.ones(config.bands))
+
+    @torch.no_grad()
+    def set_scales(self, waveforms: Tensor) -> None:
+        """Learn the machine's scale (RMS) and each sub-band's spread (MAD / 0.6745) of it.
+
+        Args:
+            waveforms: ``(B, T)`` normal training waveforms of one machine; some dozens are enough.
+
+        Raises:
+            UserError: if the waveforms are silent or not finite.
+        """
+        scale = waveforms.square().mean().sqrt()
+        if not (scale.isfinite() and scale > 0):
+            raise UserError(
+                "the training recordings are silent or hold values that are no numbers;"
+                " check the recording chain and leave such files out"
+            )
+        self.scale.copy_(scale)
+        # Median about zero, not about the median: a threshold is a distance from zero.
+        spreads = [band.abs().median() / 0.6745 for band in self.analyse(waveforms).bands]
+        self.spread.copy_(torch.stack(spreads).clamp(min=SMALLEST_SPREAD))
+
+    @property
+    def analysis_kernels(self) -> Tensor:
+        """``(levels, 2, L)`` low-pass and high-pass kernel of every level."""
+        return self._per_level(self.low, self.high)
+
+    @property
+    def synthesis_kernels(self) -> Tensor:
+        """``(levels, 2, L)``; the analysis kernels unless all four are free."""
+        if self.synthesis_low is None:
+            return self.analysis_kernels
+        return self._per_level(self.synthesis_low, self.synthesis_high)
+
+    def _per_level(self, low: Tensor, high: Tensor | None) -> Tensor:
+        pair = torch.stack((low, quadrature_mirror(low) if high is None else high), dim=1)
+        return pair.expand(self.config.levels, -1, -1)
+
+    def analyse(self, waveform: Tensor) -> Coefficients:
+        """Take waveforms ``(B, T)`` apart; coefficients are in units of the machine's scale."""
+        return analyse(waveform / self.scale, self.analysis_kernels, self.config.packet_levels)
+
+    def threshold(self, coefficients: Coefficients, thresholds: Tensor) -> Coefficients:
+        """Take away what lies between ``-lower`` and ``upper``, the last approximation included.
+
+        Args:
+            coefficients: as `analyse` gives them.
+            thresholds: ``(B, bands, 2)`` upper and lower threshold.
+
+        Returns:
+            What is kept, in the same shapes.
+        """
+        upper, lower = thresholds.unsqueeze(-1).unbind(2)  # (B, bands, 1)
+        slopes = SLOPE / self.spread
+        kept = [
+            _HardThreshold.apply(band, upper[:, index], lower[:, index], slopes[index])
+            for index, band in enumerate(coefficients.bands)
+        ]
+        return Coefficients(tuple(kept), coefficients.length)
+
+    def synthesise(self, coefficients: Coefficients) -> Tensor:
+        """Put waveforms ``(B, T)`` together from coefficients in units of the machine's scale."""
+        signal = synthesise(coefficients, self.synthesis_kernels, self.config.packet_levels)
+        return signal * self.scale
+
+    def forward(self, waveform: Tensor, *, thresholds_open: bool = False) -> DespawnOutput:
+        """Analyse, threshold, synthesise.
+
+        Args:
+            waveform: ``(B, T)``, any T; below ``2^levels`` samples the deepest levels hold one
+                value each.
+            thresholds_open: keep every coefficient, so that orthonormal filters reconstruct
+                perfectly.
+
+        Returns:
+            Reconstruction, coefficients before and after the threshold, embeddings.
+        """
+        # Half precision would cost the perfect reconstruction and save next to nothing.
+        with torch.autocast(waveform.device.type, enabled=False):
+            coefficients = self.analyse(waveform)
+            context = self.attention(coefficients, self.spread)
+            relative = functional.softplus(self.raw_thresholds) * context.factors
+            thresholds = relative * self.spread[:, None]  # (B, bands, 2)
+            kept = coefficients if thresholds_open else self.threshold(coefficients, thresholds)
+            reconstruction = self.synthesise(kept)
+        return DespawnOutput(reconstruction, coefficients, kept, thresholds, context.embedding)
+
+    def loss_terms(self, output: DespawnOutput, waveform: Tensor) -> dict[str, Tensor]:
+        """Compute what training minimises; `DespawnConfig.loss_weights` weighs it.
+
+        Args:
+            output: of `forward`.
+            waveform: ``(B, T)`` what `forward` was given.
+
+        Returns:
+            Scalars: ``reconstruction`` mean ``|x - x^|`` in units of the machine's scale,
+            ``sparsity`` mean ``|c|`` of what is kept, ``orthonormality``.
+        """
+        bands = output.kept.bands
+        magnitude = torch.stack([band.abs().sum() for band in bands]).sum()
+        return {
+            "reconstruction": functional.l1_loss(output.reconstruction, waveform) / self.scale,
+            "sparsity": magnitude / sum(band.numel() for band in bands),
+            "orthonormality": self.orthonormality_error(),
+        }
+
+    def orthonormality_error(self) -> Tensor:
+        """Say how far the filters are from orthonormality, summed over the levels' kernels.
+
+        For mirror filters ``sum_k (sum_n h[n] h[n+2k] - delta_k)^2 + (sum_n h[n] - sqrt 2)^2``.
+        Where high pass or synthesis have kernels of their own, the mean over all pairs of these:
+        free kernels could otherwise look sparse by analysing quietly and synthesising loudly.
+
+        Returns:
+            A scalar, 0 for orthonormal filters.
+        """
+        kernels = 1 if self.config.sharing == "one" else self.config.levels
+        analysis, synthesis = self.analysis_kernels[:kernels], self.synthesis_kernels[:kernels]
+        taps = analysis.shape[-1]
+        error = (analysis[:, 0].sum(-1) - math.sqrt(2)).square().sum()
+        identity = torch.eye(2, device=analysis.device, dtype=analysis.dtype)
+        for one, other in itertools.product((analysis, synthesis), repeat=2):
+            for shift in range(0, taps, 2):
+                products = one[..., : taps - shift] @ other[..., shift:].mT  # (kernels, 2, 2)
+                wanted = identity if shift == 0 else torch.zeros_like(identity)
+                # 4 pairs of banks; low and high pass of a mirror pair meet the same conditions.
+                error = error + (products - wanted).square().sum() / 8
+        return error
+
+    @staticmethod
+    def band_statistics(coefficients: Coefficients, kept: Coefficients, time_bins: int) -> Tensor:
+        """Describe every sub-band in every time bin, before the threshold.
+
+        Args:
+            coefficients: before the threshold.
+            kept: after it.
+            time_bins: equally long windows per clip; see `Coefficients.windows`.
+
+        Returns:
+            ``(B, bands, time_bins, statistics)``, named by `BAND_STATISTICS`; finite in silence.
+        """
+        pairs = zip(coefficients.windows(time_bins), kept.windows(time_bins), strict=True)
+        return torch.stack([_statistics(before, after) for before, after in pairs], dim=1)
+
+    def band_edges(self, sample_rate: int) -> Tensor:
+        """Give the nominal lower and upper edge of each sub-band, ``(bands, 2)`` in Hz."""
+        levels, packets = self.config.levels, self.config.packet_levels
+        octaves = [2.0**-level for level in range(levels, packets, -1)]
+        equal = [rank / 2**packets for rank in range(1, 2**packets + 1)]
+        edges = torch.tensor([0.0, *octaves, *equal]) * sample_rate / 2
+        return torch.stack((edges[:-1], edges[1:]), dim=1)
+
+
+def _statistics(before: Tensor, after: Tensor) -> Tensor:
+    """``(B, time_bins, w)`` twice -> ``(B, time_bins, statistics)``."""
+    magnitude = before.abs()
+    square = before.square()
+    energy = square.mean(-1) + SILENCE**2
+    extreme = magnitude.topk(before.shape[-1] // 1000 + 1).values  # from the greatest down
+    columns = {
+        "log_energy": energy.log(),
+        "log_magnitude": (magnitude.mean(-1) + SILENCE).log(),
+        "log_kurtosis": (square.square().mean(-1) + SILENCE**4).log() - 2 * energy.log(),
+        "log_crest": (extreme[..., 0] + SILENCE).log() - energy.log() / 2,
+        "survival_rate": (after.abs() > magnitude / 2).to(before.dtype).mean(-1),
+        "log_quantile_999": (extreme[..., -1] + SILENCE).log(),
+        "log_residual": ((before - after).square().mean(-1) + SILENCE**2).log(),
+    }
+    return torch.stack([columns[name] for name in BAND_STATISTICS], dim=-1)

@@ -1,0 +1,35 @@
+"""The Gaussian that both decoders predict: a mean and a bounded log-variance for every bin."""
+
+import torch
+from torch import Tensor
+
+LOG_VARIANCE_BOUND = 6.0
+
+
+def bounded_log_variance(raw: Tensor) -> Tensor:
+    """Keep a log-variance within +-6 smoothly, so that the gradient never dies at the bound.
+
+    Args:
+        raw: what a linear layer gave, any shape.
+
+    Returns:
+        the log-variance, same shape, float32.
+    """
+    return LOG_VARIANCE_BOUND * torch.tanh(raw.float() / LOG_VARIANCE_BOUND)
+
+
+def gaussian_nll(mean: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:
+    """Negative log-likelihood per bin, without the constant log(2 pi) / 2.
+
+    Args:
+        mean: predicted means, any shape.
+        log_variance: predicted log-variances, same shape.
+        target: what was to be predicted, same shape and units as `mean`.
+
+    Returns:
+        nats per bin, same shape.
+
+    Source: Nix and Weigend, "Estimating the mean and variance of the target probability
+    distribution", ICNN 1994.
+    """
+    return 0.5 * (log_variance + (target - mean).square() * torch.exp(-log_variance))

@@ -1,0 +1,148 @@
+"""Log-mel spectrogram: the front end of everything that looks at time and frequency."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from audio_anomaly_detector.errors import UserError
+
+POWER_FLOOR = 1e-10  # -100 dB, as librosa's `power_to_db(amin=1e-10)`
+
+# Frames in work at a time: 10 s at 16 kHz and hop 512, whose few MB stay in the processor's cache.
+# A whole batch at once is two to three times slower, and a long clip would take gigabytes.
+FRAMES_AT_ONCE = 320
+
+
+class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
+    """What the log-mel spectrogram looks like."""
+
+    sample_rate: int = Field(16_000, gt=0, description="samples per second, Hz")
+    n_mels: int = Field(128, gt=0, description="mel bands")
+    n_fft: int = Field(1024, ge=2, description="samples of one frame (Hann window)")
+    hop_length: int = Field(512, gt=0, description="samples between frames")
+    f_min: float = Field(0.0, ge=0, description="lower edge of the lowest band, Hz")
+    f_max: float | None = Field(None, description="upper edge, Hz; none: half the sample rate")
+
+    @model_validator(mode="after")
+    def _edges_fit(self) -> LogMelConfig:
+        if not self.f_min < self.highest <= self.sample_rate / 2:
+            raise ValueError("f_max must lie above f_min and not above half the sample rate")
+        return self
+
+    @property
+    def highest(self) -> float:
+        """Upper edge of the highest band, Hz."""
+        return self.sample_rate / 2 if self.f_max is None else self.f_max
+
+
+class LogMel(nn.Module):
+    """Log-mel spectrogram in decibels, with librosa's numbers.
+
+    Power spectrum of centred, reflect-padded Hann frames, Slaney's mel filters of unit area,
+    ``10 log10(max(power, 1e-10))``. Nothing is normalised by the clip's own statistics.
+
+    Args:
+        config: frame, hop and bands.
+
+    Raises:
+        UserError: if a mel band is so narrow that no frequency bin falls into it.
+
+    Source: librosa 0.11, ``feature.melspectrogram(pad_mode="reflect")`` and ``power_to_db``.
+    """
+
+    filters: Tensor
+    window: Tensor
+
+    def __init__(self, config: LogMelConfig) -> None:
+        super().__init__()
+        self.config = config
+        filters = mel_filters(config)
+        empty = int((filters.amax(dim=1) == 0).sum())
+        if empty:
+            raise UserError(
+                f"{empty} of n_mels={config.n_mels} mel bands hold no frequency bin at"
+                f" n_fft={config.n_fft}: use fewer bands or a greater n_fft"
+            )
+        # What the config gives need not be stored in a model file.
+        self.register_buffer("filters", filters, persistent=False)
+        self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Compute the spectrogram.
+
+        Args:
+            waveform: ``(..., T)`` float32, full scale ±1, at least ``n_fft // 2 + 1`` samples.
+
+        Returns:
+            ``(..., n_mels, frames)`` in dB, ``frames = T // hop_length + 1`` for an even n_fft.
+
+        Raises:
+            UserError: if the waveform is too short for one frame.
+        """
+        half = self.config.n_fft // 2
+        if waveform.shape[-1] <= half:
+            raise UserError(
+                f"{waveform.shape[-1]} samples are too few for a log-mel spectrogram with"
+                f" n_fft={self.config.n_fft}: give at least {half + 1}"
+            )
+        rows = waveform.reshape(-1, waveform.shape[-1])
+        padded = functional.pad(rows, (half, half), mode="reflect")
+        frames = padded.unfold(-1, self.config.n_fft, self.config.hop_length)  # a view, (B, S, n)
+        with torch.autocast(waveform.device.type, enabled=False):  # powers span ten decades
+            if torch.compiler.is_exporting():  # a graph for any batch size has no loop over it
+                mel = self._mel_power(frames)
+            else:
+                clips = [
+                    torch.cat([self._mel_power(part) for part in clip.split(FRAMES_AT_ONCE)], dim=1)
+                    for clip in frames
+                ]
+                mel = torch.stack(clips)  # (B, n_mels, S)
+            decibels = 10 * torch.log10(mel.clamp(min=POWER_FLOOR))
+        return decibels.view(*waveform.shape[:-1], *decibels.shape[1:])
+
+    def _mel_power(self, frames: Tensor) -> Tensor:
+        """``(..., S, n_fft)`` -> ``(..., n_mels, S)``."""
+        spectrum = torch.fft.rfft(frames * self.window)
+        # Not abs().square(): the root would only be undone.
+        power = spectrum.real.square() + spectrum.imag.square()
+        return self.filters @ power.mT
+
+
+def mel_filters(config: LogMelConfig) -> Tensor:
+    """Build triangular mel filters of unit area.
+
+    Args:
+        config: bands and their edges.
+
+    Returns:
+        ``(n_mels, n_fft // 2 + 1)`` float32.
+
+    Source: Slaney, "Auditory Toolbox", 1998, as in librosa.filters.mel(norm="slaney").
+    """
+    bins = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64)
+    bins = bins * config.sample_rate / config.n_fft  # Hz
+    low, high = hz_to_mel(torch.tensor([config.f_min, config.highest], dtype=torch.float64))
+    steps = torch.linspace(0, 1, config.n_mels + 2, dtype=torch.float64)
+    edges = mel_to_hz(low + steps * (high - low))[:, None]
+    widths = edges.diff(dim=0)
+    rising = (bins - edges[:-2]) / widths[:-1]
+    falling = (edges[2:] - bins) / widths[1:]
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles * 2 / (edges[2:] - edges[:-2])).float()
+
+
+def hz_to_mel(frequency: Tensor) -> Tensor:
+    """Convert Hz to Slaney's mel: 3 per 200 Hz up to 1 kHz, 27 per factor of 6.4 above."""
+    above = 15 + torch.log(frequency.clamp(min=1000) / 1000) * 27 / math.log(6.4)
+    return torch.where(frequency < 1000, frequency * 3 / 200, above)
+
+
+def mel_to_hz(mel: Tensor) -> Tensor:
+    """Convert Slaney's mel to Hz."""
+    above = 1000 * torch.exp((mel.clamp(min=15) - 15) * math.log(6.4) / 27)
+    return torch.where(mel < 15, mel * 200 / 3, above)

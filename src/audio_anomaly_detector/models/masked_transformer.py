@@ -1,0 +1,315 @@
+"""Masked audio transformer: predicts hidden patches of a log-mel spectrogram from the visible ones.
+
+Patches are numbered row by row: n = row * columns + column, row 0 the lowest mel bins, one column
+per `patch_frames` frames. In every mask True means hidden.
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor, nn
+
+from audio_anomaly_detector.models.gaussian import bounded_log_variance, gaussian_nll
+from audio_anomaly_detector.models.transformer_blocks import (
+    TemporalConvolution,
+    TransformerBlock,
+    sinusoidal_positions,
+)
+
+# A mel bin that hardly moves in training must not turn a fraction of a dB into many sigmas.
+MIN_STD_DB = 0.5
+
+
+class MaskedTransformerConfig(BaseModel, frozen=True, extra="forbid"):
+    """Shape of the masked transformer; the defaults are the `small` preset."""
+
+    n_mels: int = Field(128, gt=0, description="mel bins of the input")
+    patch_mels: int = Field(16, gt=0, description="mel bins of a patch")
+    patch_frames: int = Field(16, gt=0, description="frames of a patch")
+    width: int = Field(96, gt=0, description="encoder width")
+    depth: int = Field(4, gt=0, description="encoder blocks")
+    heads: int = Field(4, gt=0, description="attention heads of encoder and decoder")
+    decoder_width: int = Field(64, gt=0, description="decoder width")
+    decoder_depth: int = Field(1, gt=0, description="decoder blocks")
+    temporal_kernel: int = Field(5, gt=0, description="patches seen by the temporal convolution")
+    mask_ratio_low: float = Field(0.25, gt=0, lt=1, description="least share of hidden patches")
+    mask_ratio_high: float = Field(0.75, gt=0, lt=1, description="largest share of hidden patches")
+
+    @model_validator(mode="after")
+    def _check_shapes(self) -> Self:
+        if self.n_mels % self.patch_mels:
+            raise ValueError(f"n_mels {self.n_mels} is no multiple of patch_mels {self.patch_mels}")
+        for name, width in (("width", self.width), ("decoder_width", self.decoder_width)):
+            if width % self.heads or width % 4:
+                raise ValueError(
+                    f"{name} {width} must be a multiple of heads {self.heads} and of 4"
+                )
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError(f"temporal_kernel {self.temporal_kernel} must be odd")
+        if self.mask_ratio_low > self.mask_ratio_high:
+            raise ValueError("mask_ratio_low is above mask_ratio_high")
+        return self
+
+
+class MaskedOutput(NamedTuple):
+    """What the model says of every bin, in standardised units (see `set_statistics`)."""
+
+    mean: Tensor  # (B, F, T)
+    log_variance: Tensor  # (B, F, T)
+    hidden: Tensor  # (B, F, T) bool, True where the bin's patch was hidden
+
+
+class Embedding(NamedTuple):
+    """Features of a clip, with every patch visible."""
+
+    time: Tensor  # (B, S, 2 D): mean and maximum over the frequency rows of a patch column
+    clip: Tensor  # (B, 4 D): mean and maximum over time of `time`
+
+
+class MaskedTransformer(nn.Module):
+    """Encoder on visible patches, light decoder on all, a Gaussian for every bin.
+
+    The temporal convolution runs on the full grid with hidden tokens zeroed before the encoder's
+    blocks, and again in the decoder where hidden tokens are the mask token: what is hidden reaches
+    no prediction. There is no dropout: the mask is the regulariser.
+
+    Source: He et al., "Masked autoencoders are scalable vision learners", CVPR 2022.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: MaskedTransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.rows = config.n_mels // config.patch_mels
+        bins = config.patch_mels * config.patch_frames
+        self.register_buffer("mean", torch.zeros(config.n_mels))
+        self.register_buffer("std", torch.ones(config.n_mels))
+        self.patch_embedding = nn.Linear(bins + config.patch_mels, config.width)
+        self.encoder_temporal = TemporalConvolution(config.width, config.temporal_kernel)
+        self.encoder_blocks = nn.Sequential(
+            *(TransformerBlock(config.width, config.heads) for _ in range(config.depth))
+        )
+        self.encoder_norm = nn.LayerNorm(config.width)
+        self.decoder_embedding = nn.Linear(config.width, config.decoder_width)
+        self.mask_token = nn.Parameter(torch.zeros(config.decoder_width))
+        self.decoder_temporal = TemporalConvolution(config.decoder_width, config.temporal_kernel)
+        self.decoder_blocks = nn.Sequential(
+            *(
+                TransformerBlock(config.decoder_width, config.heads)
+                for _ in range(config.decoder_depth)
+            )
+        )
+        self.decoder_norm = nn.LayerNorm(config.decoder_width)
+        self.head = nn.Linear(config.decoder_width, 2 * bins)
+
+    @property
+    def time_width(self) -> int:
+        """Width of `Embedding.time`."""
+        return 2 * self.config.width
+
+    @property
+    def clip_width(self) -> int:
+        """Width of `Embedding.clip`."""
+        return 2 * self.time_width
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Take the training data's statistics, by which every input is standardised.
+
+        Args:
+            mean: (F,) mean of every mel bin over the training frames, dB.
+            std: (F,) standard deviation, dB; floored at 0.5 dB.
+        """
+        self.mean.copy_(mean)
+        self.std.copy_(std.clamp_min(MIN_STD_DB))
+
+    def columns(self, n_frames: int) -> int:
+        """Patch columns S of a spectrogram of `n_frames` frames; the last may be part filled."""
+        return -(-n_frames // self.config.patch_frames)
+
+    def random_mask(
+        self,
+        batch: int,
+        n_frames: int,
+        *,
+        generator: torch.Generator,
+        ratio: float | None = None,
+    ) -> Tensor:
+        """Hide a random share of the patches, the same number in every clip.
+
+        Args:
+            batch: clips B.
+            n_frames: frames T of the spectrograms.
+            generator: source of all randomness (CPU).
+            ratio: share to hide; None draws it between the config's two ratios.
+
+        Returns:
+            (B, N) bool on the CPU, True = hidden; at least one patch is hidden.
+        """
+        low, high = self.config.mask_ratio_low, self.config.mask_ratio_high
+        if ratio is None:
+            ratio = low + (high - low) * float(torch.rand((), generator=generator))
+        n_patches = self.rows * self.columns(n_frames)
+        n_hidden = max(1, round(ratio * n_patches))
+        order = torch.rand(batch, n_patches, generator=generator).argsort(dim=1)
+        return order < n_hidden
+
+    def complementary_masks(self, n_frames: int, n_masks: int, seed: int = 0) -> Tensor:
+        """Masks of which every patch is hidden in exactly one.
+
+        Args:
+            n_frames: frames T of the spectrograms.
+            n_masks: number of masks; each hides about one in `n_masks` patches.
+            seed: decides which patches go together.
+
+        Returns:
+            (n_masks, N) bool on the CPU, True = hidden.
+        """
+        n_patches = self.rows * self.columns(n_frames)
+        order = torch.randperm(n_patches, generator=torch.Generator().manual_seed(seed))
+        return (order % n_masks) == torch.arange(n_masks).unsqueeze(1)
+
+    def forward(self, logmel: Tensor, mask: Tensor) -> MaskedOutput:
+        """Predict every bin from the visible patches; only hidden bins are a fair test.
+
+        Args:
+            logmel: (B, F, T) dB, any T >= 1.
+            mask: (B, N) bool, True = hidden, the same number in every row; best on the CPU, where
+                its indices are found without waiting for a GPU.
+
+        Returns:
+            mean, log-variance and hidden bins, (B, F, T).
+
+        Raises:
+            ValueError: rows of `mask` hide different numbers of patches.
+        """
+        visible = self._visible(mask).to(logmel.device, non_blocking=True)
+        mask = mask.to(logmel.device, non_blocking=True)
+        grid = self._embed_patches(logmel, mask)  # (B, R, S, D)
+        latent = self.encode(grid, visible)  # (B, V, D)
+        return self.decode(latent, visible, mask, logmel.shape[-1])
+
+    def encode(self, grid: Tensor, visible: Tensor) -> Tensor:
+        """Encode the visible tokens.
+
+        Args:
+            grid: (B, R, S, D) tokens of all patches.
+            visible: (B * V,) their places in the flattened batch of grids.
+
+        Returns:
+            (B, V, D).
+        """
+        tokens = grid.flatten(0, 2).index_select(0, visible).unflatten(0, (grid.shape[0], -1))
+        return self.encoder_norm(self.encoder_blocks(tokens))
+
+    def decode(self, latent: Tensor, visible: Tensor, mask: Tensor, n_frames: int) -> MaskedOutput:
+        """Put mask tokens in the hidden places and predict every bin.
+
+        Args:
+            latent: (B, V, D) encoded visible tokens.
+            visible: (B * V,) their places in the flattened batch of grids.
+            mask: (B, N) bool, True = hidden.
+            n_frames: frames T to cut the padded prediction to.
+
+        Returns:
+            mean, log-variance and hidden bins, (B, F, T).
+        """
+        config, columns = self.config, self.columns(n_frames)
+        shown = self.decoder_embedding(latent).flatten(0, 1)
+        blank = self.mask_token.to(shown.dtype).expand(mask.numel(), -1)
+        grid = blank.index_copy(0, visible, shown)
+        grid = grid.unflatten(0, (-1, self.rows, columns))  # (B, R, S, D')
+        grid = grid + sinusoidal_positions(
+            self.rows, columns, config.decoder_width, grid.device
+        ).to(grid.dtype)
+        tokens = self.decoder_blocks(self.decoder_temporal(grid).flatten(1, 2))
+        patches = self.head(self.decoder_norm(tokens)).unflatten(1, (self.rows, columns))
+        # (B, R, S, 2 * P) -> (2, B, R, patch_mels, S, patch_frames) -> (2, B, F, S * patch_frames)
+        bins = patches.unflatten(-1, (2, config.patch_mels, config.patch_frames))
+        mean, raw = bins.permute(3, 0, 1, 4, 2, 5).flatten(4).flatten(2, 3)[..., :n_frames]
+        hidden = mask.unflatten(1, (self.rows, columns))
+        hidden = hidden.repeat_interleave(config.patch_mels, dim=1)
+        hidden = hidden.repeat_interleave(config.patch_frames, dim=2)[..., :n_frames]
+        return MaskedOutput(mean.float(), bounded_log_variance(raw), hidden)
+
+    def loss_terms(self, output: MaskedOutput, logmel: Tensor) -> dict[str, Tensor]:
+        """Mean negative log-likelihood of the hidden bins; padded frames are in none of them.
+
+        Args:
+            output: of `forward`.
+            logmel: (B, F, T) dB that went in.
+
+        Returns:
+            {"nll": scalar}, nats per bin.
+        """
+        nll = gaussian_nll(output.mean, output.log_variance, self._standardise(logmel))
+        return {"nll": (nll * output.hidden).sum() / output.hidden.sum()}
+
+    @torch.no_grad()
+    def nll_map(self, logmel: Tensor, n_masks: int = 2) -> Tensor:
+        """How unlikely every bin is, predicted while its patch was hidden.
+
+        Args:
+            logmel: (B, F, T) dB.
+            n_masks: complementary masks, one pass each; 2 hides half of the patches at a time.
+
+        Returns:
+            (B, F, T) nats per bin.
+        """
+        batch, _, n_frames = logmel.shape
+        target = self._standardise(logmel)
+        result = torch.zeros_like(target)
+        for mask in self.complementary_masks(n_frames, n_masks):
+            output = self(logmel, mask.expand(batch, -1))
+            nll = gaussian_nll(output.mean, output.log_variance, target)
+            result = torch.where(output.hidden, nll, result)
+        return result
+
+    def embed(self, logmel: Tensor) -> Embedding:
+        """Encode with every patch visible and pool by mean and maximum.
+
+        The mean over rows and time keeps what is steady, the maximum what is short: a click fills
+        one patch of many and vanishes in a mean.
+
+        Args:
+            logmel: (B, F, T) dB.
+
+        Returns:
+            time (B, S, 2 D) for every patch column, clip (B, 4 D).
+        """
+        grid = self._embed_patches(logmel, None)
+        batch, rows, columns, _ = grid.shape
+        visible = torch.arange(batch * rows * columns, device=grid.device)
+        latent = self.encode(grid, visible).unflatten(1, (rows, columns))  # (B, R, S, D)
+        time = torch.cat([latent.mean(dim=1), latent.amax(dim=1)], dim=-1)
+        clip = torch.cat([time.mean(dim=1), time.amax(dim=1)], dim=-1)
+        return Embedding(time, clip)
+
+    def _standardise(self, logmel: Tensor) -> Tensor:
+        return (logmel - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
+
+    def _embed_patches(self, logmel: Tensor, mask: Tensor | None) -> Tensor:
+        """Tokens (B, R, S, D) of all patches, the hidden ones unseen by their neighbours."""
+        config, columns = self.config, self.columns(logmel.shape[-1])
+        x = self._standardise(logmel)
+        # Every mel bin's maximum of the patch goes in too: 16 frames averaged lose a click.
+        # A part-filled window pools over its real frames only.
+        peaks = F.max_pool1d(x, config.patch_frames, ceil_mode=True)  # (B, F, S)
+        x = F.pad(x, (0, columns * config.patch_frames - x.shape[-1]))
+        x = x.unflatten(2, (columns, config.patch_frames))  # (B, F, S, patch_frames)
+        x = torch.cat([x, peaks.unsqueeze(-1)], dim=-1)
+        x = x.unflatten(1, (self.rows, config.patch_mels)).transpose(2, 3).flatten(3)
+        grid = self.patch_embedding(x)
+        hidden = None if mask is None else mask.unflatten(1, (self.rows, columns))
+        grid = self.encoder_temporal(grid, hidden)
+        return grid + sinusoidal_positions(self.rows, columns, config.width, grid.device)
+
+    def _visible(self, mask: Tensor) -> Tensor:
+        """Places (B * V,) of the visible patches in the flattened (B, N)."""
+        counts = (~mask).sum(dim=1)
+        if (counts != counts[0]).any():
+            raise ValueError("every row of a mask must hide the same number of patches")
+        return (~mask).flatten().nonzero().squeeze(1)

@@ -1,0 +1,135 @@
+"""The three models together: from a window of sound to everything the score looks at."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from audio_anomaly_detector.models.despawn import BAND_STATISTICS, Despawn, DespawnConfig
+from audio_anomaly_detector.models.masked_transformer import (
+    MaskedTransformer,
+    MaskedTransformerConfig,
+)
+from audio_anomaly_detector.models.vqvae import FusionVQVAE, VQScores, VQVAEConfig
+
+# Log-mel bands that the VQ-VAE reconstructs; it sees the clip by half seconds, where more
+# frequency detail would only be noise.
+_TARGET_MELS = 32
+_TARGET_STATISTICS = [BAND_STATISTICS.index(name) for name in ("log_energy", "log_quantile_999")]
+
+
+class Features(NamedTuple):
+    """What the first two models make of single-microphone windows: the VQ-VAE's food.
+
+    Attributes:
+        bands: ``(B, S, bands, statistics)`` sub-band statistics over S time steps.
+        time: ``(B, S, D)`` transformer embedding of each time step.
+        targets: ``(B, S, K)`` what the VQ-VAE has to reconstruct.
+        clip: ``(B, D')`` transformer embedding of the window.
+    """
+
+    bands: Tensor
+    time: Tensor
+    targets: Tensor
+    clip: Tensor
+
+
+class NetworkOutputs(NamedTuple):
+    """All that the score looks at, by window and microphone.
+
+    Attributes:
+        bands: ``(B, C, bands, S, statistics)`` sub-band statistics over S time steps.
+        clip: ``(B, C, D')`` transformer embedding of the window.
+        nll: ``(B, C, F, N)`` negative log-likelihood of each bin, predicted while hidden.
+        vq: ``(B, C, S)`` each, the VQ-VAE's scores by time step.
+        latent: ``(B, C, S, L)`` before quantising.
+        quantised: ``(B, C, S, L)`` after it.
+    """
+
+    bands: Tensor
+    clip: Tensor
+    nll: Tensor
+    vq: VQScores
+    latent: Tensor
+    quantised: Tensor
+
+
+class Networks(nn.Module):
+    """DeSpaWN, masked transformer and fusing VQ-VAE; microphones share all weights.
+
+    Args:
+        despawn: config of the wavelet network.
+        transformer: config of the masked transformer.
+        vqvae: config of fusion and quantiser.
+        n_codes: size of the codebook (see `codebook_size`).
+    """
+
+    def __init__(
+        self,
+        despawn: DespawnConfig,
+        transformer: MaskedTransformerConfig,
+        vqvae: VQVAEConfig,
+        n_codes: int,
+    ) -> None:
+        super().__init__()
+        self.despawn = Despawn(despawn)
+        self.transformer = MaskedTransformer(transformer)
+        self.vqvae = FusionVQVAE(
+            vqvae,
+            bands=despawn.bands,
+            statistics=len(BAND_STATISTICS),
+            transformer_width=self.transformer.time_width,
+            target_width=2 * _TARGET_MELS + despawn.bands * len(_TARGET_STATISTICS),
+            n_codes=n_codes,
+        )
+
+    @torch.no_grad()
+    def features(self, waveform: Tensor, logmel: Tensor) -> Features:
+        """What the first two models see.
+
+        Args:
+            waveform: ``(B, T)`` of single microphones.
+            logmel: ``(B, F, N)`` of the same, dB.
+        """
+        steps = self.transformer.columns(logmel.shape[-1])
+        wavelet = self.despawn(waveform)
+        bands = self.despawn.band_statistics(wavelet.coefficients, wavelet.kept, steps)
+        bands = bands.transpose(1, 2)  # (B, S, bands, statistics)
+        embedding = self.transformer.embed(logmel)
+        return Features(bands, embedding.time, _targets(logmel, bands), embedding.clip)
+
+    @torch.no_grad()
+    def forward(self, waveform: Tensor, logmel: Tensor) -> NetworkOutputs:
+        """Everything the score looks at, without gradients.
+
+        Args:
+            waveform: ``(B, C, T)``.
+            logmel: ``(B, C, F, N)`` dB.
+        """
+        shape = waveform.shape[:2]
+        logmel = logmel.flatten(0, 1)
+        features = self.features(waveform.flatten(0, 1), logmel)
+        fused = self.vqvae(features.bands, features.time)
+        scores = self.vqvae.scores(fused, features.targets)
+        return NetworkOutputs(
+            bands=features.bands.transpose(1, 2).unflatten(0, shape),
+            clip=features.clip.unflatten(0, shape),
+            nll=self.transformer.nll_map(logmel).unflatten(0, shape),
+            vq=VQScores(*(score.unflatten(0, shape) for score in scores)),
+            latent=fused.latent.unflatten(0, shape),
+            quantised=fused.quantised.unflatten(0, shape),
+        )
+
+
+def _targets(logmel: Tensor, bands: Tensor) -> Tensor:
+    """Mean and maximum of 32 log-mel bands and two sub-band statistics by time step, (B, S, K).
+
+    Fixed functions of the recording: targets that were trained along could collapse.
+    """
+    steps = bands.shape[1]
+    coarse = functional.adaptive_avg_pool2d(logmel, (_TARGET_MELS, logmel.shape[-1]))
+    mean = functional.adaptive_avg_pool1d(coarse, steps)
+    peak = functional.adaptive_max_pool1d(coarse, steps)
+    statistics = bands[..., _TARGET_STATISTICS].flatten(2)  # (B, S, 2·bands)
+    return torch.cat([mean.transpose(1, 2), peak.transpose(1, 2), statistics], -1)

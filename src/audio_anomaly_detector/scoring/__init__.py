@@ -1,0 +1,1 @@
+"""From statistics of a clip to one calibrated anomaly score, a p-value and a decision."""

@@ -1,0 +1,31 @@
+"""Test-time augmentation: the views of one window over which its statistics are averaged."""
+
+import torch
+from torch import Tensor
+
+
+def make_views(waveform: Tensor, n_views: int, noise_db: float, seed: int) -> Tensor:
+    """The window itself and ``n_views`` shifted, slightly noisy copies.
+
+    Noise is white and stands ``noise_db`` below the window's own level, so that a quiet machine
+    is treated like a loud one; shifts are circular and spread evenly over the window. Both
+    depend on the seed alone, so a clip has the same views wherever it is scored.
+
+    Args:
+        waveform: one window, shape ``(C, T)``.
+        n_views: how many copies besides the window itself.
+        noise_db: level of the noise relative to the window's RMS, in dB (negative).
+        seed: seed of the noise.
+
+    Returns:
+        Views, shape ``(1 + n_views, C, T)``; the first is the window untouched.
+    """
+    samples = waveform.shape[-1]
+    generator = torch.Generator().manual_seed(seed)
+    level = waveform.square().mean().sqrt() * 10 ** (noise_db / 20)
+    views = [waveform]
+    for view in range(1, n_views + 1):
+        shift = samples * view // (n_views + 1)
+        noise = torch.randn(waveform.shape, generator=generator).to(waveform.device)
+        views.append(waveform.roll(shift, -1) + level * noise)
+    return torch.stack(views)  # (V, C, T)

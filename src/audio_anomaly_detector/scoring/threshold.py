@@ -1,0 +1,105 @@
+"""p-values and the decision threshold, from the scores of normal clips alone."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from scipy import stats
+
+from audio_anomaly_detector.errors import UserError
+
+# Below this many calibration clips the conformal rank is too coarse to hold a rate of 10 %.
+_CONFORMAL_FROM = 20
+# Gamma shape of the fit: skewness 2/sqrt(16) = 0.5, the mild right tail of averaged distances.
+# The shape cannot be estimated from a handful of clips, location and scale can.
+_GAMMA_SHAPE = 16.0
+
+
+class ThresholdConfig(BaseModel, frozen=True, extra="forbid"):
+    """How the decision threshold is drawn from normal scores; changeable without refitting."""
+
+    method: Literal["auto", "gamma", "conformal", "value"] = Field(
+        "auto",
+        description="auto: gamma below 20 calibration clips, conformal from there on; "
+        "value: the number given as `value`",
+    )
+    false_alarm_rate: float = Field(
+        0.1, gt=0, lt=1, description="share of normal clips that may be called anomalous"
+    )
+    value: float | None = Field(None, description="the threshold itself, for method `value`")
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """The joined scores of normal clips that the detector was not fitted on.
+
+    Args:
+        scores: shape ``(n,)``.
+    """
+
+    scores: NDArray[np.float64]
+
+    def method(self, config: ThresholdConfig) -> Literal["gamma", "conformal"]:
+        """How p-values are made: ``auto`` and ``value`` take the rank where it is fine enough."""
+        if config.method in ("gamma", "conformal"):
+            return config.method
+        needed = max(_CONFORMAL_FROM, math.ceil(1 / config.false_alarm_rate) - 1)
+        return "conformal" if len(self.scores) >= needed else "gamma"
+
+    def coarseness(self, config: ThresholdConfig) -> str:
+        """One sentence on how far the p-values can be trusted."""
+        n = len(self.scores)
+        if self.method(config) == "conformal":
+            return f"p-values come in steps of 1/{n + 1} ({n} calibration clips)"
+        return (
+            f"p-values are extrapolated by a gamma fit to {n} calibration clips: "
+            f"trust their order, not values below about {1 / (n + 1):.2g}"
+        )
+
+    def p_value(self, score: float, config: ThresholdConfig) -> float:
+        """Share of normal clips expected to score at least ``score``.
+
+        Conformal: ``(1 + #{s_i >= s}) / (n + 1)`` (Vovk et al., "Algorithmic learning in a
+        random world", 2005); otherwise the survival function of the gamma fit.
+        """
+        if self.method(config) == "gamma":
+            return float(self._gamma().sf(score))
+        return float((1 + np.sum(self.scores >= score)) / (len(self.scores) + 1))
+
+    def threshold(self, config: ThresholdConfig) -> float:
+        """The score above which a clip is called anomalous.
+
+        Raises:
+            UserError: method ``value`` without a value, or ``conformal`` with too few clips.
+        """
+        if config.method == "value":
+            if config.value is None:
+                raise UserError("threshold method 'value' needs a number: give the threshold too")
+            return config.value
+        if self.method(config) == "gamma":
+            return float(self._gamma().isf(config.false_alarm_rate))
+        # p <= rate exactly for scores above the rank-th largest normal score.
+        rank = math.floor(config.false_alarm_rate * (len(self.scores) + 1))
+        if rank < 1:
+            raise UserError(
+                f"a conformal threshold at {config.false_alarm_rate:g} false alarms needs "
+                f"{math.ceil(1 / config.false_alarm_rate) - 1} calibration clips, there are "
+                f"{len(self.scores)}; use the method 'gamma' or a higher rate"
+            )
+        return float(np.sort(self.scores)[-rank])
+
+    def _gamma(self) -> "stats.rv_frozen":
+        """Gamma of fixed shape, matched in mean and standard deviation (DCASE thresholds).
+
+        The standard deviation is widened by ``sqrt(1 + 1/n)`` for the unknown mean and by the
+        small-sample bias of the sample deviation.
+        """
+        n = len(self.scores)
+        mean = float(np.mean(self.scores))
+        unbiased = 1 + 1 / (4 * max(n - 1, 1))
+        deviation = float(np.std(self.scores, ddof=1)) * unbiased * math.sqrt(1 + 1 / n)
+        scale = max(deviation, 1e-9) / math.sqrt(_GAMMA_SHAPE)
+        return stats.gamma(_GAMMA_SHAPE, loc=mean - _GAMMA_SHAPE * scale, scale=scale)

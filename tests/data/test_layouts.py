@@ -1,0 +1,354 @@
+from pathlib import Path
+
+import pytest
+
+from audio_anomaly_detector.data.clips import MachineKey
+from audio_anomaly_detector.data.layouts import LAYOUTS, find_clips, machines, select_machine
+from audio_anomaly_detector.errors import UserError
+
+MIMII = Path(__file__).parents[2] / "../shared/data/mimii"
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Make files; no layout opens audio, so they may be empty."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+# ---------------------------------------------------------------- MIMII
+
+
+def mimii_tree(root: Path, condition: str) -> Path:
+    return touch(
+        root,
+        *(
+            f"{condition}/fan/{machine_id}/{kind}/{i:08}.wav"
+            for machine_id in ("id_00", "id_02")
+            for kind in ("normal", "abnormal")
+            for i in range(2)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "condition", ["-6_dB_fan", "0_dB_fan", "6_dB_fan", "-6dB_fan", "+6_dB_fan", "-6_dB"]
+)
+@pytest.mark.parametrize("below", ["", "{c}", "{c}/fan", "{c}/fan/id_02"])
+def test_mimii_gives_the_same_machine_wherever_it_is_pointed_at(tmp_path, condition, below):
+    root = mimii_tree(tmp_path / "set", condition) / below.format(c=condition)
+    found = find_clips(root)
+    assert found.layout == "mimii"
+    assert found.problems == []
+    clips = machines(found.clips)[MachineKey(condition, "fan", "id_02")]
+    assert [clip.label for clip in clips] == [1, 1, 0, 0]
+    assert all(clip.path == found.root / clip.name and clip.split is None for clip in clips)
+
+
+def test_the_name_of_the_root_stands_for_what_mimii_lacks(tmp_path):
+    touch(tmp_path / "plant/fan/id_00/normal", "a.wav")
+    assert find_clips(tmp_path / "plant").clips[0].machine == ("plant", "fan", "id_00")
+    assert find_clips(tmp_path / "plant/fan").clips[0].machine == ("fan", "fan", "id_00")
+    assert find_clips(tmp_path / "plant/fan/id_00").clips[0].machine == ("id_00", "fan", "id_00")
+
+
+def test_mimii_takes_any_id_below_the_root_and_a_root_one_too_high(tmp_path):
+    touch(tmp_path / "a/press_7/normal", "a.wav")
+    assert find_clips(tmp_path / "a").clips[0].machine == ("a", "a", "press_7")
+    touch(tmp_path / "b/sets/0_dB_fan/fan/id_00/Normal", "a.wav")
+    assert find_clips(tmp_path / "b").clips[0].machine == ("sets_0_dB_fan", "fan", "id_00")
+
+
+@pytest.mark.skipif(not MIMII.exists(), reason="real recordings are not at ../shared/data/mimii")
+def test_real_mimii():
+    found = find_clips(MIMII)
+    assert found.layout == "mimii"
+    assert {len(clips) for clips in machines(found.clips).values()} == {15}
+    assert len(machines(found.clips)) == 8
+
+
+# ---------------------------------------------------------------- DCASE
+
+DCASE_CASES = [  # file, machine, label, split, domain, attributes
+    ("fan/train/normal_id_00_00000000.wav", "id_00", 0, "train", None, ""),
+    ("fan/test/normal_id_00_00000001.wav", "id_00", 0, "test", None, ""),
+    ("fan/test/anomaly_id_02_00000001.wav", "id_02", 1, "test", None, ""),
+    ("fan/test/id_05_00000000.wav", "id_05", None, "test", None, ""),
+    (
+        "fan/train/section_00_source_train_normal_0000_strength_1_ambient.wav",
+        *("section_00", 0, "train", "source", "strength_1_ambient"),
+    ),
+    (
+        "fan/test/section_01_target_test_anomaly_0001_m-n_W.wav",
+        *("section_01", 1, "test", "target", "m-n_W"),
+    ),
+    (
+        "fan/test/section_00_source_test_normal_0007_noAttribute.wav",
+        *("section_00", 0, "test", "source", ""),
+    ),
+    ("fan/test/section_00_0000.wav", "section_00", None, "test", None, ""),
+    (
+        "fan/source_test/section_03_source_test_0000.wav",
+        *("section_03", None, "test", "source", ""),
+    ),
+    (
+        "fan/target_test/section_00_target_test_normal_0003_x.wav",
+        "section_00",
+        0,
+        "test",
+        "target",
+        "x",
+    ),
+    (
+        "fan/supplemental/section_00_source_supplemental_machine_0000_speed_3.wav",
+        *("section_00", 0, "train", "source", "speed_3"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", DCASE_CASES, ids=lambda case: case[0])
+@pytest.mark.parametrize("below", ["", "fan"])
+def test_dcase_names(tmp_path, case, below):
+    file, machine_id, *expected = case
+    found = find_clips(touch(tmp_path / "dev_data", file) / below)
+    assert found.layout == "dcase"
+    (clip,) = found.clips
+    assert clip.machine == (below or "dev_data", "fan", machine_id)
+    assert [clip.label, clip.split, clip.domain, clip.attributes] == expected
+
+
+def test_dcase_with_several_machines_and_folders_above(tmp_path):
+    touch(
+        tmp_path / "dev_data",
+        "raw/ToyCar/train/section_00_source_train_normal_0000_a.wav",
+        "raw/fan/test/section_00_source_test_normal_0000_a.wav",
+        "raw/fan/attributes_00.csv",
+    )
+    found = find_clips(tmp_path / "dev_data")
+    assert list(machines(found.clips)) == [
+        ("raw", "ToyCar", "section_00"),
+        ("raw", "fan", "section_00"),
+    ]
+    assert found.problems == ["1 file(s) are not audio and were passed over: 1 × .csv"]
+
+
+@pytest.mark.parametrize(
+    "noise", ["section_00_noise_supplemental_0000.wav", "section_00_noise_0012_x.wav"]
+)
+def test_noise_recordings_are_not_normals(tmp_path, noise):
+    touch(
+        tmp_path, "fan/train/section_00_source_train_normal_0000.wav", f"fan/supplemental/{noise}"
+    )
+    found = find_clips(tmp_path)
+    assert [clip.split for clip in found.clips] == ["train"]
+    assert found.problems == [
+        "1 audio file(s) have no place in the dcase layout and were passed over "
+        f"(such as fan/supplemental/{noise})"
+    ]
+
+
+# ---------------------------------------------------------------- plain folder
+
+
+def test_plain_folder(tmp_path):
+    root = touch(
+        tmp_path / "press",
+        "a.wav",
+        "2024/b.WAV",
+        "normal/c.flac",
+        "abnormal/d.ogg",
+        "Anomaly/e.mp3",
+    )
+    found = find_clips(root)
+    assert found.layout == "folder"
+    assert {clip.name: clip.label for clip in found.clips} == {
+        "2024/b.WAV": 0,
+        "Anomaly/e.mp3": 1,
+        "a.wav": 0,
+        "abnormal/d.ogg": 1,
+        "normal/c.flac": 0,
+    }
+    assert set(machines(found.clips)) == {("press", "press", "press")}
+
+
+def test_a_single_recording_is_a_folder_of_one(tmp_path):
+    touch(tmp_path / "press", "a.wav", "b.wav")
+    found = find_clips(tmp_path / "press/a.wav")
+    assert [(clip.name, clip.label) for clip in found.clips] == [("a.wav", 0)]
+    assert found.root == tmp_path / "press"
+
+
+def test_odd_names_links_and_hidden_files(tmp_path):
+    root = touch(
+        tmp_path / "data",
+        "ärger/mañana 木.wav",
+        ".hidden/a.wav",
+        "._a.wav",
+        "__MACOSX/b.wav",
+        "x.md",
+    )
+    (root / "loop").symlink_to(root)
+    (root / "dangling.wav").symlink_to(root / "nowhere.wav")
+    touch(tmp_path / "elsewhere", "far.wav")
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+    found = find_clips(root)
+    assert [clip.name for clip in found.clips] == [
+        "dangling.wav",
+        "link/far.wav",
+        "ärger/mañana 木.wav",
+    ]
+    assert len(found.problems) == 2
+    assert "loop: links to a folder that is read already" in found.problems[0]
+    assert "1 × .md" in found.problems[1]
+
+
+def test_a_name_that_is_no_text_is_passed_over(tmp_path):
+    touch(tmp_path, "a.wav")
+    try:
+        Path(str(tmp_path) + "/b\udcff.wav").touch()
+    except OSError:
+        pytest.skip("this file system takes only names that are valid text")
+    found = find_clips(tmp_path)
+    assert [clip.name for clip in found.clips] == ["a.wav"]
+    assert "the name is not valid text" in found.problems[0]
+
+
+def test_a_relative_root_gives_absolute_paths(tmp_path, monkeypatch):
+    touch(tmp_path / "press/in", "a.wav")
+    monkeypatch.chdir(tmp_path / "press/in")
+    for root in (".", "..", "../../press"):
+        clip = find_clips(root).clips[0]
+        assert clip.path.is_absolute()
+        assert clip.path.exists()
+    assert find_clips("..").clips[0].machine.machine_id == "press"
+
+
+# ---------------------------------------------------------------- CSV
+
+
+def manifest(folder: Path, text: str) -> Path:
+    path = folder / "list.csv"
+    path.write_text(text, encoding="utf-8-sig")
+    return path
+
+
+def test_csv_manifest(tmp_path):
+    path = manifest(
+        tmp_path,
+        "path,label,machine_type,machine_id,condition,split,domain,attributes,start,duration\n"
+        "a.wav,0,fan,id_00,6_dB,train,source,fast,,\n"
+        "sub/b.wav,Abnormal,fan,id_00,6_dB,test,target,,,\n"
+        "\n"
+        "long.wav,,,,,train,,,0,10\n"
+        "long.wav,normal,,,,test,,,10,10.5\n"
+        "long.wav,,,,,test,,,30,\n",
+    )
+    found = find_clips(path)
+    assert found.layout == "csv"
+    assert found.root == tmp_path
+    by_name = {clip.name: clip for clip in found.clips}
+    assert set(by_name) == {
+        *("a.wav", "sub/b.wav", "long.wav#t=0,10", "long.wav#t=10,20.5", "long.wav#t=30,"),
+    }
+    a, b = by_name["a.wav"], by_name["sub/b.wav"]
+    assert (a.label, a.machine, a.split) == (0, ("6_dB", "fan", "id_00"), "train")
+    assert (a.domain, a.attributes, a.path) == ("source", "fast", tmp_path / "a.wav")
+    assert (b.label, b.split, b.domain) == (1, "test", "target")
+    cut = by_name["long.wav#t=10,20.5"]
+    assert (cut.start, cut.duration, cut.machine) == (10.0, 10.5, ("list", "list", "list"))
+    assert by_name["long.wav#t=0,10"].label == 0  # training is on normals by definition
+    assert by_name["long.wav#t=30,"].label is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.wav,0\n", "line 1: has no column named path; known columns are path"),
+        ("path,lable\na.wav,0\n", "line 1: has an unknown column 'lable'"),
+        ("path,label\na.wav,0\nb.wav,2\n", "line 3: label '2' is none of 0, 1, normal"),
+        ("path,split\na.wav,val\n", "line 2: split 'val' is none of train, test"),
+        ("path,domain\na.wav,x\n", "line 2: domain 'x' is none of source, target"),
+        ("path,start\na.wav,soon\n", "line 2: start 'soon' is not a number of seconds"),
+        ("path,start\na.wav,nan\n", "line 2: start 'nan' is not"),
+        ("path,duration\na.wav,0\n", "line 2: duration '0' is not .* at least 0.001"),
+        ("path,start\na.wav,-1\n", "line 2: start '-1' is not"),
+        ("path\na.wav,0\n", "line 2: has more fields than the header"),
+        ("path,label\na.wav,0\n./a.wav,0\n", "line 3: a.wav is in an earlier line too"),
+        ("path,label\n,0\n", "line 2: the path is empty"),
+        ("path,machine_id\na.wav,../x\n", "line 2: machine_id '../x' has a slash"),
+        ("path,label,split\na.wav,1,train\n", "line 2: an anomalous clip cannot be in the split"),
+        ('path\n"a"b.wav\n', "cannot be read as CSV beyond line 1"),
+        ("path\n", "lists no clips"),
+        ("", "line 1: has no column named path"),
+    ],
+)
+def test_csv_errors_name_the_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message) as error:
+        find_clips(manifest(tmp_path, text))
+    assert str(tmp_path / "list.csv") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_csv_that_is_not_text(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"path\n\xff\xfe.wav\n")
+    with pytest.raises(UserError, match="cannot be read as CSV"):
+        find_clips(tmp_path / "x.csv")
+
+
+# ---------------------------------------------------------------- choosing
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        find_clips(tmp_path / "missing")
+    with pytest.raises(UserError, match="no audio files below it; point to"):
+        find_clips(tmp_path)
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(UserError, match=r"no audio files below it \(1 file\(s\) are not audio"):
+        find_clips(tmp_path)
+    with pytest.raises(UserError, match=r"neither audio nor a \.csv manifest"):
+        find_clips(tmp_path / "notes.txt")
+
+
+def test_the_layout_can_be_named(tmp_path):
+    root = mimii_tree(tmp_path / "set", "0_dB_fan")
+    assert find_clips(root, "mimii").layout == "mimii"
+    as_folder = find_clips(root, "folder")
+    assert set(machines(as_folder.clips)) == {("set", "set", "set")}
+    assert sum(clip.label == 1 for clip in as_folder.clips) == 4
+    with pytest.raises(UserError, match="is not laid out as dcase; try --layout auto"):
+        find_clips(root, "dcase")
+    with pytest.raises(UserError, match="is not laid out as csv"):
+        find_clips(root, "csv")
+    with pytest.raises(UserError, match=f"choose auto, {', '.join(LAYOUTS)}"):
+        find_clips(root, "mimi")
+    touch(tmp_path, "one.wav")
+    with pytest.raises(UserError, match="a file cannot be laid out as mimii"):
+        find_clips(tmp_path / "one.wav", "mimii")
+
+
+def test_two_layouts_in_one_root_are_ambiguous(tmp_path):
+    mimii_tree(tmp_path, "0_dB_fan")
+    touch(tmp_path, "dev_data/fan/train/normal_id_00_00000000.wav")
+    with pytest.raises(UserError, match="as dcase and as mimii; choose one with --layout"):
+        find_clips(tmp_path)
+    assert len(find_clips(tmp_path, "dcase").clips) == 1
+
+
+def test_select_machine(tmp_path):
+    clips = find_clips(mimii_tree(tmp_path, "0_dB_fan")).clips
+    assert {clip.machine.machine_id for clip in select_machine(clips, "id_02")} == {"id_02"}
+    assert select_machine(clips, "fan/id_02") == select_machine(clips, "0_dB_fan/fan/id_02")
+    with pytest.raises(UserError, match=r"no machine id 'id_04'; there are id_00, id_02$"):
+        select_machine(clips, "id_04")
+    with pytest.raises(UserError, match="no machine id '2'"):
+        select_machine(clips, "2")
+    with pytest.raises(UserError, match="several machines; choose one of 0_dB_fan/fan/id_00, 0_dB"):
+        select_machine(clips, None)
+    both = find_clips(mimii_tree(tmp_path, "6_dB_fan")).clips
+    with pytest.raises(UserError, match="id_00 is ambiguous; choose one of 0_dB_fan/fan/id_00, 6_"):
+        select_machine(both, "id_00")
+    assert len(select_machine(both, "6_dB_fan/fan/id_00")) == 4
+    only = [clip for clip in clips if clip.machine.machine_id == "id_00"]
+    assert select_machine(only, None) == only

@@ -1,0 +1,147 @@
+"""Every engine gives the serial result, and loses nothing but what cannot be done."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.fleet.engines import ENGINES, Engine, Failed
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def chores(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The functions, importable here and in workers."""
+    monkeypatch.syspath_prepend(HERE)
+    import chores
+
+    return chores
+
+
+def results(engine: Engine, function: Callable[[Any], Any], jobs: list[Any]) -> dict[int, Any]:
+    pairs = list(engine.map(function, jobs))
+    assert len(pairs) == len(dict(pairs))
+    return dict(pairs)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_serial_goes_on_past_an_exception(chores: Any) -> None:
+    expected = {0: 1, 1: 4, 2: Failed("ValueError: three is odd"), 3: 16}
+    assert results(ENGINES["serial"](), chores.square, [1, 2, 3, 4]) == expected
+
+
+def test_serial_stops_when_the_user_does() -> None:
+    def interrupted(job: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        results(ENGINES["serial"](), interrupted, [1])
+
+
+def test_processes_give_the_serial_result(chores: Any) -> None:
+    jobs = [1, 2, 3, 4]
+    serial = results(ENGINES["serial"](), chores.square, jobs)
+    assert results(ENGINES["processes"](workers=2), chores.square, jobs) == serial
+
+
+def test_processes_yield_as_jobs_finish(chores: Any) -> None:
+    finished = [index for index, _ in ENGINES["processes"](workers=2).map(chores.nap, [3.0, 0.0])]
+    assert finished == [1, 0]
+
+
+def test_a_job_that_kills_its_worker_fails_alone(chores: Any) -> None:
+    found = results(ENGINES["processes"](workers=2), chores.die, [0, 1, 2, 3])
+    assert {index: found[index] for index in (0, 2, 3)} == {0: 0, 2: 2, 3: 3}
+    assert found[1] == Failed(
+        "its worker process ended with exit code 7 2 times; run it alone to see why"
+    )
+
+
+def test_a_job_whose_worker_was_killed_is_tried_again(chores: Any, tmp_path: Path) -> None:
+    jobs = [(number, str(tmp_path)) for number in range(3)]
+    assert results(ENGINES["processes"](), chores.die_once, jobs) == {0: 0, 1: 1, 2: 2}
+
+
+def test_the_second_attempt_runs_alone(chores: Any, tmp_path: Path) -> None:
+    found = list(ENGINES["processes"](workers=3).map(chores.count_alone, [str(tmp_path)] * 3))
+    assert found[-1][1] == 1
+
+
+def test_workers_end_when_the_run_is_given_up(chores: Any, tmp_path: Path) -> None:
+    told = tmp_path / "process"
+    run = ENGINES["processes"]().map(chores.leave_running, [str(told)])
+    import threading
+
+    stopper = threading.Timer(0, lambda: None)
+    stopper.start()
+    with pytest.raises(TimeoutError):
+        _interrupt_when(run, told)
+    assert not is_alive(int(told.read_text()))
+
+
+def _interrupt_when(run: Iterator[Any], told: Path) -> None:
+    """Raise in the engine, as Ctrl-C would, when its worker is at work."""
+    import signal
+
+    def interrupt(*_: Any) -> None:
+        if told.exists() and told.read_text():
+            raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        next(run)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_no_orphans_behind_a_killed_run(tmp_path: Path) -> None:
+    told = tmp_path / "process"
+    script = (
+        "import sys, chores\n"
+        "from audio_anomaly_detector.fleet.engines import ENGINES\n"
+        "if __name__ == '__main__':\n"
+        "    list(ENGINES['processes']().map(chores.leave_running, sys.argv[1:]))\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    run = subprocess.Popen([sys.executable, tmp_path / "script.py", told], env=environment)
+    wait_for(lambda: told.exists() and told.read_text())
+    run.kill()
+    run.wait()
+    worker = int(told.read_text())
+    wait_for(lambda: not is_alive(worker))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_no_workers_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        ENGINES[name](workers=0)
+
+
+def test_ray_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch, chores: Any) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"audio-anomaly-detector\[dist\]"):
+        results(ENGINES["ray"](), chores.square, [1])

@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from audio_anomaly_detector.scoring.augmentation import make_views
+
+
+def test_the_first_view_is_the_window_itself() -> None:
+    window = torch.randn(2, 1000)
+    assert torch.equal(make_views(window, 3, -30, 0)[0], window)
+    assert torch.equal(make_views(window, 0, -30, 0), window[None])
+
+
+def test_views_depend_on_the_seed_alone() -> None:
+    window = torch.randn(2, 1000)
+    first = make_views(window, 2, -30, 7)
+    torch.rand(5)  # other draws do not matter
+    assert torch.equal(make_views(window, 2, -30, 7), first)
+    assert not torch.equal(make_views(window, 2, -30, 8), first)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1.0, 10.0])
+def test_noise_is_relative_to_the_clips_level(gain: float) -> None:
+    window = gain * torch.randn(1, 20_000)
+    views = make_views(window, 3, -20, 0)
+    for number, view in enumerate(views[1:], 1):
+        noise = view - window.roll(20_000 * number // 4, -1)
+        assert noise.square().mean().sqrt() / window.square().mean().sqrt() == pytest.approx(
+            0.1, rel=0.05
+        )

@@ -1,0 +1,60 @@
+import torch
+
+from audio_anomaly_detector.scoring.bank import Bank
+
+
+def normal_clips(n: int = 12, microphones: int = 3, width: int = 5) -> torch.Tensor:
+    return torch.randn(n, microphones, width, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_clip_of_the_bank_has_distance_zero() -> None:
+    clips = normal_clips()
+    assert torch.equal(Bank.fit(clips, 100, 0).distance(clips), torch.zeros(12, 3))
+
+
+def test_distance_is_in_each_features_own_units() -> None:
+    clips = normal_clips(n=500)
+    stretched = clips * torch.tensor([1.0, 10.0, 0.1, 1.0, 1.0])
+    query, stretched_query = clips[:1] + 3, stretched[:1] + 3 * stretched.std(0)
+    plain = Bank.fit(clips, 1000, 0).distance(query)
+    # Shrinking each variance a quarter towards the typical one leaves some of the stretch.
+    assert (Bank.fit(stretched, 1000, 0).distance(stretched_query) / plain).max() < 1.2
+
+
+def test_microphones_do_not_mix() -> None:
+    clips = normal_clips()
+    bank = Bank.fit(clips, 100, 0)
+    query = clips[:1].clone()
+    query[:, 1] += 5
+    distance = bank.distance(query)
+    assert distance[0, 0] == 0 and distance[0, 2] == 0 and distance[0, 1] > 1
+
+
+def test_unscaled_distance_keeps_the_statistics_units() -> None:
+    clips = torch.zeros(4, 1, 1)
+    clips[:, 0, 0] = torch.tensor([0.0, 0.01, 0.02, 0.03])
+    assert torch.allclose(
+        Bank.fit(clips, 10, 0, scaled=False).distance(torch.full((1, 1, 1), 2.03)),
+        torch.tensor([[2.0]]),
+    )
+
+
+def test_capacity_bounds_the_bank_and_the_seed_decides() -> None:
+    clips = normal_clips(n=50)
+    first, again, other = (Bank.fit(clips, 10, seed).clips for seed in (0, 0, 1))
+    assert len(first) == 10
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_constant_statistics_stay_finite() -> None:
+    bank = Bank.fit(torch.ones(5, 2, 3), 10, 0)
+    assert torch.isfinite(bank.distance(torch.full((1, 2, 3), 2.0))).all()
+
+
+def test_a_clip_scores_the_same_alone_and_in_a_batch() -> None:
+    bank = Bank.fit(normal_clips(), 100, 0)
+    queries = torch.randn(6, 3, 5)
+    together = bank.distance(queries)
+    alone = torch.cat([bank.distance(query[None]) for query in queries])
+    assert torch.allclose(together, alone, atol=1e-6)

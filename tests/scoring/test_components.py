@@ -1,0 +1,123 @@
+"""One contract for every component of the registries."""
+
+import pytest
+import torch
+
+from audio_anomaly_detector.models.despawn import DespawnConfig
+from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
+from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
+from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
+from audio_anomaly_detector.models.vqvae import VQVAEConfig
+from audio_anomaly_detector.scoring.components import (
+    NETWORK_COMPONENTS,
+    SIGNAL_COMPONENTS,
+    Signals,
+    fast_envelope,
+)
+
+BATCH, MICROPHONES, SAMPLES = 3, 2, 32_000
+
+
+def signals(waveform: torch.Tensor) -> Signals:
+    return Signals(waveform, LogMel(LogMelConfig(n_mels=32))(waveform), fast_envelope(waveform))
+
+
+@pytest.fixture(scope="module")
+def sound() -> Signals:
+    generator = torch.Generator().manual_seed(0)
+    return signals(0.05 * torch.randn(BATCH, MICROPHONES, SAMPLES, generator=generator))
+
+
+@pytest.fixture(scope="module")
+def networks() -> Networks:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        networks = Networks(
+            DespawnConfig(levels=4, packet_levels=2),
+            MaskedTransformerConfig(
+                n_mels=32, patch_mels=8, width=16, depth=1, heads=2, decoder_width=16
+            ),
+            VQVAEConfig(fusion_width=16, latent_width=4, heads=2),
+            n_codes=16,
+        )
+    return networks.eval()
+
+
+@pytest.fixture(scope="module")
+def outputs(sound: Signals, networks: Networks) -> NetworkOutputs:
+    return networks(sound.waveform, sound.logmel)
+
+
+def check(component, seen) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    statistics = component.statistics(seen)
+    assert statistics.shape[:2] == (BATCH, MICROPHONES)
+    assert statistics.ndim == 3
+    assert torch.isfinite(statistics).all()
+    assert torch.equal(statistics, component.statistics(seen))
+    if component.direct:
+        assert statistics.shape[-1] == 1
+    return statistics
+
+
+@pytest.mark.parametrize("name", SIGNAL_COMPONENTS)
+def test_signal_component(name: str, sound: Signals) -> None:
+    component = SIGNAL_COMPONENTS[name]
+    statistics = check(component, sound)
+    alone = component.statistics(Signals(*(part[1:2] for part in sound)))
+    assert torch.allclose(statistics[1:2], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORK_COMPONENTS)
+def test_network_component(name: str, outputs: NetworkOutputs) -> None:
+    check(NETWORK_COMPONENTS[name], outputs)
+
+
+def test_a_window_scores_the_same_alone_and_in_a_batch(
+    sound: Signals, networks: Networks, outputs: NetworkOutputs
+) -> None:
+    alone = networks(sound.waveform[1:2], sound.logmel[1:2])
+    for name, component in NETWORK_COMPONENTS.items():
+        together = component.statistics(outputs)[1:2]
+        assert torch.allclose(component.statistics(alone), together, atol=1e-3), name
+
+
+@pytest.mark.parametrize("name", SIGNAL_COMPONENTS)
+def test_a_silent_or_dead_microphone_stays_finite(name: str) -> None:
+    waveform = 0.05 * torch.randn(BATCH, MICROPHONES, SAMPLES)
+    waveform[:, 1] = 0
+    check(SIGNAL_COMPONENTS[name], signals(waveform))
+
+
+def test_a_dead_microphone_stays_finite_in_the_networks(networks: Networks) -> None:
+    waveform = 0.05 * torch.randn(BATCH, MICROPHONES, SAMPLES)
+    waveform[:, 1] = 0
+    outputs = networks(waveform, signals(waveform).logmel)
+    for name, component in NETWORK_COMPONENTS.items():
+        assert torch.isfinite(component.statistics(outputs)).all(), name
+
+
+def test_a_change_of_gain_is_seen_by_the_level_and_by_no_difference() -> None:
+    waveform = 0.05 * torch.randn(1, MICROPHONES, SAMPLES)
+    before, after = signals(waveform), signals(2 * waveform)
+    level = SIGNAL_COMPONENTS["level"].statistics
+    assert torch.allclose(level(after) - level(before), torch.tensor(6.02), atol=0.01)
+    for name, component in SIGNAL_COMPONENTS.items():
+        if component.family == "difference":
+            moved = component.statistics(after) - component.statistics(before)
+            assert moved.abs().max() < 1e-3, name
+
+
+def test_a_click_is_seen_by_the_fast_envelope_and_hardly_by_the_mean() -> None:
+    waveform = 0.05 * torch.randn(1, MICROPHONES, SAMPLES)
+    clicked = waveform.clone()
+    clicked[..., 8000:8032] += torch.randn(32)
+    moved = {
+        name: (
+            SIGNAL_COMPONENTS[name].statistics(signals(clicked))
+            - SIGNAL_COMPONENTS[name].statistics(signals(waveform))
+        )
+        .abs()
+        .mean()
+        for name in ("envelope_peaks", "logmel_mean")
+    }
+    assert moved["envelope_peaks"] > 3 * moved["logmel_mean"]

@@ -1,0 +1,85 @@
+"""The order of dependence: a room uses only rooms below it."""
+
+import ast
+from pathlib import Path
+
+import audio_anomaly_detector
+
+PACKAGE = Path(audio_anomaly_detector.__file__).parent
+# From the ground up; rooms of one line stand side by side and do not use each other.
+FLOORS = [
+    {"errors"},
+    {"files", "seeding"},
+    {"data", "models"},
+    {"scoring", "training"},
+    {"config"},
+    {"corpus"},
+    {"fitting"},
+    {"detector"},
+    {"evaluation"},
+    {"fleet"},
+    {"console"},
+    {"cli"},
+    {"__init__", "__main__"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# Maths apart from files.
+PURE = ["models", "scoring", "evaluation/metrics.py", "evaluation/plots.py"]
+PURE += ["evaluation/protocol.py", "evaluation/bootstrap.py"]
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def used_rooms(path: Path) -> set[str]:
+    prefix = "audio_anomaly_detector."
+    return {n.removeprefix(prefix).split(".")[0] for n in imports(path) if n.startswith(prefix)}
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(path) for path in PACKAGE.rglob("*.py")} == set(FLOOR_OF)
+
+
+def test_rooms_use_only_rooms_below() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        room = room_of(path)
+        for used in used_rooms(path) - {room}:
+            assert FLOOR_OF[used] < FLOOR_OF[room], f"{path} uses {used}"
+
+
+def test_maths_knows_no_files() -> None:
+    for place in PURE:
+        target = PACKAGE / place
+        for path in target.rglob("*.py") if target.is_dir() else [target]:
+            foreign = imports(path) & {"soundfile", "os", "shutil", "tempfile", "csv"}
+            assert not foreign, f"{path} imports {foreign}"
+            assert not used_rooms(path) & {"data", "files"} or "plots" in path.name, path
+
+
+def test_heavy_imports_wait_until_they_are_used() -> None:
+    top_level = imports_at_top(PACKAGE / "cli.py")
+    assert not top_level & {"torch", "numpy", "matplotlib", "ray"}
+    assert {n for n in top_level if n.startswith("audio_anomaly_detector.")} == {
+        "audio_anomaly_detector.errors"
+    }
+
+
+def imports_at_top(path: Path) -> set[str]:
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
