@@ -63,12 +63,16 @@ def run_cell(cell: Cell) -> Path:
         if isinstance(score, ClipError):
             raise score
         distance = float(np.abs(level_db(clip, cell.config) - levels).min())
-        families = {f"family {name}": value for name, value in score.families.items()}
         rows.append(
-            {"clip": clip.name, "label": clip.label, JOINED: score.score, "p_value": score.p_value}
-            | {LEVEL_ONLY: distance}
-            | families
-            | score.components
+            {
+                "clip": clip.name,
+                "label": clip.label,
+                JOINED: score.score,
+                "p_value": score.p_value,
+                LEVEL_ONLY: distance,
+                **{f"family {name}": value for name, value in score.families.items()},
+                **score.components,
+            }
         )
     lines = [",".join(rows[0])] + [",".join(map(str, row.values())) for row in rows]
     write_text(cell.path, "\n".join(lines) + "\n")

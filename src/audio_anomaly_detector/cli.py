@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -312,7 +312,8 @@ def score(
     clips, scored = [], []
     for path in inputs:
         try:
-            clips += find_clips(path).clips
+            # A plain folder counts as normal where a detector is fitted; here nobody has judged.
+            clips += [replace(clip, label=None) for clip in find_clips(path).clips]
         except UserError as error:
             if on_error == "stop":
                 raise
@@ -379,7 +380,7 @@ def run_all(
     config_file: ConfigFile = None,
     settings: Settings = None,
     on_error: OnError = "skip",
-    watch_test: WatchTest = False,
+    watch_test: WatchTest = True,
     oracle_epoch: OracleEpoch = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -389,12 +390,45 @@ def run_all(
     Started again it skips what is finished. An id that fails is listed at the end; the rest goes
     on.
     """
+    import os
+
     from audio_anomaly_detector.console import ProgressListener, start_logging
     from audio_anomaly_detector.console import out as stdout
     from audio_anomaly_detector.data.layouts import find_clips
+    from audio_anomaly_detector.fleet.engines import ENGINES
+    from audio_anomaly_detector.fleet.jobs import make_jobs
+    from audio_anomaly_detector.fleet.run import run_all as run_jobs
+    from audio_anomaly_detector.fleet.summary import summary_table
 
-    start_logging(-1 if quiet else verbose)
-    raise NotImplementedError
+    # The epochs' figures go through the log, as the jobs may run in other processes.
+    start_logging(-1 if quiet else max(verbose, int(watch_test)))
+    config = _config(
+        preset, config_file, settings, device, seed, channels, length, tta, oracle_epoch
+    )
+    cores = os.cpu_count() or 1
+    workers = 1 if engine == "serial" else workers or cores
+    threads = threads or max(1, cores // workers)
+    runner = ENGINES[_choice("--engine", engine, *ENGINES)](workers, threads, address=address)
+    jobs = make_jobs(
+        find_clips(root, layout).clips,
+        config,
+        save,
+        device=_choice("--device", device, "auto", "cpu", "cuda"),
+        on_error=_choice("--on-error", on_error, "skip", "stop"),
+        watch_test=watch_test,
+        threads=threads,
+    )
+    summary = save / "summary.csv"
+    with ProgressListener(quiet, epochs=False) as listener:
+        outcomes = run_jobs(
+            jobs, runner, summary, lambda _, done, n: listener.progress("machine ids", done, n)
+        )
+    stdout.print(summary_table(outcomes))
+    stdout.print(f"summary: {summary}")
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if len(failed) == len(outcomes):
+        return FAILED
+    return SOME_FAILED if failed or any(outcome.n_failed_clips for outcome in outcomes) else DONE
 
 
 def _config(

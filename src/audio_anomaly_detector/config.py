@@ -40,13 +40,21 @@ class StagesConfig(BaseModel, frozen=True, extra="forbid"):
 class ScoringConfig(BaseModel, frozen=True, extra="forbid"):
     """From components to one score."""
 
-    families: tuple[str, ...] = Field(FAMILIES, description="families that make up the score")
-    views: int = Field(0, ge=0, description="test-time views besides the clip itself (--tta)")
-    view_noise_db: float = Field(-30.0, lt=0, description="noise of the views, dB re clip level")
-    bank_capacity: int = Field(2000, gt=1, description="normal clips kept for distances")
-    folds: int = Field(4, ge=2, description="folds of the cross-fitted calibration")
+    families: tuple[str, ...] = Field(
+        default=FAMILIES, description="families that make up the score"
+    )
+    views: int = Field(
+        default=0, ge=0, description="test-time views besides the clip itself (--tta)"
+    )
+    view_noise_db: float = Field(
+        default=-30.0, lt=0, description="noise of the views, dB re clip level"
+    )
+    bank_capacity: int = Field(default=2000, gt=1, description="normal clips kept for distances")
+    folds: int = Field(default=4, ge=2, description="folds of the cross-fitted calibration")
     hold_out_from: int = Field(
-        50, ge=2, description="training clips from which a held-out part replaces cross-fitting"
+        default=50,
+        ge=2,
+        description="training clips from which a held-out part replaces cross-fitting",
     )
     threshold: ThresholdConfig = ThresholdConfig()
 
@@ -63,7 +71,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides what a fitted detector is."""
 
     preset: Preset = "small"
-    seed: int = Field(0, ge=0, description="governs all randomness")
+    seed: int = Field(default=0, ge=0, description="governs all randomness")
     audio: AudioConfig = AudioConfig()
     logmel: LogMelConfig
     despawn: DespawnConfig

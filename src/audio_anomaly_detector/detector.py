@@ -258,7 +258,6 @@ class Detector:
         raw = raw_scores(
             {name: values.unsqueeze(0) for name, values in statistics.items()},
             self.banks,
-            self._measure.components,
         )
         components = self.calibration.components(raw)
         families = self._measure.families
@@ -422,6 +421,7 @@ def _provenance(clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted
         "calibration_clips": [clips[i].name for i in fitted.calibration_clips],
         "odd_normals": [clips[i].name for i in fitted.odd],
         "unusable": [f"{error.path.name}: {error.problem}" for error in failures],
+        "codebook_perplexity": fitted.perplexity,
         "history": [list(epoch) for epoch in fitted.history],
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},

@@ -46,7 +46,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         ) as file:
             temporary = Path(file.name)
             write(file)
-        os.chmod(temporary, 0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         remedy = (

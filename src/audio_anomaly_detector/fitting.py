@@ -17,7 +17,6 @@ from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.models.vqvae import codebook_size
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration, Raw, jackknife_scores
-from audio_anomaly_detector.scoring.components import Component
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.training import Epoch, train
@@ -28,8 +27,9 @@ _SAMPLE = 64
 _FEATURE_SAMPLE = 1024
 _HELD_OUT_SHARE = 0.2
 _HELD_OUT_LEAST = 20
-# Robust deviations from which a normal clip is named as unlike the others.
-_ODD_FROM = 4.0
+# Robust deviations from which a normal clip is named as unlike the others (Iglewicz and Hoaglin,
+# "How to detect and handle outliers", 1993).
+_ODD_FROM = 3.5
 
 Watch = Callable[[str, Networks], dict[str, float]]
 
@@ -56,6 +56,7 @@ class Fitted:
         calibration_clips: their positions among the training clips.
         history: epochs of the final model.
         odd: positions of training clips that sound unlike the rest.
+        perplexity: how many codes of the VQ-VAE the training clips use; none without networks.
     """
 
     networks: Networks | None
@@ -65,6 +66,7 @@ class Fitted:
     calibration_clips: list[int]
     history: list[Epoch]
     odd: list[int]
+    perplexity: float | None
 
 
 def fit(
@@ -100,7 +102,7 @@ def fit(
     for number, fold in enumerate(trained):
         final = number == len(trained) - 1
         name = "final" if final else f"fold-{number + 1}"
-        networks, history = _fit_networks(
+        networks, history, perplexity = _fit_networks(
             corpus, fold.fit, name, listener, watch if final else None
         )
         statistics = corpus.statistics(networks, name)
@@ -110,7 +112,7 @@ def fit(
         if fold.held_out:
             held_out += fold.held_out
             part = {key: values[fold.held_out] for key, values in statistics.items()}
-            raw_parts.append(raw_scores(part, banks, measure.components))
+            raw_parts.append(raw_scores(part, banks))
     raw = {key: np.concatenate([part[key] for part in raw_parts]) for key in raw_parts[0]}
     resolution = {key: c.resolution for key, c in measure.components.items()}
     normal_scores = jackknife_scores(raw, resolution, measure.families)
@@ -122,38 +124,32 @@ def fit(
         calibration_clips=held_out,
         history=history,
         odd=[held_out[i] for i in _outliers(normal_scores)],
+        perplexity=perplexity,
     )
 
 
-def raw_scores(
-    statistics: Statistics, banks: dict[str, Bank], components: dict[str, Component]
-) -> Raw:
-    """Raw score of every component: its distance to the bank, or itself where it is direct.
+def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> Raw:
+    """Raw score of every component: its distance to the bank of normal clips.
 
     Args:
         statistics: by component, ``(n, C, D)``.
         banks: by component.
-        components: how each is scored.
 
     Returns:
         By component, ``(n, C)``.
     """
-    raw: Raw = {}
-    for name, values in statistics.items():
-        if components[name].direct:
-            raw[name] = values[..., 0].double().numpy()
-        else:
-            raw[name] = banks[name].distance(values).double().numpy()
-    return raw
+    return {
+        name: banks[name].distance(values).double().numpy() for name, values in statistics.items()
+    }
 
 
 def _fit_networks(
     corpus: Corpus, clips: list[int], name: str, listener: Listener, watch: Watch | None
-) -> tuple[Networks | None, list[Epoch]]:
-    """Train the three stages on these clips; none where no component needs a network."""
+) -> tuple[Networks | None, list[Epoch], float | None]:
+    """Networks trained on these clips, their history and perplexity; none if none is needed."""
     config = corpus.config
     if not corpus.measure.network_components:
-        return None, []
+        return None, [], None
     rows = corpus.rows(clips)
     # The same start for every fold: their scores are compared.
     with torch.random.fork_rng(devices=[]):
@@ -220,12 +216,12 @@ def _fit_networks(
         lambda batch, _: vqvae.loss_terms(vqvae(*batch[:2]), batch[2]),
         {"nll": 1.0, "commitment": config.vqvae.commitment},
     )
-    _fit_code_statistics(networks, features)
-    return networks, history
+    return networks, history, _fit_code_statistics(networks, features)
 
 
 @torch.no_grad()
-def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> None:
+def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> float:
+    """Learn how codes follow each other; returns the perplexity over all training clips."""
     codes, commitment = [], []
     generator = torch.Generator()
     for indices in torch.arange(len(features)).split(_SAMPLE):
@@ -233,6 +229,8 @@ def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> None:
         codes.append(output.codes)
         commitment.append(output.commitment)
     networks.vqvae.fit_code_statistics(torch.cat(codes), torch.cat(commitment))
+    share = torch.bincount(torch.cat(codes).flatten()).double() / torch.cat(codes).numel()
+    return float(torch.special.entr(share).sum().exp())
 
 
 def _mel_statistics(corpus: Corpus, rows: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -247,14 +245,11 @@ def _mel_statistics(corpus: Corpus, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
-def _fit_banks(
-    statistics: Statistics, config: Config, measure: ClipStatistics
-) -> dict[str, Bank]:
+def _fit_banks(statistics: Statistics, config: Config, measure: ClipStatistics) -> dict[str, Bank]:
     seed = derive_seed(config.seed, "bank")
     return {
         name: Bank.fit(values, config.scoring.bank_capacity, seed, measure.components[name].scaled)
         for name, values in statistics.items()
-        if not measure.components[name].direct
     }
 
 

@@ -98,7 +98,10 @@ def train(
     device = next(model.parameters()).device
     steps = config.steps_per_epoch or math.ceil(len(batches) / config.batch_size)
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        model.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, _warmup_cosine(config.warmup, steps * config.epochs)
@@ -133,8 +136,8 @@ def train(
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + term.detach()
         losses = {name: float(total) / steps for name, total in totals.items()}
         if not all(math.isfinite(value) for value in losses.values()):
-            raise FloatingPointError(f"{stage}, epoch {epoch + 1}: the loss is not finite: {losses}")
-        record = Epoch(stage, epoch + 1, schedule.get_last_lr()[0], losses)
+            raise FloatingPointError(f"{stage}, epoch {epoch + 1}: loss not finite: {losses}")
+        record = Epoch(stage, epoch + 1, float(schedule.get_last_lr()[0]), losses)
         history.append(record)
         model.eval()
         criterion = on_epoch(record)

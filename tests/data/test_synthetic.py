@@ -234,6 +234,18 @@ def test_every_fault_changes_the_sound(machine):
             assert mild > 0.02 and gross > 0.1, (kind, character)
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_kind_in_both_fault_sets_sounds_different_in_each(machine):
+    clock = Clock(32_000, 16_000)
+    model = MACHINES[machine](np.random.default_rng(0))
+    for kind in set(FAULTS[machine].tuning) & set(FAULTS[machine].held_out):
+        tuning, held_out = (
+            model.sound(np.random.default_rng(1), clock, Fault(kind, 1.0, character))
+            for character in (0.25, 0.75)
+        )
+        assert np.mean((tuning - held_out) ** 2) > 1e-3 * np.mean(tuning**2), kind
+
+
 def test_two_ids_of_a_type_sound_different_and_clips_of_one_alike():
     config = SyntheticConfig(seconds=4, channels=1)
     for machine in config.machines:

@@ -11,8 +11,9 @@ def square(job: int) -> int:
     return job * job
 
 
-def nap(job: float) -> float:
-    time.sleep(job)
+def wait_for_file(job: str) -> str:
+    while not Path(job).exists():
+        time.sleep(0.05)
     return job
 
 
@@ -33,31 +34,30 @@ def die_once(job: tuple[int, str]) -> int:
     return number
 
 
-def count_alone(folder: str) -> int:
-    """How many jobs run at the same time; killed the first time."""
-    mark = Path(folder) / f"{os.getpid()}.running"
-    mark.touch()
-    time.sleep(0.5)
-    beside = len(list(Path(folder).glob("*.running")))
-    first = Path(folder) / "first"
-    try:
-        first.touch(exist_ok=False)
-    except FileExistsError:
+def die_then_count(job: tuple[str, str]) -> int:
+    """Stay for a while, or kill the worker and, tried again, count the jobs that stay."""
+    what, folder = job
+    mark = Path(folder, what)
+    if what == "stay":
+        mark.touch()
+        time.sleep(4)
         mark.unlink()
-        return beside
-    mark.unlink()
-    os._exit(1)
+    elif not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return len(list(Path(folder).glob("stay")))
 
 
-def sleep_and_tell(job: tuple[int, str, float]) -> tuple[int, str]:
-    """Write down which node a job was begun on, and take some time."""
-    number, folder, seconds = job
+def nap_on_a_node(job: tuple[int, str]) -> int:
+    """Sleep, and tell which node began and which one ended it."""
     import ray
 
+    number, folder = job
     node = ray.get_runtime_context().get_node_id()
-    Path(folder, f"{number}.{node}").touch()
-    time.sleep(seconds)
-    return number, node
+    Path(folder, f"{number}.{node}.begun").touch()
+    time.sleep(3)
+    Path(folder, f"{number}.{node}.done").touch()
+    return number
 
 
 def leave_running(job: str) -> None:

@@ -1,6 +1,7 @@
 """Every engine gives the serial result, and loses nothing but what cannot be done."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -65,9 +66,12 @@ def test_processes_give_the_serial_result(chores: Any) -> None:
     assert results(ENGINES["processes"](workers=2), chores.square, jobs) == serial
 
 
-def test_processes_yield_as_jobs_finish(chores: Any) -> None:
-    finished = [index for index, _ in ENGINES["processes"](workers=2).map(chores.nap, [3.0, 0.0])]
-    assert finished == [1, 0]
+def test_processes_yield_as_jobs_finish(chores: Any, tmp_path: Path) -> None:
+    slow, fast = str(tmp_path / "slow"), str(tmp_path)
+    run = ENGINES["processes"](workers=2).map(chores.wait_for_file, [slow, fast])
+    assert next(run) == (1, fast)
+    Path(slow).touch()
+    assert list(run) == [(0, slow)]
 
 
 def test_a_job_that_kills_its_worker_fails_alone(chores: Any) -> None:
@@ -84,17 +88,13 @@ def test_a_job_whose_worker_was_killed_is_tried_again(chores: Any, tmp_path: Pat
 
 
 def test_the_second_attempt_runs_alone(chores: Any, tmp_path: Path) -> None:
-    found = list(ENGINES["processes"](workers=3).map(chores.count_alone, [str(tmp_path)] * 3))
-    assert found[-1][1] == 1
+    jobs = [("die", str(tmp_path)), ("stay", str(tmp_path))]
+    assert results(ENGINES["processes"](workers=2), chores.die_then_count, jobs)[0] == 0
 
 
 def test_workers_end_when_the_run_is_given_up(chores: Any, tmp_path: Path) -> None:
     told = tmp_path / "process"
     run = ENGINES["processes"]().map(chores.leave_running, [str(told)])
-    import threading
-
-    stopper = threading.Timer(0, lambda: None)
-    stopper.start()
     with pytest.raises(TimeoutError):
         _interrupt_when(run, told)
     assert not is_alive(int(told.read_text()))
@@ -102,7 +102,6 @@ def test_workers_end_when_the_run_is_given_up(chores: Any, tmp_path: Path) -> No
 
 def _interrupt_when(run: Iterator[Any], told: Path) -> None:
     """Raise in the engine, as Ctrl-C would, when its worker is at work."""
-    import signal
 
     def interrupt(*_: Any) -> None:
         if told.exists() and told.read_text():
@@ -145,3 +144,49 @@ def test_ray_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch, chores: An
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"audio-anomaly-detector\[dist\]"):
         results(ENGINES["ray"](), chores.square, [1])
+
+
+def test_ray_address_where_nobody_listens_is_one_line(chores: Any) -> None:
+    pytest.importorskip("ray", reason="the extra 'dist' is not installed")
+    with pytest.raises(UserError, match=r"no Ray cluster answers at 127.0.0.1:1 .*--address"):
+        results(ENGINES["ray"](address="127.0.0.1:1"), chores.square, [1])
+
+
+@pytest.mark.slow
+def test_local_ray_gives_the_serial_result(chores: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="the extra 'dist' is not installed")
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    jobs = [1, 2, 3, 4]
+    serial = results(ENGINES["serial"](), chores.square, jobs)
+    assert results(ENGINES["ray"](workers=2), chores.square, jobs) == serial
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_ray_makes_up_for_a_lost_node(
+    chores: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs the extra 'dist'")
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        jobs = [(number, str(tmp_path)) for number in range(4)]
+        run = ENGINES["ray"](address=cluster.address).map(chores.nap_on_a_node, jobs)
+        found = dict([next(run)])
+
+        def at_work() -> list[str]:
+            """Jobs that the node has begun and not ended."""
+            begun = tmp_path.glob(f"*.{node.node_id}.begun")
+            return [path.name[0] for path in begun if not path.with_suffix(".done").exists()]
+
+        wait_for(at_work)
+        cluster.remove_node(node, allow_graceful=False)
+        lost = at_work()
+        found |= dict(run)
+        assert found == {0: 0, 1: 1, 2: 2, 3: 3}
+        assert len(lost) == 1
+        assert len(list(tmp_path.glob(f"{lost[0]}.*.begun"))) == 2
+    finally:
+        cluster.shutdown()

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -20,7 +21,7 @@ def test_power_means_rise_from_mean_to_maximum(seed: int, frames: int) -> None:
     decibel = 30 * torch.randn(frames, generator=torch.Generator().manual_seed(seed))
     exponents = (0, 0.5, 1, 2, 4, 16, math.inf)
     means = [float(power_mean(decibel, exponent)) for exponent in exponents]
-    assert all(a <= b + 1e-3 for a, b in zip(means, means[1:], strict=False))
+    assert all(a <= b + 1e-3 for a, b in itertools.pairwise(means))
     assert means[0] == pytest.approx(float(decibel.mean()), abs=1e-3)
     assert means[-1] == float(decibel.max())
 

@@ -112,7 +112,7 @@ def extra(
 ) -> Array:
     """Play what a worn bearing or a loosened part adds to what turns; else silence, (T,)."""
     if fault.kind == "bearing":
-        return fault.gain(-11, 3) * bearing(rng, clock, revolutions, fault, housing_hz)
+        return fault.gain(-13, 1) * bearing(rng, clock, revolutions, fault, housing_hz)
     if fault.kind == "loosened":
-        return fault.gain(-10, 3) * rattle(rng, clock, revolutions, fault)
+        return fault.gain(-12, 1) * rattle(rng, clock, revolutions, fault)
     return np.zeros(clock.samples)

@@ -71,13 +71,16 @@ class Fan:
         speed = 1 + 0.008 * load + 0.003 * wander(rng, clock, 0.5) + 0.03 * clogging
         revolutions = turns(self.speed_hz * speed, clock, rng.random())
 
-        # The heavy side shows at 1 x shaft speed and, through the tip gap, modulates the air.
-        shaft = self.shaft_levels + np.array([20.0, 12.0, 6.0, 0.0, 0.0]) * imbalance
+        # The heavy side shows at 1 x shaft speed (at 2 x, if the shaft is out of line rather) and,
+        # through the tip gap, modulates the air.
+        skew = fault.character * np.array([-16.0, 8.0, 8.0, 0.0, 0.0])
+        shaft = self.shaft_levels + (np.array([20.0, 12.0, 6.0, 0.0, 0.0]) + skew) * imbalance
         drive = tones(revolutions, range(1, 6), shaft, self.offsets[:5])
 
         # A blocked inlet takes the high frequencies of the flow and lets it stall and surge.
         air = noise(rng, clock, varied(rng, self.duct, 0.3 * load - 3.0 * clogging))
-        surge = np.maximum(1 + 0.5 * clogging * wander(rng, clock, 0.3 * self.speed_hz), 0)
+        stall_hz = self.speed_hz * between(0.15, 0.6, fault.character)
+        surge = np.maximum(1 + 0.5 * clogging * wander(rng, clock, stall_hz), 0)
         air = air * surge * swing(revolutions, 1, 0.5 * imbalance + 0.05)
         orders = [self.blades * harmonic for harmonic in range(1, 9)]
         blades = tones(revolutions, orders, self.blade_levels + 0.7 * load, self.offsets[5:])
@@ -185,16 +188,16 @@ class Slider:
         if fault.kind == "dry_rail":
             order = between(3.3, 7.7, fault.character)
             squeal = tones(motor, (order,), np.zeros(1), np.zeros(1))
-            carriage += fault.gain(-9, 4) * squeal * speed
+            carriage += fault.gain(-12, 1) * squeal * speed
         if fault.kind == "rail_damage":
             # Passing the dent, on the way there and on the way back.
             hits = np.flatnonzero(np.diff(position > self.damage_at)) / clock.sample_rate
             hz = between(500, 2500, fault.character)
             strengths = np.exp(rng.normal(0, 0.3, len(hits)))
             dent = strike(clock, hits, strengths, ring(clock, (hz, 1.8 * hz, 2.9 * hz), 0.006))
-            carriage += fault.gain(-17, -3) * unit_rms(dent)
+            carriage += fault.gain(-20, -6) * unit_rms(dent)
         rollers = turns(self.rollers_hz * speed, clock, rng.random())
-        carriage += 0.5 * extra(rng, clock, rollers, fault, self.housing_hz)
+        carriage += 0.35 * extra(rng, clock, rollers, fault, self.housing_hz)
         return np.stack([carriage * np.sqrt(1 - position) + hum, carriage * np.sqrt(position)])
 
 

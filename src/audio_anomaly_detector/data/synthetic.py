@@ -48,7 +48,7 @@ class SyntheticConfig(BaseModel, frozen=True, extra="forbid"):
     seconds: float = Field(10.0, ge=1, le=600, description="length of a clip")
     sample_rate: int = Field(16_000, ge=8_000, le=96_000, description="Hz")
     faults: Literal["tuning", "held_out"] = Field(
-        "tuning", description="held_out: kinds, rates and frequencies that tuning never has"
+        "tuning", description="held_out: other kinds, and other rates and frequencies of the rest"
     )
     severity: tuple[float, float] = Field(
         (0.3, 1.0), description="least and greatest severity of a fault, within 0 to 1"

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 from numpy.typing import NDArray
 
@@ -35,8 +36,8 @@ Location = Literal["best", "upper right", "upper left", "lower left", "lower rig
 def start_panel(ax: Axes, title: str, x_label: str, y_label: str) -> None:
     """Give an axes its title, labels (with units) and the shared look."""
     _title(ax, title)
-    ax.set_xlabel(x_label, fontsize=9.5, color=INK, parse_math=False)
-    ax.set_ylabel(y_label, fontsize=9.5, color=INK, parse_math=False)
+    ax.set_xlabel(x_label, fontsize=9.5, color=INK)
+    ax.set_ylabel(y_label, fontsize=9.5, color=INK)
     ax.tick_params(labelsize=SMALL, colors=INK, length=3)
     ax.grid(color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
@@ -65,7 +66,7 @@ def empty_panel(ax: Axes, title: str, why: str) -> None:
 
 def add_legend(ax: Axes, location: Location = "best") -> None:
     """Add the legend in the shared look."""
-    ax.legend(loc=location, fontsize=SMALL, framealpha=0.85, edgecolor=GRID, labelcolor=INK)
+    _style(ax.legend(loc=location, fontsize=SMALL))
 
 
 def add_legend_below(ax: Axes, *others: Axes) -> None:
@@ -76,15 +77,15 @@ def add_legend_below(ax: Axes, *others: Axes) -> None:
         others: axes that share the place (twins), whose lines go into the same legend.
     """
     parts = [each.get_legend_handles_labels() for each in (ax, *others)]
-    ax.legend(
-        [handle for handles, _ in parts for handle in handles],
-        [label for _, labels in parts for label in labels],
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.14),
-        ncols=2,
-        fontsize=SMALL,
-        edgecolor=GRID,
-        labelcolor=INK,
+    _style(
+        ax.legend(
+            [handle for handles, _ in parts for handle in handles],
+            [label for _, labels in parts for label in labels],
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.13),
+            ncols=3,
+            fontsize=SMALL,
+        )
     )
 
 
@@ -131,6 +132,12 @@ def save_figure(figure: Figure, path: Path) -> None:
     """
     png = figure_png(figure)
     write_atomically(path, lambda file: file.write(png))
+
+
+def _style(legend: Legend) -> None:
+    legend.get_frame().set(alpha=0.85, edgecolor=GRID)
+    for text in legend.get_texts():
+        text.set(color=INK, parse_math=False)
 
 
 def _title(ax: Axes, title: str) -> None:

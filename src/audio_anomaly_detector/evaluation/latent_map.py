@@ -93,7 +93,7 @@ def draw_latent_map(
             linewidths=0.4,
         )
         ax.scatter([], [], marker=marker, color=UNKNOWN, label=f"{name} ({members.sum()})")
-    bar = ax.figure.colorbar(points, ax=ax, extend="both", pad=0.02)
+    bar = ax.figure.colorbar(points, ax=ax, extend="both", extendfrac=0.03, pad=0.02)
     bar.set_label("anomaly score", fontsize=9.5, color=INK)
     bar.ax.tick_params(labelsize=SMALL, colors=INK)
     bar.outline.set_visible(False)

@@ -24,9 +24,11 @@ from audio_anomaly_detector.detector import (
 )
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.evaluation.canvas import save_figure
+from audio_anomaly_detector.evaluation.evaluation_data import EvaluationData
 from audio_anomaly_detector.evaluation.history import History
 from audio_anomaly_detector.evaluation.metrics import Metrics, auroc
-from audio_anomaly_detector.evaluation.plots import EvaluationData, evaluation_sheet, save_plots
+from audio_anomaly_detector.evaluation.plots import evaluation_sheet, save_plots
+from audio_anomaly_detector.evaluation.report import ReportData, write_report
 from audio_anomaly_detector.evaluation.watch import TestWatch
 from audio_anomaly_detector.files import make_folder, write_text
 from audio_anomaly_detector.fitting import Listener
@@ -285,4 +287,29 @@ def _write_report(
     notes: list[str],
     folder: Path,
 ) -> None:
-    raise NotImplementedError
+    facts = detector.describe()
+    config = facts.pop("config")
+    shown = ("training_clips", "calibration_clips", "microphones", "codebook_perplexity", "python")
+    threshold = detector.threshold_config
+    method = detector.normal_scores.method(threshold)
+    origin = {
+        "value": "given by hand",
+        "gamma": f"gamma fit to {facts['calibration_clips']} normal clips",
+        "conformal": f"conformal rank among {facts['calibration_clips']} normal clips",
+    }[threshold.method if threshold.method == "value" else method]
+    write_report(
+        folder / "report.html",
+        ReportData(
+            evaluation=data,
+            threshold_origin=f"{origin}, {threshold.false_alarm_rate:.0%} false alarms",
+            notes=notes,
+            odd_normals=facts["odd_normals"],
+            oracle="the epoch of every training stage" if _is_oracle(detector) else None,
+            failures=[str(error) for error in failures],
+            provenance={
+                "Detector": {name: facts[name] for name in shown},
+                "Versions": facts["packages"],
+                "Settings": config,
+            },
+        ),
+    )

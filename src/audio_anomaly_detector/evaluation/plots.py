@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -68,7 +69,7 @@ def plot_score_histograms(ax: Axes, data: EvaluationData) -> None:
         ax.set_yscale("log")
         ax.set_ylim(bottom=0.7)
     else:
-        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     _mark_threshold(ax, data.threshold)
     add_legend(ax)
 
@@ -319,6 +320,8 @@ def draw(name: str, data: EvaluationData) -> Figure:
         height = max(height, 1.2 + 0.22 * min(len(data.components), MOST_COMPONENTS))
     figure, ax = figure_with_axes(12 if name == "training_curves" else 6.6, height)
     PLOTS[name](ax, data)
+    if not any(axes.has_data() for axes in figure.axes):
+        figure.set_figheight(1.6)  # room for the reason why there is no plot
     return figure
 
 
@@ -337,7 +340,8 @@ def save_plots(data: EvaluationData, folder: Path) -> list[Path]:
 
 def evaluation_sheet(data: EvaluationData) -> Figure:
     """Draw all of `PLOTS` in one figure (the documented `vqvae_results.png`)."""
-    figure = Figure(figsize=(18, 21), dpi=DPI, layout="constrained")
+    spacing = ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.15, hspace=0.03, wspace=0.02)
+    figure = Figure(figsize=(18, 21), dpi=DPI, layout=spacing)
     names = iter(PLOTS)
     # a grid of its own for each row: long labels of one row make no gaps in the others
     rows = figure.add_gridspec(len(SHEET), 1, height_ratios=[row.height for row in SHEET])

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from audio_anomaly_detector.evaluation.canvas import (
     INK,
@@ -75,7 +75,8 @@ def _draw_stage(ax: Axes, title: str, rows: list[HistoryRow]) -> None:
         )
     if drawn and 0 < 20 * min(drawn) < max(drawn):
         ax.set_yscale("log")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.yaxis.set_minor_locator(NullLocator())  # minor ticks are most of the time to draw
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     watched = [name for name in names if name.startswith(WATCHED)]
     if not watched:
         add_legend_below(ax)

@@ -7,6 +7,7 @@ engine keeps no state, and what it starts it ends, also when it is interrupted.
 import logging
 import os
 import signal
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -162,7 +163,7 @@ class Ray(Engine):
                     try:
                         result = ray.get(reference)
                     except ray.exceptions.RayError as error:
-                        result = Failed(f"lost on the cluster: {_one_line(error)}")
+                        result = Failed(f"lost on the cluster: {_gist(error)}")
                     yield index, result
         finally:
             if ours:
@@ -182,8 +183,9 @@ class Ray(Engine):
             )
             return
         try:
+            _knock(self.address)
             ray.init(address=self.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"no Ray cluster answers at {self.address} ({_one_line(error)}); start one with "
                 "'ray start --head' and give its address, or leave --address out"
@@ -234,6 +236,8 @@ def _obituary(exit_code: int | None) -> str:
 
 def _import_ray() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # By default a job that was killed for lack of memory is tried for ever.
+    os.environ.setdefault("RAY_task_oom_retries", str(_RAY_RETRIES))
     try:
         import ray  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -241,6 +245,20 @@ def _import_ray() -> ModuleType:
             "the engine ray needs Ray; install it with: pip install 'audio-anomaly-detector[dist]'"
         ) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nobody listens; Ray itself would wait for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if port.isdigit():
+        with socket.create_connection((host, int(port)), timeout=10):
+            pass
+
+
+def _gist(error: Exception) -> str:
+    """Take the telling line of Ray's long messages: of a traceback the last, else the first."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1 if 'Traceback' in str(error) else 0].strip()}"
 
 
 def _one_line(error: Exception) -> str:

@@ -46,24 +46,35 @@ SLOPE = 10.0  # of the sigmoids, per spread (the paper's 10 on standardised sign
 class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
     """What the wavelet network looks like and what it is trained for."""
 
-    levels: int = Field(17, ge=1, le=24, description="depth of the tree")
+    levels: int = Field(default=17, ge=1, le=24, description="depth of the tree")
     packet_levels: int = Field(
-        0, ge=0, le=10, description="first levels that split both halves; 0: plain wavelet tree"
+        default=0,
+        ge=0,
+        le=10,
+        description="first levels that split both halves; 0: plain wavelet tree",
     )
     sharing: Literal["one", "level", "filter", "free"] = Field(
-        "level",
+        default="level",
         description="kernels: one for all; one per level; low and high pass apart; synthesis too",
     )
     threshold_start: float = Field(
-        0.1, gt=0, description="thresholds before training, in spreads of their band"
+        default=0.1, gt=0, description="thresholds before training, in spreads of their band"
     )
-    attention_dim: int = Field(32, gt=0, description="width of a sub-band's embedding")
-    attention_heads: int = Field(4, gt=0, description="heads of the attention across sub-bands")
-    attention_bins: int = Field(4, gt=0, description="time bins that the attention looks at")
-    reconstruction_weight: float = Field(1.0, ge=0, description="loss weight of mean |x - x^|")
-    sparsity_weight: float = Field(1.0, ge=0, description="loss weight of mean |c| (lambda)")
+    attention_dim: int = Field(default=32, gt=0, description="width of a sub-band's embedding")
+    attention_heads: int = Field(
+        default=4, gt=0, description="heads of the attention across sub-bands"
+    )
+    attention_bins: int = Field(
+        default=4, gt=0, description="time bins that the attention looks at"
+    )
+    reconstruction_weight: float = Field(
+        default=1.0, ge=0, description="loss weight of mean |x - x^|"
+    )
+    sparsity_weight: float = Field(
+        default=1.0, ge=0, description="loss weight of mean |c| (lambda)"
+    )
     orthonormality_weight: float = Field(
-        10.0, ge=0, description="loss weight of the filters' distance from orthonormality"
+        default=10.0, ge=0, description="loss weight of the filters' distance from orthonormality"
     )
 
     @model_validator(mode="after")
@@ -294,16 +305,19 @@ class Despawn(nn.Module):
             A scalar, 0 for orthonormal filters.
         """
         kernels = 1 if self.config.sharing == "one" else self.config.levels
-        analysis, synthesis = self.analysis_kernels[:kernels], self.synthesis_kernels[:kernels]
-        taps = analysis.shape[-1]
-        error = (analysis[:, 0].sum(-1) - math.sqrt(2)).square().sum()
-        identity = torch.eye(2, device=analysis.device, dtype=analysis.dtype)
-        for one, other in itertools.product((analysis, synthesis), repeat=2):
+        banks = [self.analysis_kernels[:kernels]]
+        if self.synthesis_low is not None:
+            banks.append(self.synthesis_kernels[:kernels])
+        pairs = list(itertools.product(banks, repeat=2))
+        taps = self.low.shape[-1]
+        error = (self.low.sum(-1) - math.sqrt(2)).square().sum()
+        identity = torch.eye(2, device=self.low.device, dtype=self.low.dtype)
+        for one, other in pairs:
             for shift in range(0, taps, 2):
                 products = one[..., : taps - shift] @ other[..., shift:].mT  # (kernels, 2, 2)
                 wanted = identity if shift == 0 else torch.zeros_like(identity)
-                # 4 pairs of banks; low and high pass of a mirror pair meet the same conditions.
-                error = error + (products - wanted).square().sum() / 8
+                # Half: low and high pass of a mirror pair meet the same conditions.
+                error = error + (products - wanted).square().sum() / (2 * len(pairs))
         return error
 
     @staticmethod

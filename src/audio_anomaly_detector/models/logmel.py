@@ -17,16 +17,22 @@ POWER_FLOOR = 1e-10  # -100 dB, as librosa's `power_to_db(amin=1e-10)`
 # A whole batch at once is two to three times slower, and a long clip would take gigabytes.
 FRAMES_AT_ONCE = 320
 
+# Mel bands multiplied at a time: neighbours reach over few frequency bins, so that groups skip
+# most zeros of the filter matrix, which halves its share of the time.
+BANDS_AT_ONCE = 32
+
 
 class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
     """What the log-mel spectrogram looks like."""
 
-    sample_rate: int = Field(16_000, gt=0, description="samples per second, Hz")
-    n_mels: int = Field(128, gt=0, description="mel bands")
-    n_fft: int = Field(1024, ge=2, description="samples of one frame (Hann window)")
-    hop_length: int = Field(512, gt=0, description="samples between frames")
-    f_min: float = Field(0.0, ge=0, description="lower edge of the lowest band, Hz")
-    f_max: float | None = Field(None, description="upper edge, Hz; none: half the sample rate")
+    sample_rate: int = Field(default=16_000, gt=0, description="samples per second, Hz")
+    n_mels: int = Field(default=128, gt=0, description="mel bands")
+    n_fft: int = Field(default=1024, ge=2, description="samples of one frame (Hann window)")
+    hop_length: int = Field(default=512, gt=0, description="samples between frames")
+    f_min: float = Field(default=0.0, ge=0, description="lower edge of the lowest band, Hz")
+    f_max: float | None = Field(
+        default=None, description="upper edge, Hz; none: half the sample rate"
+    )
 
     @model_validator(mode="after")
     def _edges_fit(self) -> LogMelConfig:
@@ -68,6 +74,11 @@ class LogMel(nn.Module):
                 f"{empty} of n_mels={config.n_mels} mel bands hold no frequency bin at"
                 f" n_fft={config.n_fft}: use fewer bands or a greater n_fft"
             )
+        self.groups: list[tuple[slice, slice]] = []  # mel bands and the bins that they reach over
+        for first in range(0, config.n_mels, BANDS_AT_ONCE):
+            bands = slice(first, first + BANDS_AT_ONCE)
+            bins = filters[bands].amax(dim=0).nonzero()
+            self.groups.append((bands, slice(int(bins.min()), int(bins.max()) + 1)))
         # What the config gives need not be stored in a model file.
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
@@ -110,7 +121,8 @@ class LogMel(nn.Module):
         spectrum = torch.fft.rfft(frames * self.window)
         # Not abs().square(): the root would only be undone.
         power = spectrum.real.square() + spectrum.imag.square()
-        return self.filters @ power.mT
+        mel = [self.filters[bands, bins] @ power[..., bins].mT for bands, bins in self.groups]
+        return torch.cat(mel, dim=-2)
 
 
 def mel_filters(config: LogMelConfig) -> Tensor:

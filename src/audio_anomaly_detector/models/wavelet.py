@@ -111,7 +111,7 @@ def analyse(signal: Tensor, kernels: Tensor, packet_levels: int) -> Coefficients
 
 
 def synthesise(coefficients: Coefficients, kernels: Tensor, packet_levels: int) -> Tensor:
-    """Put signals together from their sub-bands: the adjoint of `analyse`.
+    """Put signals together from their sub-bands, step by step the adjoint of `analyse`.
 
     Args:
         coefficients: as `analyse` gives them.

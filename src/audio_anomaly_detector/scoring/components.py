@@ -1,9 +1,12 @@
 """What is measured on a clip: one function for each component of the score.
 
 A component's function takes what is known of a batch of windows and returns statistics
-``(B, C, D)``, one row for each microphone. Most are compared with a bank of normal clips
-(`Bank`); those marked ``direct`` are scores as they stand, D = 1. To add one, write a function
-and enter it in `SIGNAL_COMPONENTS` (needs no training) or `NETWORK_COMPONENTS`.
+``(B, C, D)``, one row for each microphone, which are compared with those of normal clips (`Bank`).
+Likelihoods and quantisation errors are compared too, not taken as scores: a fault that takes
+something away, say a click, is easier to predict than the healthy machine, so a clip is odd on
+either side of the normal ones (Nalisnick et al., "Detecting out-of-distribution inputs to deep
+generative models using typicality", 2019). To add a component, write a function and enter it in
+`SIGNAL_COMPONENTS` (needs no training) or `NETWORK_COMPONENTS`.
 """
 
 import math
@@ -52,7 +55,6 @@ class Component(Generic[Source]):
     Args:
         family: components of a family measure the same thing and count once in the score.
         statistics: from the batch to ``(B, C, D)``.
-        direct: the statistic is the raw score (D = 1); otherwise its distance to normal clips is.
         microphones: fewest microphones it can work with.
         resolution: smallest difference of raw scores that means something.
         scaled: divide each statistic by its own spread before distances are taken.
@@ -60,7 +62,6 @@ class Component(Generic[Source]):
 
     family: str
     statistics: Callable[[Source], Tensor]
-    direct: bool = False
     microphones: int = 1
     resolution: float = 0.02
     scaled: bool = True
@@ -211,16 +212,19 @@ NETWORK_COMPONENTS: dict[str, Component[NetworkOutputs]] = {
     "wavelet_quantile": Component("wavelet", _wavelet_quantile),
     "wavelet_residual": Component("wavelet", _wavelet_residual),
     "wavelet_difference": Component("wavelet", _wavelet_difference, microphones=2),
-    "masked_mean": Component("masked", _masked_mean, direct=True),
-    "masked_peak": Component("masked", _masked_peak, direct=True),
+    "masked_mean": Component("masked", _masked_mean),
+    "masked_peak": Component("masked", _masked_peak),
     "masked_profile": Component("masked", _masked_profile),
     "embedding_clip": Component("embedding", _embedding_clip),
     "embedding_difference": Component("embedding", _embedding_difference, microphones=2),
-    "vq_reconstruction": Component("vq", _vq_reconstruction, direct=True),
-    "vq_commitment": Component("vq", _vq_commitment, direct=True),
-    "vq_surprise": Component("vq", _vq_surprise, direct=True),
+    "vq_reconstruction": Component("vq", _vq_reconstruction),
+    "vq_commitment": Component("vq", _vq_commitment),
+    "vq_surprise": Component("vq", _vq_surprise),
     "vq_latent": Component("vq", _vq_latent),
 }
 FAMILIES = tuple(
-    dict.fromkeys(c.family for c in (*SIGNAL_COMPONENTS.values(), *NETWORK_COMPONENTS.values()))
+    dict.fromkeys(
+        [component.family for component in SIGNAL_COMPONENTS.values()]
+        + [component.family for component in NETWORK_COMPONENTS.values()]
+    )
 )

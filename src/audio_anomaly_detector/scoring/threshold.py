@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,16 @@ class ThresholdConfig(BaseModel, frozen=True, extra="forbid"):
     """How the decision threshold is drawn from normal scores; changeable without refitting."""
 
     method: Literal["auto", "gamma", "conformal", "value"] = Field(
-        "auto",
+        default="auto",
         description="auto: gamma below 20 calibration clips, conformal from there on; "
         "value: the number given as `value`",
     )
     false_alarm_rate: float = Field(
-        0.1, gt=0, lt=1, description="share of normal clips that may be called anomalous"
+        default=0.1, gt=0, lt=1, description="share of normal clips that may be called anomalous"
     )
-    value: float | None = Field(None, description="the threshold itself, for method `value`")
+    value: float | None = Field(
+        default=None, description="the threshold itself, for method `value`"
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class NormalScores:
             )
         return float(np.sort(self.scores)[-rank])
 
-    def _gamma(self) -> "stats.rv_frozen":
+    def _gamma(self) -> Any:
         """Gamma of fixed shape, matched in mean and standard deviation (DCASE thresholds).
 
         The standard deviation is widened by ``sqrt(1 + 1/n)`` for the unknown mean and by the

@@ -1,0 +1,273 @@
+import dataclasses
+import errno
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.data.audio import read_clip
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.layouts import find_clips
+from audio_anomaly_detector.detector import Detector
+from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+from made_data import SAMPLE_RATE, TINY, hum, knock
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Detector:
+    """All three networks, fitted once."""
+    clips = [clip for clip in find_clips(data_root).clips if clip.label == 0]
+    return Detector.fit(clips, load_config("small", overrides=TINY)).detector
+
+
+def test_a_knock_scores_higher_than_the_hum(fitted: Detector) -> None:
+    normal = [fitted.score(hum(seed).T).score for seed in range(500, 504)]
+    knocking = [fitted.score(knock(seed).T).score for seed in range(500, 504)]
+    assert min(knocking) > max(normal)
+
+
+def test_a_score_is_complete_and_consistent(fitted: Detector) -> None:
+    score = fitted.score(knock(1).T, details=True)
+    assert score.is_anomalous == (score.score > score.threshold)
+    assert 0 <= score.p_value <= 1
+    assert all(math.isfinite(value) for value in score.components.values())
+    families = {"logmel", "difference", "envelope", "level", "wavelet", "masked", "embedding", "vq"}
+    assert set(score.families) == families
+    assert score.map is not None and score.map.shape == (32, 2 * 129)  # two windows
+    assert score.latent is not None and score.latent.shape == (4,)
+    joined = np.mean(np.arcsinh(list(score.families.values())))
+    assert score.score == pytest.approx(joined)
+
+
+def test_saved_and_loaded_in_a_new_process_it_scores_the_same(
+    fitted: Detector, clips: list[Clip], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pth"
+    fitted.save(path)
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path\n"
+        "from audio_anomaly_detector import Detector, find_clips\n"
+        "detector = Detector.load(Path(sys.argv[1]))\n"
+        "[clip] = find_clips(Path(sys.argv[2])).clips\n"
+        "print(repr(detector.score_clip(clip).score))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, path, clips[0].path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(run.stdout) == fitted.score_clip(clips[0]).score
+
+
+def test_a_clip_scores_the_same_from_file_and_from_memory(
+    fitted: Detector, clips: list[Clip]
+) -> None:
+    from_file = fitted.score_clip(clips[0])
+    waveform = read_clip(clips[0], fitted.config.audio)
+    assert fitted.score(waveform) == from_file
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    normals: list[Clip], tiny: Config, tmp_path: Path
+) -> None:
+    for name in ("one.pth", "two.pth"):
+        Detector.fit(normals, tiny).detector.save(tmp_path / name)
+        torch.rand(3)  # what others draw does not matter
+    assert (tmp_path / "one.pth").read_bytes() == (tmp_path / "two.pth").read_bytes()
+    other = Detector.fit(normals, tiny.model_copy(update={"seed": 1})).detector
+    other.save(tmp_path / "other.pth")
+    assert (tmp_path / "other.pth").read_bytes() != (tmp_path / "one.pth").read_bytes()
+
+
+def test_the_threshold_changes_without_refitting(fitted: Detector, tmp_path: Path) -> None:
+    strict = fitted.with_threshold(ThresholdConfig(false_alarm_rate=0.01))
+    assert strict.threshold > fitted.threshold
+    assert strict.score(knock(1).T).score == fitted.score(knock(1).T).score
+    strict.save(tmp_path / "strict.pth")
+    assert Detector.load(tmp_path / "strict.pth").threshold == strict.threshold
+    fixed = fitted.with_threshold(ThresholdConfig(method="value", value=1e9))
+    assert not fixed.score(knock(1).T).is_anomalous
+
+
+def test_without_networks_it_is_a_detector_too(
+    normals: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    result = Detector.fit(normals, without_networks)
+    assert result.detector.networks is None
+    assert result.history == []
+    result.detector.save(tmp_path / "model.pth")
+    again = Detector.load(tmp_path / "model.pth")
+    assert again.score(knock(1).T).is_anomalous
+    assert again.score(knock(1).T) == result.detector.score(knock(1).T)
+
+
+def test_one_microphone_is_the_same_path(normals: list[Clip], tiny: Config) -> None:
+    config = tiny.model_copy(update={"audio": tiny.audio.model_copy(update={"channels": 0})})
+    detector = Detector.fit(normals, config).detector
+    assert detector.microphones == 1
+    assert "difference" not in detector.score(knock(1, channels=1).T).families
+
+
+def test_many_clips_calibrate_on_a_held_out_part(
+    normals: list[Clip], without_networks: Config
+) -> None:
+    clips = [
+        dataclasses.replace(clip, name=f"{clip.name}#{part}", start=part, duration=4.2)
+        for clip in normals
+        for part in range(3)
+    ]
+    scoring = without_networks.scoring.model_copy(update={"hold_out_from": 24})
+    config = without_networks.model_copy(update={"scoring": scoring})
+    detector = Detector.fit(clips, config).detector
+    held_out = set(detector.provenance["calibration_clips"])
+    n_bank = len(next(iter(detector.banks.values())).clips)
+    assert 0 < len(held_out) < len(clips)
+    assert n_bank == len(clips) - len(held_out)
+
+
+def test_views_steady_the_score_and_are_repeatable(
+    normals: list[Clip], without_networks: Config
+) -> None:
+    scoring = without_networks.scoring.model_copy(update={"views": 2})
+    config = without_networks.model_copy(update={"scoring": scoring})
+    detector = Detector.fit(normals, config).detector
+    assert detector.score(knock(1).T) == detector.score(knock(1).T)
+    assert detector.score(knock(1).T).score > detector.score(hum(99).T).score
+
+
+def test_an_odd_normal_is_named_and_kept(
+    normals: list[Clip], without_networks: Config, data_root: Path
+) -> None:
+    odd = next(clip for clip in find_clips(data_root).clips if clip.label == 1)
+    odd = dataclasses.replace(odd, label=0)
+    result = Detector.fit([*normals, odd], without_networks)
+    assert result.odd_normals == [odd.name]
+    assert len(result.detector.provenance["clips"]) == len(normals) + 1
+
+
+def test_one_long_recording_is_enough(tmp_path: Path, without_networks: Config) -> None:
+    soundfile.write(tmp_path / "long.wav", hum(0, seconds=60), SAMPLE_RATE)
+    detector = Detector.fit(find_clips(tmp_path).clips, without_networks).detector
+    assert len(detector.provenance["clips"]) == 14  # windows of 65 536 samples
+    assert detector.score(knock(3).T).is_anomalous
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (np.zeros((2, 100), np.float32), "give at least 1 s"),
+        (np.full((2, 20_000), np.nan, np.float32), "nan or infinite"),
+        (np.ones((3, 20_000), np.float32), "3 channels, the detector was fitted on 2"),
+    ],
+)
+def test_a_bad_waveform_is_refused(fitted: Detector, waveform: np.ndarray, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        fitted.score(waveform)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seconds=st.floats(1, 13), gain=st.sampled_from([1e-6, 1e-3, 1.0, 1e3]))
+def test_any_length_and_level_scores(fitted: Detector, seconds: float, gain: float) -> None:
+    score = fitted.score(gain * hum(0, seconds=seconds).T)
+    assert math.isfinite(score.score)
+
+
+def test_a_clip_that_fails_does_not_stop_the_others(
+    fitted: Detector, clips: list[Clip], tmp_path: Path
+) -> None:
+    broken = dataclasses.replace(clips[1], path=tmp_path / "none.wav")
+    outcomes = [outcome for _, outcome in fitted.score_clips([clips[0], broken, clips[2]])]
+    assert isinstance(outcomes[1], ClipError)
+    assert not isinstance(outcomes[0], ClipError) and not isinstance(outcomes[2], ClipError)
+
+
+def test_anomalous_clips_cannot_be_trained_on(clips: list[Clip], tiny: Config) -> None:
+    with pytest.raises(UserError, match="normal clips only"):
+        Detector.fit(clips, tiny)
+
+
+def test_too_few_clips_are_refused(normals: list[Clip], tiny: Config) -> None:
+    with pytest.raises(UserError, match="too little normal sound"):
+        Detector.fit(normals[:3], tiny)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"PK\x03\x04 a cut zip", b"\x80\x04K\x01."], ids=repr
+)
+def test_a_file_that_is_no_model(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.pth: not a model file"):
+        Detector.load(path)
+
+
+def test_a_model_that_runs_code_is_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+    torch.save({"format": 1, "evil": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match="not a model file"):
+        Detector.load(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_of_another_format_names_its_version(fitted: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    fitted.save(path)
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "format": 99, "version": "9.9"}, path)
+    with pytest.raises(UserError, match=r"version 9\.9 in format 99"):
+        Detector.load(path)
+    torch.save({"weights": torch.ones(3)}, path)
+    with pytest.raises(UserError, match="holds no detector"):
+        Detector.load(path)
+
+
+def test_a_cut_model_file_is_refused(fitted: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    fitted.save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="not a model file"):
+        Detector.load(path)
+
+
+def test_an_unwritable_place_is_one_line(fitted: Detector, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="choose another place"):
+        fitted.save(tmp_path / "file" / "model.pth")
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    fitted: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tempfile.NamedTemporaryFile
+
+    def full(*args, **kwargs):  # type: ignore[no-untyped-def]
+        file = real(*args, **kwargs)
+
+        def write(data: bytes) -> int:
+            file.file.write(bytes(data)[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(file, "write", write, raising=False)
+        return file
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    with pytest.raises(UserError, match="free some space"):
+        fitted.save(tmp_path / "model.pth")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import make_folder, save_tensors, write_atomically, write_text
+
+
+def test_text_is_written_with_its_folders(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b.txt", "hé")
+    assert (tmp_path / "a" / "b.txt").read_text(encoding="utf-8") == "hé"
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def fail(file) -> None:  # type: ignore[no-untyped-def]
+        file.write(b"half")
+        raise RuntimeError("on the way")
+
+    with pytest.raises(RuntimeError):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable_places_are_one_line_for_root_too(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for attempt in (
+        lambda: make_folder(tmp_path / "file" / "folder"),
+        lambda: write_text(tmp_path / "file" / "x.txt", ""),
+        lambda: write_text(Path("/proc/nowhere/x.txt"), ""),
+    ):
+        with pytest.raises(UserError, match="choose another place") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+
+
+def test_the_same_tensors_give_the_same_bytes_under_any_name(tmp_path: Path) -> None:
+    content = {"weights": torch.arange(5.0), "name": "x"}
+    save_tensors(tmp_path / "a.pth", content)
+    save_tensors(tmp_path / "other.pth", content)
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "other.pth").read_bytes()
+    assert torch.equal(
+        torch.load(tmp_path / "a.pth", weights_only=True)["weights"], torch.arange(5.0)
+    )
