@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import librosa
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    threadpool_limits(arguments.threads)  # NumPy's, under librosa
     print(f"threads {arguments.threads}, median of {arguments.repeats}, ms per 10-s clip")
     print(f"{'work':<34}{'reference':>12}{'ours':>10}{'ratio':>8}{'difference':>12}")
     for batch in (1, 32):
@@ -204,9 +206,19 @@ def _peak_memory(reference: bool, backward: bool) -> float:
                 run(model, clips)
 
     once(waveform[:1, :4096])  # what libraries allocate once is not counted
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = high_water_mark()
     once(waveform)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return high_water_mark() - before
+
+
+def high_water_mark() -> float:
+    """Give the process's greatest resident memory so far in MB (Linux).
+
+    Not `resource.getrusage`, whose figure a new process inherits from its parent.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click.exceptions import Abort, ClickException
 
 from audio_anomaly_detector.errors import ClipError, UserError
 
@@ -510,10 +509,10 @@ def execute(program: typer.Typer) -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         code = FAILED
-    except ClickException as error:
-        error.show()
+    except typer.TyperException as error:  # wrong usage
+        print(f"error: {error.format_message()} See --help.", file=sys.stderr)
         code = FAILED
-    except (Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("interrupted; start again to go on", file=sys.stderr)
         code = 130
     except Exception as error:

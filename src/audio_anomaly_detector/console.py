@@ -25,8 +25,10 @@ from audio_anomaly_detector.evaluation.metrics import Metrics
 from audio_anomaly_detector.training import Epoch
 
 # Results go to stdout, all that goes on meanwhile to stderr: pipes stay clean.
-out = Console(highlight=False, soft_wrap=True, markup=False)
-err = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False)
+# A pipe has no width; tables there are as wide as they like.
+_width = None if sys.stdout.isatty() else 160
+out = Console(width=_width, highlight=False, soft_wrap=True, markup=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def start_logging(verbosity: int) -> None:

@@ -281,8 +281,9 @@ class Detector:
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""
         weights = 0 if self.networks is None else sum(p.numel() for p in self.networks.parameters())
+        origin = {**self.provenance, "machine": "/".join(self.provenance["machine"])}
         return {
-            "machine": "/".join(self.provenance["machine"]),
+            "machine": origin.pop("machine"),
             "oracle": self.config.stages.oracle_epoch,
             "training_clips": len(self.provenance["clips"]),
             "calibration_clips": len(self.normal_scores.scores),
@@ -291,7 +292,7 @@ class Detector:
             "threshold_from": self.normal_scores.method(self.threshold_config),
             "trained_weights": weights,
             "components": self._measure.families,
-            **self.provenance,
+            **origin,
             "config": self.config.model_dump(mode="json"),
         }
 

@@ -94,7 +94,7 @@ def test_it_says_what_has_to_be_known():
                 "few",
                 notes=["p-values come in steps of 1/10"],
                 odd_normals=["normal/odd.wav"],
-                oracle="Epochs were chosen on test labels.",
+                oracle="the epoch",
                 failures=["broken.wav: truncated; copy it again"],
                 provenance={"Configuration": {"seed": 7, "audio": {"sample_rate": 16000}}},
             )
@@ -105,7 +105,7 @@ def test_it_says_what_has_to_be_known():
         "threshold: gamma fit to 9 clips",
         "p-values come in steps of 1/10",
         "normal/odd.wav",
-        "Oracle result.",
+        "Oracle result. Chosen on test labels: the epoch.",
         "1 clip could not be scored",
         "broken.wav: truncated; copy it again",
         "audio.sample_rate 16000",

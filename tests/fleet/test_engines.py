@@ -125,7 +125,8 @@ def test_no_orphans_behind_a_killed_run(tmp_path: Path) -> None:
         "    list(ENGINES['processes']().map(chores.leave_running, sys.argv[1:]))\n"
     )
     (tmp_path / "script.py").write_text(script)
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    paths = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths}
     run = subprocess.Popen([sys.executable, tmp_path / "script.py", told], env=environment)
     wait_for(lambda: told.exists() and told.read_text())
     run.kill()

@@ -14,7 +14,7 @@ import numpy as np
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey, Split, content_hash, split_clips
-from audio_anomaly_detector.data.datasets import cut_few_recordings
+from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.detector import (
     Detector,
     DeviceName,
@@ -90,6 +90,7 @@ def fit_machine(
     Raises:
         UserError: as `Detector.fit`; nothing can be written.
     """
+    check_enough(split.train, sound_seconds(split.train))
     if config.stages.oracle_epoch and not watch_test:
         raise UserError("stages.oracle_epoch chooses by test labels: give --watch-test with it")
     make_folder(folder)

@@ -30,7 +30,8 @@ class ReportData:
             false alarms".
         notes: what a reader of the figures has to know, one sentence each (coarse p-values, ...).
         odd_normals: training clips that sound unlike the rest.
-        oracle: what was chosen on test labels; None if nothing was.
+        oracle: what was chosen on test labels, such as "the epoch of every training stage"; None
+            if nothing was.
         failures: clips that could not be scored, one line each.
         provenance: by section (configuration, versions, ...), values by name; mappings may nest.
     """

@@ -8,20 +8,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from audio_anomaly_detector.files import write_atomically
 from audio_anomaly_detector.fleet.jobs import Outcome
 
+# On the screen; the file has all.
 _FIGURES = {
     "auroc": "AUROC",
     "average_precision": "AP",
     "partial_auroc": "pAUC",
     "f1": "F1",
-    "precision": "precision",
-    "recall": "recall",
-    "false_alarm_rate": "false alarms",
+    "false_alarm_rate": "false\nalarms",
 }
 
 
@@ -64,23 +64,26 @@ def write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def summary_table(outcomes: Sequence[Outcome]) -> Table:
-    """Outcomes, mean AUROC of every machine type and over the types, and why some failed."""
-    table = Table(title=_title(outcomes))
-    for name in ("condition", "machine", "id", "state"):
-        table.add_column(name, overflow="fold")
-    for name in ("train", "test", *_FIGURES.values(), "seconds"):
-        table.add_column(name, justify="right")
+    """Outcomes, mean AUROC of every machine type and over the types, and why some failed.
+
+    ``test`` counts normal + anomalous clips. Legible from 80 columns on.
+    """
+    table = Table(title=_title(outcomes), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("machine", overflow="fold")  # gives way on a narrow screen, no figure does
+    table.add_column("state", no_wrap=True)
+    for name in ("train", "test", *_FIGURES.values(), "s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for outcome in outcomes:
         table.add_row(*map(Text, _row(outcome)))
     table.add_section()
     means = mean_aurocs(outcomes)
     for machine_type, auroc, computable, ids in means:
-        counts = f"{computable} of {ids} ids"
-        table.add_row("", Text(machine_type), counts, "mean", "", "", _figure(auroc))
+        name = Text(f"{machine_type}, {computable} of {ids} ids")
+        table.add_row(name, "mean", "", "", _figure(auroc))
     known = [mean.auroc for mean in means if mean.auroc is not None]
     over_types = _figure(fmean(known) if known else None)
-    counts = f"{len(known)} of {len(means)} types"
-    table.add_row("", "all types", counts, "mean", "", "", over_types, style="bold")
+    name = Text(f"all, {len(known)} of {len(means)} types")
+    table.add_row(name, "mean", "", "", over_types, style="bold")
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         lines = [f"{_name(outcome)}: {outcome.error}" for outcome in failed]
@@ -99,11 +102,9 @@ def _row(outcome: Outcome) -> list[str]:
     if outcome.n_test_normal is None or outcome.n_test_anomalous is None:
         tested = "–"
     else:
-        tested = f"{outcome.n_test_normal} + {outcome.n_test_anomalous}"
+        tested = f"{outcome.n_test_normal}+{outcome.n_test_anomalous}"
     return [
-        outcome.condition,
-        outcome.machine_type,
-        outcome.machine_id,
+        _name(outcome),
         outcome.status,
         "–" if outcome.n_train is None else str(outcome.n_train),
         tested,
