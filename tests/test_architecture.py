@@ -15,6 +15,7 @@ FLOORS = [
     {"config"},
     {"corpus"},
     {"fitting"},
+    {"model_file"},
     {"detector"},
     {"evaluation"},
     {"fleet"},

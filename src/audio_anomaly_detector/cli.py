@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DONE, SOME_FAILED, FAILED = 0, 1, 2  # exit codes
 MODEL_NAME = "model.pth"
+DEVICES = ("auto", "cpu", "cuda")
 
 app = typer.Typer(
     name="aad",
@@ -221,7 +222,7 @@ def fit(
             out,
             model,
             listener,
-            device=_choice("--device", device, "auto", "cpu", "cuda"),
+            device=_choice("--device", device, *DEVICES),
             on_error=_choice("--on-error", on_error, "skip", "stop"),
             watch_test=watch_test,
         )
@@ -394,6 +395,7 @@ def run_all(
     from audio_anomaly_detector.console import ProgressListener, start_logging
     from audio_anomaly_detector.console import out as stdout
     from audio_anomaly_detector.data.layouts import find_clips
+    from audio_anomaly_detector.detector import resolve_device
     from audio_anomaly_detector.fleet.engines import ENGINES
     from audio_anomaly_detector.fleet.jobs import make_jobs
     from audio_anomaly_detector.fleet.run import run_all as run_jobs
@@ -407,12 +409,13 @@ def run_all(
     cores = os.cpu_count() or 1
     workers = 1 if engine == "serial" else workers or cores
     threads = threads or max(1, cores // workers)
-    runner = ENGINES[_choice("--engine", engine, *ENGINES)](workers, threads, address=address)
+    gpus = int(resolve_device(_choice("--device", device, *DEVICES)).type == "cuda")
+    runner = ENGINES[_choice("--engine", engine, *ENGINES)](workers, threads, gpus, address)
     jobs = make_jobs(
         find_clips(root, layout).clips,
         config,
         save,
-        device=_choice("--device", device, "auto", "cpu", "cuda"),
+        device=_choice("--device", device, *DEVICES),
         on_error=_choice("--on-error", on_error, "skip", "stop"),
         watch_test=watch_test,
         threads=threads,
@@ -445,7 +448,7 @@ def _config(
     from audio_anomaly_detector.config import load_config
     from audio_anomaly_detector.detector import default_preset, resolve_device
 
-    where = resolve_device(_choice("--device", device, "auto", "cpu", "cuda"))
+    where = resolve_device(_choice("--device", device, *DEVICES))
     values: dict[str, Any] = {"audio": {}, "scoring": {}, "stages": {}}
     if seed is not None:
         values["seed"] = seed
@@ -472,7 +475,7 @@ def _detector(
     from audio_anomaly_detector.detector import Detector
     from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 
-    detector = Detector.load(model, _choice("--device", device, "auto", "cpu", "cuda"))
+    detector = Detector.load(model, _choice("--device", device, *DEVICES))
     change: dict[str, Any] = {}
     if false_alarm_rate is not None:
         change["false_alarm_rate"] = false_alarm_rate

@@ -1,10 +1,7 @@
 """The detector: from recordings of a machine to a verdict on any other recording of it."""
 
-import hashlib
 import json
 import logging
-import platform
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,11 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 from audio_anomaly_detector.config import Config, load_config, parse_config
 from audio_anomaly_detector.data.audio import equalise_level, read_clip, to_windows
 from audio_anomaly_detector.data.cache import build_store
-from audio_anomaly_detector.data.clips import Clip, content_hash
+from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.files import make_folder, save_tensors, write_text
-from audio_anomaly_detector.fitting import Fitted, Listener, Watch, fit, raw_scores
+from audio_anomaly_detector.files import save_tensors
+from audio_anomaly_detector.fitting import Listener, Watch, fit, raw_scores
+from audio_anomaly_detector.model_file import (
+    FORMAT,
+    PACKAGE,
+    claim_work_folder,
+    provenance,
+    read_model_file,
+)
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
 from audio_anomaly_detector.scoring.bank import Bank
@@ -36,7 +40,6 @@ from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the model file; raised whenever an older program could not read it
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -170,7 +173,7 @@ class Detector:
         with ExitStack() as stack:
             if work is None:
                 work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
-            _claim(work, config, clips)
+            claim_work_folder(work, config, clips)
             store = build_store(
                 clips,
                 config.audio,
@@ -182,7 +185,7 @@ class Detector:
             microphones = store.windows.shape[1]
             measure = _measure(config, microphones).to(where).eval()
             fitted = fit(store, config, measure, work, where, listener, watch)
-            provenance = _provenance(store.clips, store.failures, fitted)
+            origin = provenance(store.clips, store.failures, fitted)
         detector = cls(
             config=config,
             microphones=microphones,
@@ -190,11 +193,11 @@ class Detector:
             banks=fitted.banks,
             calibration=fitted.calibration,
             normal_scores=NormalScores(fitted.normal_scores),
-            provenance=provenance,
+            provenance=origin,
             threshold_config=config.scoring.threshold,
             device=where,
         )
-        return FitResult(detector, fitted.history, store.failures, provenance["odd_normals"])
+        return FitResult(detector, fitted.history, store.failures, origin["odd_normals"])
 
     def with_threshold(self, config: ThresholdConfig) -> "Detector":
         """The same detector with another decision threshold, without refitting."""
@@ -309,7 +312,7 @@ class Detector:
             path,
             {
                 "format": FORMAT,
-                "version": version("audio-anomaly-detector"),
+                "version": version(PACKAGE),
                 "config": json.dumps(self.config.model_dump(mode="json")),
                 "threshold": json.dumps(self.threshold_config.model_dump(mode="json")),
                 "microphones": self.microphones,
@@ -330,7 +333,7 @@ class Detector:
             UserError: no such file, not a model file, or one of another format.
         """
         where = resolve_device(device)
-        content = _read_model_file(path)
+        content = read_model_file(path)
         config = parse_config(json.loads(content["config"]))
         networks = None
         if content["networks"] is not None:
@@ -389,60 +392,3 @@ def _measure(config: Config, microphones: int) -> ClipStatistics:
         noise_db=scoring.view_noise_db,
         seed=derive_seed(config.seed, "views"),
     )
-
-
-def _claim(work: Path, config: Config, clips: Sequence[Clip]) -> None:
-    """Make the folder this fit's own: what another config or other clips left there goes."""
-    identity = hashlib.sha256()
-    identity.update(version("audio-anomaly-detector").encode())
-    identity.update(config.model_dump_json().encode())
-    for clip in clips:
-        status = clip.path.stat() if clip.path.exists() else None
-        size, changed = (status.st_size, status.st_mtime_ns) if status else (0, 0)
-        identity.update(f"{clip.name}\0{size}\0{changed}\n".encode())
-    mark = work / "fingerprint"
-    if mark.exists() and mark.read_text() == identity.hexdigest():
-        return
-    if work.exists():
-        shutil.rmtree(work)
-    make_folder(work)
-    write_text(mark, identity.hexdigest())
-
-
-def _provenance(clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted) -> dict[str, Any]:
-    """Plain data on where a model comes from; no times and no paths of this machine."""
-    hashes: dict[Path, str] = {}
-    for clip in clips:
-        if clip.path not in hashes:
-            hashes[clip.path] = content_hash(clip.path)
-    packages = ("torch", "numpy", "scipy", "scikit-learn", "soundfile", "soxr")
-    return {
-        "machine": list(clips[0].machine),
-        "clips": [{"name": clip.name, "sha256": hashes[clip.path]} for clip in clips],
-        "calibration_clips": [clips[i].name for i in fitted.calibration_clips],
-        "odd_normals": [clips[i].name for i in fitted.odd],
-        "unusable": [f"{error.path.name}: {error.problem}" for error in failures],
-        "codebook_perplexity": fitted.perplexity,
-        "history": [list(epoch) for epoch in fitted.history],
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-    }
-
-
-def _read_model_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
-        raise UserError(
-            f"{path}: not a model file of this program, or damaged; fit the detector again"
-        ) from error
-    if not isinstance(content, dict) or "format" not in content:
-        raise UserError(f"{path}: holds no detector; give a file written by 'aad fit'")
-    if content["format"] != FORMAT:
-        raise UserError(
-            f"{path}: written by version {content.get('version')} in format {content['format']}, "
-            f"this program reads format {FORMAT}; install that version or fit again"
-        )
-    return content

@@ -11,6 +11,7 @@ from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.evaluation import latent_map
 from audio_anomaly_detector.evaluation.canvas import figure_png, figure_with_axes, save_figure
 from audio_anomaly_detector.evaluation.latent_map import tsne
+from audio_anomaly_detector.evaluation.metrics import auroc
 from audio_anomaly_detector.evaluation.plots import PLOTS, draw, evaluation_sheet, save_plots
 from audio_anomaly_detector.evaluation.training_curves import save_training_curves
 from made_evaluations import CASES, HISTORY, made_evaluation
@@ -75,6 +76,17 @@ def test_the_f1_curve_is_that_of_the_decisions():
         decided = data.scores > level - 1e-9
         hits = (decided & (data.labels == 1)).sum()
         assert value == pytest.approx(2 * hits / (decided.sum() + (data.labels == 1).sum()))
+
+
+def test_components_stand_beside_the_joined_score():
+    axes = draw("components", CASES["ordinary"]).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(names) == ["a_1", "b", "joined score"]
+    drawn = dict(zip(names, axes.collections[-1].get_offsets()[:, 0], strict=True))
+    data = CASES["ordinary"]
+    assert drawn["joined score"] == pytest.approx(data.metrics.auroc.value)
+    assert drawn["b"] == pytest.approx(auroc(data.labels, data.components["b"]))
+    assert "(highest 30 of 41)" in texts(draw("components", CASES["many components"]))
 
 
 def test_histograms_lose_no_clip():

@@ -17,7 +17,6 @@ from scipy import stats
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from audio_anomaly_detector.evaluation.canvas import (
-    ANOMALOUS,
     DPI,
     GRID,
     INK,
@@ -25,7 +24,6 @@ from audio_anomaly_detector.evaluation.canvas import (
     NORMAL,
     ORACLE,
     SMALL,
-    UNKNOWN,
     add_legend,
     add_legend_below,
     empty_panel,
@@ -34,14 +32,14 @@ from audio_anomaly_detector.evaluation.canvas import (
     scale_score_axis,
     start_panel,
 )
+from audio_anomaly_detector.evaluation.component_plot import MOST_COMPONENTS, draw_components
 from audio_anomaly_detector.evaluation.evaluation_data import EvaluationData
 from audio_anomaly_detector.evaluation.latent_map import TITLE as LATENT_TITLE
 from audio_anomaly_detector.evaluation.latent_map import draw_latent_map
-from audio_anomaly_detector.evaluation.metrics import MAX_FPR, auroc
+from audio_anomaly_detector.evaluation.metrics import MAX_FPR
 from audio_anomaly_detector.evaluation.training_curves import draw_training_curves
 
 SCORE = "anomaly score (no unit, higher = more anomalous)"
-MOST_COMPONENTS = 30
 
 
 def plot_score_histograms(ax: Axes, data: EvaluationData) -> None:
@@ -238,46 +236,8 @@ def plot_latents(ax: Axes, data: EvaluationData) -> None:
 
 def plot_components(ax: Axes, data: EvaluationData) -> None:
     """Draw what each component is worth alone: its AUROC, or without labels its values."""
-    title = "Components of the score"
-    if not data.components:
-        empty_panel(ax, title, "the components were not kept")
-        return
     labels = None if data.unlabelled else data.labels
-    columns = (
-        {"joined score": data.scores, **data.components}
-        if labels is not None
-        else (dict(data.components))
-    )
-    worth = {
-        name: float(np.median(values)) if labels is None else auroc(labels, values) or 0.0
-        for name, values in columns.items()
-    }
-    shown = sorted(columns, key=worth.__getitem__)[-MOST_COMPONENTS:]
-    rows = np.arange(len(shown))
-    note = f" (highest {len(shown)} of {len(columns)})" if len(shown) < len(columns) else ""
-    if labels is not None:
-        start_panel(ax, title + note, "AUROC of the component alone", "")
-        values = [worth[name] for name in shown]
-        colours = [ANOMALOUS if name == "joined score" else NORMAL for name in shown]
-        ax.hlines(rows, 0.5, values, color=colours, linewidth=1.4)
-        ax.scatter(values, rows, color=colours, s=28, zorder=3)
-        ax.axvline(0.5, color=MUTED, linewidth=1, linestyle=":")
-        ax.set_xlim(min(0.45, min(values) - 0.03), 1.02)
-    else:
-        start_panel(ax, title + note, "calibrated score z of all clips (5, 25, 50, 75, 95 %)", "")
-        scale_score_axis(ax, np.concatenate([columns[name] for name in shown]))
-        ax.boxplot(
-            [columns[name] for name in shown],
-            positions=rows,
-            orientation="horizontal",
-            whis=(5, 95),
-            widths=0.6,
-            flierprops={"marker": ".", "markersize": 2.5, "markeredgecolor": UNKNOWN},
-            medianprops={"color": ANOMALOUS},
-        )
-        ax.axvline(0, color=MUTED, linewidth=1, linestyle=":")
-    ax.set_yticks(rows, shown, parse_math=False)
-    ax.set_ylim(-0.7, len(shown) - 0.3)
+    draw_components(ax, data.components, data.scores, labels)
 
 
 def plot_training_curves(ax: Axes, data: EvaluationData) -> None:

@@ -78,12 +78,12 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
     table.add_section()
     means = mean_aurocs(outcomes)
     for machine_type, auroc, computable, ids in means:
-        name = Text(f"{machine_type}, {computable} of {ids} ids")
-        table.add_row(name, "mean", "", "", _figure(auroc))
+        label = Text(f"{machine_type}, {computable} of {ids} ids")
+        table.add_row(label, "mean", "", "", _figure(auroc))
     known = [mean.auroc for mean in means if mean.auroc is not None]
     over_types = _figure(fmean(known) if known else None)
-    name = Text(f"all, {len(known)} of {len(means)} types")
-    table.add_row(name, "mean", "", "", over_types, style="bold")
+    label = Text(f"all, {len(known)} of {len(means)} types")
+    table.add_row(label, "mean", "", "", over_types, style="bold")
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         lines = [f"{_name(outcome)}: {outcome.error}" for outcome in failed]

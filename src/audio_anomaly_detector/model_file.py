@@ -1,0 +1,82 @@
+"""Where a model comes from and what its file holds."""
+
+import hashlib
+import platform
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.clips import Clip, content_hash
+from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.files import make_folder, write_text
+from audio_anomaly_detector.fitting import Fitted
+
+FORMAT = 1  # of the model file; raised whenever an older program could not read it
+PACKAGE = "audio-anomaly-detector"
+
+
+def provenance(clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted) -> dict[str, Any]:
+    """Plain data on where a model comes from; no times and no paths of this machine."""
+    hashes: dict[Path, str] = {}
+    for clip in clips:
+        if clip.path not in hashes:
+            hashes[clip.path] = content_hash(clip.path)
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "soundfile", "soxr")
+    return {
+        "machine": list(clips[0].machine),
+        "clips": [{"name": clip.name, "sha256": hashes[clip.path]} for clip in clips],
+        "calibration_clips": [clips[i].name for i in fitted.calibration_clips],
+        "odd_normals": [clips[i].name for i in fitted.odd],
+        "unusable": [f"{error.path.name}: {error.problem}" for error in failures],
+        "codebook_perplexity": fitted.perplexity,
+        "history": [list(epoch) for epoch in fitted.history],
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def claim_work_folder(work: Path, config: Config, clips: Sequence[Clip]) -> None:
+    """Make the folder this fit's own: what another config or other clips left there goes."""
+    identity = hashlib.sha256()
+    identity.update(version(PACKAGE).encode())
+    identity.update(config.model_dump_json().encode())
+    for clip in clips:
+        status = clip.path.stat() if clip.path.exists() else None
+        size, changed = (status.st_size, status.st_mtime_ns) if status else (0, 0)
+        identity.update(f"{clip.name}\0{size}\0{changed}\n".encode())
+    mark = work / "fingerprint"
+    if mark.exists() and mark.read_text() == identity.hexdigest():
+        return
+    if work.exists():
+        shutil.rmtree(work)
+    make_folder(work)
+    write_text(mark, identity.hexdigest())
+
+
+def read_model_file(path: Path) -> dict[str, Any]:
+    """The content of a model file, of which nothing is executed.
+
+    Raises:
+        UserError: no such file, not a model file, or one of another format.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
+        raise UserError(
+            f"{path}: not a model file of this program, or damaged; fit the detector again"
+        ) from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise UserError(f"{path}: holds no detector; give a file written by 'aad fit'")
+    if content["format"] != FORMAT:
+        raise UserError(
+            f"{path}: written by version {content.get('version')} in format {content['format']}, "
+            f"this program reads format {FORMAT}; install that version or fit again"
+        )
+    return content
