@@ -4,7 +4,9 @@
 
 Log-mel against librosa; DeSpaWN against its straightforward formulation (one convolution per
 band and level, plain autograd) with the same numbers. Reference and ours take turns, so that a
-busy machine slows both; a figure is the median of the repeats.
+busy machine slows both; a figure is the median of the repeats. Set OMP_WAIT_POLICY=passive where
+anything else runs: OpenMP threads that spin for a core in use by others wait a hundred times as
+long.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from audio_anomaly_detector import cli
+from audio_anomaly_detector import cli, options
 
 program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -18,19 +18,19 @@ program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @program.command()
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the machine's recordings.")],
-    machine_id: cli.MachineId = None,
-    length: cli.Length = None,
-    device: cli.Device = "auto",
+    machine_id: options.MachineId = None,
+    length: options.Length = None,
+    device: options.Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder for model, plots and report.")] = Path(),
-    preset: cli.Preset = None,
-    channels: cli.Channels = None,
-    tta: cli.Views = None,
-    seed: cli.Seed = None,
-    config_file: cli.ConfigFile = None,
-    settings: cli.Settings = None,
-    oracle_epoch: cli.OracleEpoch = False,
-    quiet: cli.Quiet = False,
-    debug: cli.Debug = False,
+    preset: options.Preset = None,
+    channels: options.Channels = None,
+    tta: options.Views = None,
+    seed: options.Seed = None,
+    config_file: options.ConfigFile = None,
+    settings: options.Settings = None,
+    oracle_epoch: options.OracleEpoch = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> int:
     """Learn one machine's normal sound, judge its test clips, write model, plots and report."""
     model = out / "final_audio_anomaly_model.pth"

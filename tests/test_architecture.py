@@ -9,7 +9,7 @@ PACKAGE = Path(audio_anomaly_detector.__file__).parent
 # From the ground up; rooms of one line stand side by side and do not use each other.
 FLOORS = [
     {"errors"},
-    {"files", "seeding"},
+    {"files", "options", "seeding"},
     {"data", "models"},
     {"scoring", "training"},
     {"config"},
@@ -72,7 +72,8 @@ def test_heavy_imports_wait_until_they_are_used() -> None:
     top_level = imports_at_top(PACKAGE / "cli.py")
     assert not top_level & {"torch", "numpy", "matplotlib", "ray"}
     assert {n for n in top_level if n.startswith("audio_anomaly_detector.")} == {
-        "audio_anomaly_detector.errors"
+        "audio_anomaly_detector.errors",
+        "audio_anomaly_detector.options",
     }
 
 

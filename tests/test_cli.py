@@ -19,8 +19,7 @@ from made_data import SAMPLE_RATE, TINY, hum, write_machine
 
 SOURCE = Path(__file__).parents[1] / "src"
 QUICK = [
-    f"--set={setting}"
-    for setting in (*TINY, "scoring.families=[logmel,difference,envelope,level]")
+    f"--set={setting}" for setting in (*TINY, "scoring.families=[logmel,difference,envelope,level]")
 ]
 SMALL = [f"--set={setting}" for setting in TINY]
 

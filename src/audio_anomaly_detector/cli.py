@@ -1,6 +1,7 @@
 """The command `aad`: one function for each verb; arguments in, calls out, nothing else."""
 
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from importlib.metadata import version as package_version
@@ -10,6 +11,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.options import (
+    AsJson,
+    Channels,
+    ConfigFile,
+    Data,
+    Debug,
+    Device,
+    FalseAlarms,
+    Layout,
+    Length,
+    MachineId,
+    Model,
+    OnError,
+    OracleEpoch,
+    Preset,
+    Quiet,
+    Seed,
+    Settings,
+    ThresholdMethod,
+    ThresholdValue,
+    Verbose,
+    Views,
+    WatchTest,
+)
 
 if TYPE_CHECKING:
     from audio_anomaly_detector.config import Config
@@ -29,60 +54,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Data = Annotated[Path, typer.Argument(help="Folder of recordings, CSV manifest or audio file.")]
-Model = Annotated[Path, typer.Argument(help="Model file written by `aad fit` or run_all.py.")]
-MachineId = Annotated[
-    str | None, typer.Option("--id", help="Machine id, e.g. id_00; optional if there is only one.")
-]
-Layout = Annotated[str, typer.Option(help="auto, mimii, dcase, folder or csv.")]
-Preset = Annotated[
-    str | None, typer.Option(help="small, base or paper.  [default: small, on a GPU base]")
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML file with any settings; see `aad info`.")
-]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, part.key=value; may be repeated.")
-]
-Seed = Annotated[int | None, typer.Option(min=0, help="Governs all randomness.  [default: 0]")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Channels = Annotated[
-    str | None,
-    typer.Option(help="all: every microphone; mean; or one by number.  [default: all]"),
-]
-Length = Annotated[
-    int | None, typer.Option(help="Samples of one analysis window.  [default: 160000]")
-]
-Views = Annotated[
-    int | None,
-    typer.Option("--tta", min=0, help="Views a clip for test-time augmentation.  [default: 0]"),
-]
-OnError = Annotated[str, typer.Option(help="skip clips that cannot be used, or stop.")]
-WatchTest = Annotated[
-    bool, typer.Option(help="Print AUROC on the test clips after every epoch, for the eye only.")
-]
-OracleEpoch = Annotated[
-    bool,
-    typer.Option(help="Choose epochs by test labels, as some papers do; results are marked."),
-]
-FalseAlarms = Annotated[
-    float | None,
-    typer.Option(
-        "--false-alarm-rate", help="Share of normals that may be called anomalous.  [default: 0.1]"
-    ),
-]
-ThresholdMethod = Annotated[
-    str | None,
-    typer.Option(help="auto, gamma or conformal; from normal clips alone.  [default: auto]"),
-]
-ThresholdValue = Annotated[
-    float | None, typer.Option("--threshold", help="Decide by this score instead.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv: all.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -390,8 +361,6 @@ def run_all(
     Started again it skips what is finished. An id that fails is listed at the end; the rest goes
     on.
     """
-    import os
-
     from audio_anomaly_detector.console import ProgressListener, start_logging
     from audio_anomaly_detector.console import out as stdout
     from audio_anomaly_detector.data.layouts import find_clips
@@ -505,6 +474,9 @@ def _report_failures(failures: list[Any]) -> int:
 
 def execute(program: typer.Typer) -> None:
     """Run a command line program and leave with its exit code; errors are one line each."""
+    # Threads that wait by spinning take the cores from other programs, and from ours: with one
+    # busy neighbour a log-mel on two threads took 221 ms instead of 3.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = program(standalone_mode=False)
     except UserError as error:

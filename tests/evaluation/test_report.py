@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from audio_anomaly_detector.evaluation import report as report_module
 from audio_anomaly_detector.evaluation.plots import PLOTS
 from audio_anomaly_detector.evaluation.report import (
     ReportData,
@@ -37,18 +36,13 @@ class Elements(HTMLParser):
 
 
 def made_report(case="ordinary", **changes):
-    return ReportData(CASES[case], **{"threshold_origin": "gamma fit to 9 clips", **changes})
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Leave out the plots, which are tested on their own."""
-    monkeypatch.setattr(report_module, "PLOTS", {})
+    return ReportData(CASES[case], **{"pictures": {}, "threshold_origin": "gamma fit", **changes})
 
 
 def test_one_file_with_every_plot_that_fetches_nothing(tmp_path):
     path = tmp_path / "report.html"
-    write_report(path, made_report())
+    pictures = {name: b"\x89PNG" + name.encode() for name in PLOTS}
+    write_report(path, made_report(pictures=pictures))
     html = path.read_text(encoding="utf-8")
     page = Elements(html)
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
@@ -62,11 +56,10 @@ def test_one_file_with_every_plot_that_fetches_nothing(tmp_path):
     assert "@import" not in html
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_hostile_text_stays_text():
     data = made_evaluation(2, 2, title=ATTACK, names=[ATTACK] * 4, components={ATTACK: np.ones(4)})
     report = ReportData(
-        data, ATTACK, [ATTACK], [ATTACK], ATTACK, [ATTACK], {ATTACK: {ATTACK: {ATTACK: ATTACK}}}
+        data, {}, ATTACK, [ATTACK], [ATTACK], ATTACK, [ATTACK], {ATTACK: {ATTACK: {ATTACK: ATTACK}}}
     )
     html = render_report(report)
     page = Elements(html)
@@ -77,7 +70,6 @@ def test_hostile_text_stays_text():
     assert page.text.count(ATTACK) >= 12
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("case", CASES)
 def test_every_case_has_a_report(case):
     page = Elements(render_report(made_report(case)))
@@ -86,7 +78,6 @@ def test_every_case_has_a_report(case):
     assert all(name in page.text for name in data.names)
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_it_says_what_has_to_be_known():
     page = Elements(
         render_report(
@@ -118,7 +109,6 @@ def test_it_says_what_has_to_be_known():
     assert "Oracle" not in Elements(render_report(made_report("few"))).text
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_what_cannot_be_computed_is_said():
     assert "ROC AUC cannot be computed: no anomalous clips" in render_report(
         made_report("normals only")
@@ -139,10 +129,9 @@ def test_clips_are_sorted_and_wrong_decisions_marked():
     assert [row.is_wrong for row in rows] == [True, False, True, False]
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_thousands_of_clips_are_capped_and_it_says_so():
     data = made_evaluation(2000, 50, latents=None)
-    page = Elements(render_report(ReportData(data, "x")))
+    page = Elements(render_report(ReportData(data, {}, "x")))
     assert "The 500 most anomalous of 2050 clips" in page.text
     assert sum(name in page.text for name in data.names) == 500
     assert data.names[int(np.argmax(data.scores))] in page.text

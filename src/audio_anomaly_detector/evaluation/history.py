@@ -2,12 +2,15 @@
 
 import csv
 import io
+import time
 from pathlib import Path
 from typing import Any
 
 from audio_anomaly_detector.evaluation.training_curves import WATCHED, save_training_curves
 from audio_anomaly_detector.files import write_text
 from audio_anomaly_detector.training import Epoch
+
+_REDRAW_SECONDS = 10.0  # a drawing costs as much as a short epoch
 
 
 class History:
@@ -22,6 +25,7 @@ class History:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
+        self._drawn = time.monotonic()
         path = folder / "history.csv"
         if path.exists():
             with path.open(newline="") as file:
@@ -48,6 +52,13 @@ class History:
             }
         )
         self._write()
+        if time.monotonic() - self._drawn > _REDRAW_SECONDS:
+            self.draw()
+
+    def draw(self) -> None:
+        """Bring the picture up to date."""
+        save_training_curves(self.rows, self.folder / "training_curves.png")
+        self._drawn = time.monotonic()
 
     def _write(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
@@ -56,7 +67,6 @@ class History:
         writer.writeheader()
         writer.writerows(self.rows)
         write_text(self.folder / "history.csv", text.getvalue())
-        save_training_curves(self.rows, self.folder / "training_curves.png")
 
 
 def _parse(row: dict[str, str]) -> dict[str, Any]:

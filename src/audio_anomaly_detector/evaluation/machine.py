@@ -100,15 +100,17 @@ def fit_machine(
     if watch_test:
         where = resolve_device(device)
         watch = TestWatch(split.test, config, folder / ".watch", where)
+    history = History(folder)
     result = Detector.fit(
         split.train,
         config,
         device=device,
         work=work,
         on_error=on_error,
-        listener=_Recorder(listener, History(folder)),
+        listener=_Recorder(listener, history),
         watch=watch,
     )
+    history.draw()
     result.detector.save(model)
     shutil.rmtree(work)
     shutil.rmtree(folder / ".watch", ignore_errors=True)
@@ -150,9 +152,9 @@ def evaluate_machine(
         folder / "metrics.json",
         json.dumps(_metrics_record(detector, scored, metrics, failures, notes), indent=2) + "\n",
     )
-    save_plots(data, folder)
+    pictures = save_plots(data, folder)
     save_figure(evaluation_sheet(data), folder / SHEET)
-    _write_report(detector, data, failures, notes, folder)
+    _write_report(detector, data, pictures, failures, folder)
     return Evaluation(scored, failures, metrics, notes)
 
 
@@ -284,8 +286,8 @@ def _metrics_record(
 def _write_report(
     detector: Detector,
     data: EvaluationData,
+    pictures: dict[str, bytes],
     failures: list[ClipError],
-    notes: list[str],
     folder: Path,
 ) -> None:
     facts = detector.describe()
@@ -302,8 +304,9 @@ def _write_report(
         folder / "report.html",
         ReportData(
             evaluation=data,
+            pictures=pictures,
             threshold_origin=f"{origin}, {threshold.false_alarm_rate:.0%} false alarms",
-            notes=notes,
+            notes=[detector.normal_scores.coarseness(threshold)],
             odd_normals=facts["odd_normals"],
             oracle="the epoch of every training stage" if _is_oracle(detector) else None,
             failures=[str(error) for error in failures],

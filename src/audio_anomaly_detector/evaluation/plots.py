@@ -27,8 +27,8 @@ from audio_anomaly_detector.evaluation.canvas import (
     add_legend,
     add_legend_below,
     empty_panel,
+    figure_png,
     figure_with_axes,
-    save_figure,
     scale_score_axis,
     start_panel,
 )
@@ -38,6 +38,7 @@ from audio_anomaly_detector.evaluation.latent_map import TITLE as LATENT_TITLE
 from audio_anomaly_detector.evaluation.latent_map import draw_latent_map
 from audio_anomaly_detector.evaluation.metrics import MAX_FPR
 from audio_anomaly_detector.evaluation.training_curves import draw_training_curves
+from audio_anomaly_detector.files import write_atomically
 
 SCORE = "anomaly score (no unit, higher = more anomalous)"
 
@@ -285,17 +286,16 @@ def draw(name: str, data: EvaluationData) -> Figure:
     return figure
 
 
-def save_plots(data: EvaluationData, folder: Path) -> list[Path]:
-    """Write each of `PLOTS` as `<name>.png` and return the paths.
+def save_plots(data: EvaluationData, folder: Path) -> dict[str, bytes]:
+    """Write each of `PLOTS` as `<name>.png` and return the PNGs by name.
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    paths = []
-    for name in PLOTS:
-        paths.append(folder / f"{name}.png")
-        save_figure(draw(name, data), paths[-1])
-    return paths
+    pictures = {name: figure_png(draw(name, data)) for name in PLOTS}
+    for name, png in pictures.items():
+        write_atomically(folder / f"{name}.png", lambda file, png=png: file.write(png))
+    return pictures
 
 
 def evaluation_sheet(data: EvaluationData) -> Figure:

@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from audio_anomaly_detector.evaluation.canvas import figure_png
 from audio_anomaly_detector.evaluation.evaluation_data import EvaluationData
 from audio_anomaly_detector.evaluation.metrics import MAX_FPR, Metrics
-from audio_anomaly_detector.evaluation.plots import PLOTS, draw
 from audio_anomaly_detector.files import write_text
 
 MOST_ROWS = 500
@@ -26,6 +24,7 @@ class ReportData:
 
     Args:
         evaluation: the scored clips; its title is the report's.
+        pictures: the plots as PNG by name, as `save_plots` returns them.
         threshold_origin: how the threshold was made, such as "gamma fit to 9 normal clips, 10 %
             false alarms".
         notes: what a reader of the figures has to know, one sentence each (coarse p-values, ...).
@@ -37,6 +36,7 @@ class ReportData:
     """
 
     evaluation: EvaluationData
+    pictures: Mapping[str, bytes]
     threshold_origin: str
     notes: Sequence[str] = ()
     odd_normals: Sequence[str] = ()
@@ -98,7 +98,7 @@ def render_report(report: ReportData) -> str:
         n_decided=int(data.decisions.sum()),
         metrics=data.metrics,
         cautions=_cautions(data.metrics),
-        pictures=[_picture(name, data) for name in PLOTS],
+        pictures=[_picture(name, png) for name, png in report.pictures.items()],
         rows=clip_rows(data),
         has_components=bool(data.components),
         provenance={name: _flat(section) for name, section in report.provenance.items()},
@@ -148,10 +148,9 @@ def _cautions(metrics: Metrics | None) -> list[str]:
     return cautions
 
 
-def _picture(name: str, data: EvaluationData) -> Picture:
-    png = base64.b64encode(figure_png(draw(name, data))).decode("ascii")
-    is_wide = name == "training_curves"
-    return Picture(name.replace("_", " "), f"data:image/png;base64,{png}", is_wide)
+def _picture(name: str, png: bytes) -> Picture:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    return Picture(name.replace("_", " "), source, is_wide=name == "training_curves")
 
 
 def _flat(section: Mapping[str, object], prefix: str = "") -> list[Entry]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.models.band_attention import BandAttention
+from audio_anomaly_detector.models.hard_threshold import hard_threshold
 from audio_anomaly_detector.models.wavelet import (
     DB4,
     Coefficients,
@@ -118,39 +118,6 @@ class DespawnOutput(NamedTuple):
     embedding: Tensor
 
 
-class _HardThreshold(torch.autograd.Function):
-    """The paper's learnable hard threshold, ``x [sigma(s (x - b+)) + sigma(-s (x + b-))]``.
-
-    A function of its own because plain autograd would keep six tensors of the size of x for the
-    backward pass; this one keeps x. Shapes: x ``(B, n)``; b+ (`upper`) and b- (`lower`)
-    ``(B, 1)``; slope s a scalar, which gets no gradient.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, upper: Tensor, lower: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(x, upper, lower, slope)
-        above, below = _gates(x, upper, lower, slope)
-        return above.add_(below).mul_(x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, upper, lower, slope = ctx.saved_tensors
-        above, below = _gates(x, upper, lower, slope)
-        through = (above + below).mul_(grad)
-        steepness = (grad * x).mul_(slope)
-        above.addcmul_(above, above, value=-1).mul_(steepness)  # sigma' = sigma (1 - sigma)
-        below.addcmul_(below, below, value=-1).mul_(steepness)
-        to_upper, to_lower = -above.sum(-1, keepdim=True), -below.sum(-1, keepdim=True)
-        return through.add_(above).sub_(below), to_upper, to_lower, None
-
-
-def _gates(x: Tensor, upper: Tensor, lower: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    above = torch.addcmul(-slope * upper, x, slope).sigmoid_()
-    below = torch.addcmul(-slope * lower, x, -slope).sigmoid_()
-    return above, below
-
-
 class Despawn(nn.Module):
     """Learnable wavelet tree: analysis, threshold with attention across sub-bands, synthesis.
 
@@ -243,7 +210,7 @@ class Despawn(nn.Module):
         upper, lower = thresholds.unsqueeze(-1).unbind(2)  # (B, bands, 1)
         slopes = SLOPE / self.spread
         kept = [
-            _HardThreshold.apply(band, upper[:, index], lower[:, index], slopes[index])
+            hard_threshold(band, upper[:, index], lower[:, index], slopes[index])
             for index, band in enumerate(coefficients.bands)
         ]
         return Coefficients(tuple(kept), coefficients.length)

@@ -7,7 +7,6 @@ import math
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from audio_anomaly_detector.errors import UserError
 
@@ -102,7 +101,9 @@ class LogMel(nn.Module):
                 f" n_fft={self.config.n_fft}: give at least {half + 1}"
             )
         rows = waveform.reshape(-1, waveform.shape[-1])
-        padded = functional.pad(rows, (half, half), mode="reflect")
+        # Reflection as `functional.pad` does it, which takes more than twice as long.
+        before, after = rows[:, 1 : half + 1].flip(1), rows[:, -half - 1 : -1].flip(1)
+        padded = torch.cat((before, rows, after), dim=1)
         frames = padded.unfold(-1, self.config.n_fft, self.config.hop_length)  # a view, (B, S, n)
         with torch.autocast(waveform.device.type, enabled=False):  # powers span ten decades
             if torch.compiler.is_exporting():  # a graph for any batch size has no loop over it

@@ -129,6 +129,8 @@ def synthesise(coefficients: Coefficients, kernels: Tensor, packet_levels: int) 
     for level in reversed(range(packet_levels, len(kernels))):
         merged = _Merge.apply(approximation, details.pop(0), up[level], down[level])
         approximation = merged[:, : lengths[level]]
+    if not packet_levels:
+        return approximation
     by_frequency = [approximation, *details]
     rank = {node: rank for rank, node in enumerate(_frequency_order(len(by_frequency)))}
     nodes = torch.stack([by_frequency[rank[node]] for node in sorted(rank)], dim=1)
