@@ -142,7 +142,7 @@ def print_scores(scored: Sequence[tuple[Clip, Score]]) -> None:
             f"{score.score:.2f}",
             f"{score.threshold:.2f}",
             f"{score.p_value:.3g}",
-            ", ".join(f"{name} {value:+.1f}σ" for name, value in loudest),
+            ", ".join(f"{name} {value:+.1f}" for name, value in loudest),
         )
     out.print(table)
 

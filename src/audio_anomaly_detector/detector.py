@@ -53,7 +53,7 @@ class Score:
         is_anomalous: ``score > threshold``.
         threshold: the decision threshold.
         components: every component in robust standard deviations of the normals.
-        families: mean of each family's components.
+        families: evidence of each family, compressed and weighted; ``score`` is their mean.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; windows of a long clip one after the other.
         latent: on request, ``(L,)`` mean quantised latent.
@@ -263,16 +263,15 @@ class Detector:
             self.banks,
         )
         components = self.calibration.components(raw)
-        families = self._measure.families
-        score = float(join(components, families)[0])
-        named = {name: float(values[0]) for name, values in components.items()}
+        families = self.calibration.families(components, self._measure.families)
+        score = float(join(families)[0])
         return Score(
             score=score,
             p_value=self.normal_scores.p_value(score, self.threshold_config),
             is_anomalous=score > self.threshold,
             threshold=self.threshold,
-            components=named,
-            families=family_means(named, families),
+            components={name: float(values[0]) for name, values in components.items()},
+            families={name: float(values[0]) for name, values in families.items()},
             map=np.concatenate([s.nll[0].mean(0).cpu().numpy() for s in seen], -1)
             if seen
             else None,
@@ -295,6 +294,7 @@ class Detector:
             "threshold_from": self.normal_scores.method(self.threshold_config),
             "trained_weights": weights,
             "components": self._measure.families,
+            "weights": self.calibration.weight,
             **origin,
             "config": self.config.model_dump(mode="json"),
         }
@@ -320,6 +320,7 @@ class Detector:
                 "banks": {n: {"clips": b.clips, "scale": b.scale} for n, b in self.banks.items()},
                 "centre": {n: torch.from_numpy(v) for n, v in self.calibration.centre.items()},
                 "spread": {n: torch.from_numpy(v) for n, v in self.calibration.spread.items()},
+                "weight": self.calibration.weight,
                 "normal_scores": torch.from_numpy(self.normal_scores.scores),
                 "provenance": json.dumps(self.provenance),
             },
@@ -349,6 +350,7 @@ class Detector:
             calibration=Calibration(
                 {name: value.numpy() for name, value in content["centre"].items()},
                 {name: value.numpy() for name, value in content["spread"].items()},
+                content["weight"],
             ),
             normal_scores=NormalScores(content["normal_scores"].numpy()),
             provenance=json.loads(content["provenance"]),
@@ -372,14 +374,6 @@ def resolve_device(name: DeviceName) -> torch.device:
 def default_preset(device: torch.device) -> str:
     """``small`` on a CPU, ``base`` on a GPU."""
     return "base" if device.type == "cuda" else "small"
-
-
-def family_means(components: dict[str, float], families: dict[str, str]) -> dict[str, float]:
-    """Mean of each family's components."""
-    grouped: dict[str, list[float]] = {}
-    for name, value in components.items():
-        grouped.setdefault(families[name], []).append(value)
-    return {family: float(np.mean(values)) for family, values in grouped.items()}
 
 
 def _measure(config: Config, microphones: int) -> ClipStatistics:

@@ -40,19 +40,35 @@ def test_a_component_without_spread_cannot_shout() -> None:
     assert z["steady"] == pytest.approx(2.0)
 
 
+def families_of(z: dict[str, float], weight: dict[str, float] | None = None) -> float:
+    weight = weight or dict.fromkeys(z, 1.0)
+    calibration = Calibration({}, {}, weight)
+    family_of = {"steady": "a", "also steady": "a", "loose": "b"}
+    values = {name: np.array([value]) for name, value in z.items()}
+    return float(join(calibration.families(values, family_of))[0])
+
+
 def test_one_wild_family_does_not_silence_the_others() -> None:
-    quiet = {"steady": np.array([0.0, 3.0]), "loose": np.array([0.0, 0.0])}
-    wild = {"steady": np.array([0.0, 3.0]), "loose": np.array([400.0, 0.0])}
-    gain = np.diff(join(quiet, FAMILIES))[0]
-    assert gain == pytest.approx(np.arcsinh(3) / 2)
-    assert join(wild, FAMILIES)[0] < 4  # 400 deviations count less than twice as much as 20 do
-    assert join(wild, FAMILIES)[0] > join(quiet, FAMILIES)[0]
+    quiet, loud = ({"steady": z, "loose": 0.0} for z in (0.0, 3.0))
+    assert families_of(loud) - families_of(quiet) == pytest.approx(np.arcsinh(3) / 2)
+    wild = {"steady": 0.0, "loose": 400.0}
+    assert families_of(quiet) < families_of(wild) < 4
 
 
 def test_components_of_a_family_count_once() -> None:
-    z = {"one": np.array([2.0]), "two": np.array([2.0]), "three": np.array([0.0])}
-    joined = join(z, {"one": "a", "two": "a", "three": "b"})
-    assert joined[0] == pytest.approx(np.arcsinh(2) / 2)
+    z = {"steady": 2.0, "also steady": 2.0, "loose": 0.0}
+    assert families_of(z) == pytest.approx(np.arcsinh(2) / 2)
+
+
+def test_what_is_wild_on_normal_clips_weighs_less() -> None:
+    rng = np.random.default_rng(0)
+    raw = {"steady": rng.standard_normal((40, 1)), "loose": rng.standard_cauchy((40, 1))}
+    weight = Calibration.fit(raw, RESOLUTION).weight
+    assert weight["steady"] > 0.8
+    assert weight["loose"] < 0.75 * weight["steady"]
+    assert families_of({"steady": 0.0, "loose": 9.0}, weight) < families_of(
+        {"steady": 9.0, "loose": 0.0}, weight
+    )
 
 
 def test_jackknife_scores_hold_the_false_alarm_rate() -> None:
@@ -61,10 +77,10 @@ def test_jackknife_scores_hold_the_false_alarm_rate() -> None:
     for seed in range(300):
         raw, unseen = raw_scores(8, seed=seed), raw_scores(40, seed=10_000 + seed)
         calibration = Calibration.fit(raw, RESOLUTION)
-        fresh = join(calibration.components(unseen), FAMILIES)
+        fresh = join(calibration.families(calibration.components(unseen), FAMILIES))
         for alarms, scores in (
             (jackknifed, jackknife_scores(raw, RESOLUTION, FAMILIES)),
-            (on_itself, join(calibration.components(raw), FAMILIES)),
+            (on_itself, join(calibration.families(calibration.components(raw), FAMILIES))),
         ):
             threshold = NormalScores(scores).threshold(ThresholdConfig(false_alarm_rate=0.1))
             alarms.append(np.mean(fresh > threshold))

@@ -22,7 +22,7 @@ from audio_anomaly_detector.data.faults import FAULTS, HEALTHY, Fault
 from audio_anomaly_detector.data.machines import MACHINES
 from audio_anomaly_detector.data.sounds import Array, Clock, amplitude
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import write_atomically, write_text
+from audio_anomaly_detector.files import write_bytes, write_text
 
 GENERATOR = 1  # raise it with any change that makes other bytes from the same configuration
 MACHINE_RMS = 0.005  # full scale; with noise at -6 dB the clip is as loud as MIMII's
@@ -202,7 +202,7 @@ def _save(path: Path, recording: NDArray[np.int16], sample_rate: int) -> None:
     """
     content = io.BytesIO()
     sf.write(content, recording, sample_rate, "PCM_16", format="WAV")
-    write_atomically(path, lambda file: file.write(content.getbuffer()))
+    write_bytes(path, content.getbuffer())
 
 
 def _code(machine: MachineName, id_index: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 from numpy.typing import NDArray
 
-from audio_anomaly_detector.files import write_atomically
+from audio_anomaly_detector.files import write_bytes
 
 # Okabe & Ito (2008): told apart with any colour vision, and in grey.
 NORMAL = "#0072B2"
@@ -131,7 +131,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         UserError: the place cannot be written or the disk is full.
     """
     png = figure_png(figure)
-    write_atomically(path, lambda file: file.write(png))
+    write_bytes(path, png)
 
 
 def _style(legend: Legend) -> None:

@@ -38,7 +38,7 @@ from audio_anomaly_detector.evaluation.latent_map import TITLE as LATENT_TITLE
 from audio_anomaly_detector.evaluation.latent_map import draw_latent_map
 from audio_anomaly_detector.evaluation.metrics import MAX_FPR
 from audio_anomaly_detector.evaluation.training_curves import draw_training_curves
-from audio_anomaly_detector.files import write_atomically
+from audio_anomaly_detector.files import write_bytes
 
 SCORE = "anomaly score (no unit, higher = more anomalous)"
 
@@ -294,7 +294,7 @@ def save_plots(data: EvaluationData, folder: Path) -> dict[str, bytes]:
     """
     pictures = {name: figure_png(draw(name, data)) for name in PLOTS}
     for name, png in pictures.items():
-        write_atomically(folder / f"{name}.png", lambda file, png=png: file.write(png))
+        write_bytes(folder / f"{name}.png", png)
     return pictures
 
 

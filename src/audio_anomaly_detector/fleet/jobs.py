@@ -24,7 +24,7 @@ from audio_anomaly_detector.evaluation.machine import (
     prepare_split,
 )
 from audio_anomaly_detector.evaluation.metrics import Metrics
-from audio_anomaly_detector.files import make_folder, write_atomically, write_text
+from audio_anomaly_detector.files import make_folder, write_bytes, write_text
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.training import Epoch
 
@@ -257,7 +257,7 @@ def _unforeseen(job: Job, error: Exception) -> str:
     log.debug("%s", job.key, exc_info=error)
     text = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
     try:
-        write_atomically(job.folder / ERROR, lambda file: file.write(text))
+        write_bytes(job.folder / ERROR, text)
     except UserError as unwritten:
         return f"{reason}; its traceback could not be kept: {unwritten}"
     return f"{reason}; the traceback is in {job.folder.name}/{ERROR}"

@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from audio_anomaly_detector.files import write_atomically
+from audio_anomaly_detector.files import write_bytes
 from audio_anomaly_detector.fleet.jobs import Outcome
 
 # On the screen; the file has all.
@@ -60,7 +60,7 @@ def write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
     writer.writerow(field.name for field in fields(Outcome))
     writer.writerows(asdict(outcome).values() for outcome in outcomes)
     content = text.getvalue().encode(errors="backslashreplace")
-    write_atomically(path, lambda file: file.write(content))
+    write_bytes(path, content)
 
 
 def summary_table(outcomes: Sequence[Outcome]) -> Table:
