@@ -93,7 +93,7 @@ def test_it_says_what_has_to_be_known():
     )
     metrics = CASES["few"].metrics
     for expected in (
-        "threshold: gamma fit to 9 clips",
+        "threshold: gamma fit",
         "p-values come in steps of 1/10",
         "normal/odd.wav",
         "Oracle result. Chosen on test labels: the epoch.",

@@ -282,4 +282,5 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    # File names that are no valid text come as lone surrogates, which no log or file takes.
+    return " ".join(str(error).split()).encode(errors="backslashreplace").decode()
