@@ -83,6 +83,7 @@ def test_synth_fit_evaluate_score_info(aad, tmp_path: Path) -> None:  # type: ig
     evaluated = aad("evaluate", out / "model.pth", data, "-q")
     assert evaluated.code == 0, evaluated.err
     assert "ROC AUC" in evaluated.out and str(out / "report.html") in evaluated.out
+    assert "gamma fit to 5 normal clips, 10% false alarms" in (out / "report.html").read_text()
     files = {path.name for path in out.iterdir()}
     assert files >= {
         "model.pth",
@@ -112,7 +113,8 @@ def test_synth_fit_evaluate_score_info(aad, tmp_path: Path) -> None:  # type: ig
         assert scored["components"]["vq_commitment"] == float(row["vq_commitment"])
     told = json.loads(aad("info", out / "model.pth", "--json").out)
     assert told["machine"] == "-6_dB_valve/valve/id_00"
-    assert told["training_clips"] == 5
+    assert told["n_training_clips"] == 5
+    assert len(told["calibration_clips"]) == told["n_calibration_clips"] == 5
     assert told["codebook_perplexity"] >= 1
 
 

@@ -287,8 +287,8 @@ class Detector:
         return {
             "machine": origin.pop("machine"),
             "oracle": self.config.stages.oracle_epoch,
-            "training_clips": len(self.provenance["clips"]),
-            "calibration_clips": len(self.normal_scores.scores),
+            "n_training_clips": len(self.provenance["clips"]),
+            "n_calibration_clips": len(self.normal_scores.scores),
             "microphones": self.microphones,
             "threshold": self.threshold,
             "threshold_from": self.normal_scores.method(self.threshold_config),

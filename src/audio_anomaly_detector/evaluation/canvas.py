@@ -83,7 +83,7 @@ def add_legend_below(ax: Axes, *others: Axes) -> None:
             [label for _, labels in parts for label in labels],
             loc="upper center",
             bbox_to_anchor=(0.5, -0.13),
-            ncols=3,
+            ncols=2,
             fontsize=SMALL,
         )
     )

@@ -292,13 +292,13 @@ def _write_report(
 ) -> None:
     facts = detector.describe()
     config = facts.pop("config")
-    shown = ("training_clips", "calibration_clips", "microphones", "codebook_perplexity", "python")
+    shown = ("n_training_clips", "n_calibration_clips", "microphones", "codebook_perplexity", "python")
     threshold = detector.threshold_config
     method = detector.normal_scores.method(threshold)
     origin = {
         "value": "given by hand",
-        "gamma": f"gamma fit to {facts['calibration_clips']} normal clips",
-        "conformal": f"conformal rank among {facts['calibration_clips']} normal clips",
+        "gamma": f"gamma fit to {facts['n_calibration_clips']} normal clips",
+        "conformal": f"conformal rank among {facts['n_calibration_clips']} normal clips",
     }[threshold.method if threshold.method == "value" else method]
     write_report(
         folder / "report.html",
