@@ -474,9 +474,6 @@ def _report_failures(failures: list[Any]) -> int:
 
 def execute(program: typer.Typer) -> None:
     """Run a command line program and leave with its exit code; errors are one line each."""
-    # Threads that wait by spinning take the cores from other programs, and from ours: with one
-    # busy neighbour a log-mel on two threads took 221 ms instead of 3.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = program(standalone_mode=False)
     except UserError as error:

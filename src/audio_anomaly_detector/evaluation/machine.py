@@ -292,7 +292,7 @@ def _write_report(
 ) -> None:
     facts = detector.describe()
     config = facts.pop("config")
-    shown = ("n_training_clips", "n_calibration_clips", "microphones", "codebook_perplexity", "python")
+    shown = ("n_training_clips", "n_calibration_clips", "microphones", "codebook_perplexity")
     threshold = detector.threshold_config
     method = detector.normal_scores.method(threshold)
     origin = {
