@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,11 @@ class Result:
         self.code, self.out, self.err = code, out, err
 
 
+Aad = Callable[..., Result]
+
+
 @pytest.fixture
-def aad(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def aad(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Aad:
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["aad", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
@@ -52,7 +56,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     return out / "model.pth"
 
 
-def test_help_names_every_verb(aad) -> None:  # type: ignore[no-untyped-def]
+def test_help_names_every_verb(aad: Aad) -> None:
     result = aad("--help")
     assert result.code == 0
     for verb in ("inspect", "synth", "fit", "score", "evaluate", "info", "run-all"):
@@ -60,11 +64,11 @@ def test_help_names_every_verb(aad) -> None:  # type: ignore[no-untyped-def]
         assert aad(verb, "--help").code == 0
 
 
-def test_version(aad) -> None:  # type: ignore[no-untyped-def]
+def test_version(aad: Aad) -> None:
     assert aad("--version").out.strip() == "0.1.0"
 
 
-def test_inspect(aad, data_root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_inspect(aad: Aad, data_root: Path) -> None:
     result = aad("inspect", data_root, "-q")
     assert result.code == 0
     assert "id_00" in result.out and "no problems found" in result.out
@@ -73,7 +77,7 @@ def test_inspect(aad, data_root: Path) -> None:  # type: ignore[no-untyped-def]
     assert machine["sample_rates"] == {str(SAMPLE_RATE): 11}
 
 
-def test_synth_fit_evaluate_score_info(aad, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_synth_fit_evaluate_score_info(aad: Aad, tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "run"
     made = aad("synth", data, "--machines=valve", "--ids=1", "--normal=8", "--abnormal=3", "-q")
     assert made.code == 0, made.err
@@ -118,8 +122,8 @@ def test_synth_fit_evaluate_score_info(aad, tmp_path: Path) -> None:  # type: ig
     assert told["codebook_perplexity"] >= 1
 
 
-def test_watching_the_test_clips_changes_no_byte_of_the_model(  # type: ignore[no-untyped-def]
-    aad, data_root: Path, tmp_path: Path
+def test_watching_the_test_clips_changes_no_byte_of_the_model(
+    aad: Aad, data_root: Path, tmp_path: Path
 ) -> None:
     for name, options in (("blind", []), ("watched", ["--watch-test"])):
         assert aad("fit", data_root, "--out", tmp_path / name, *SMALL, "-q", *options).code == 0
@@ -129,9 +133,7 @@ def test_watching_the_test_clips_changes_no_byte_of_the_model(  # type: ignore[n
     assert "watch_auroc" in header
 
 
-def test_choosing_by_labels_is_marked_everywhere(  # type: ignore[no-untyped-def]
-    aad, data_root: Path, tmp_path: Path
-) -> None:
+def test_choosing_by_labels_is_marked_everywhere(aad: Aad, data_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     refused = aad("fit", data_root, "--out", out, *SMALL, "-q", "--oracle-epoch")
     assert refused.code == 2 and "--watch-test" in refused.err
@@ -143,7 +145,7 @@ def test_choosing_by_labels_is_marked_everywhere(  # type: ignore[no-untyped-def
     assert "oracle: true" in aad("info", out / "model.pth").out
 
 
-def test_the_threshold_is_an_option_of_scoring(aad, model: Path, data_root: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_threshold_is_an_option_of_scoring(aad: Aad, model: Path, data_root: Path) -> None:
     def decided(*options: str) -> list[bool]:
         scored = json.loads(aad("score", model, data_root, "--json", "-q", *options).out)
         return [clip["is_anomalous"] for clip in scored]
@@ -153,14 +155,14 @@ def test_the_threshold_is_an_option_of_scoring(aad, model: Path, data_root: Path
     assert sum(decided("--false-alarm-rate=0.5")) >= sum(decided("--false-alarm-rate=0.01"))
 
 
-def test_scores_go_to_a_file(aad, model: Path, data_root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_scores_go_to_a_file(aad: Aad, model: Path, data_root: Path, tmp_path: Path) -> None:
     assert aad("score", model, data_root, "--out", tmp_path / "s.csv", "-q").code == 0
     with (tmp_path / "s.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 11 and {row["label"] for row in rows} == {""}
 
 
-def test_a_bad_clip_among_good_ones(aad, model: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_clip_among_good_ones(aad: Aad, model: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "good.wav", hum(77), SAMPLE_RATE)
     bad = write_bad_clips(tmp_path)
     skipped = aad("score", model, tmp_path, "--json", "-q")
@@ -198,7 +200,7 @@ def write_bad_clips(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name != "good.wav"]
 
 
-def test_bad_clips_among_the_training_clips(aad, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_bad_clips_among_the_training_clips(aad: Aad, tmp_path: Path) -> None:
     machine = write_machine(tmp_path / "fan" / "id_00", abnormal=0)
     bad = write_bad_clips(machine / "normal")
     bad = [name for name in bad if not name[0].isdigit()]
@@ -235,8 +237,8 @@ def test_bad_clips_among_the_training_clips(aad, tmp_path: Path) -> None:  # typ
         (["fit"], "Missing argument"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(  # type: ignore[no-untyped-def]
-    aad, tmp_path: Path, data_root: Path, arguments: list[str], message: str
+def test_wrong_usage_is_one_line_and_code_2(
+    aad: Aad, tmp_path: Path, data_root: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "FILE").write_text("text")
@@ -250,14 +252,14 @@ def test_wrong_usage_is_one_line_and_code_2(  # type: ignore[no-untyped-def]
     assert "Traceback" not in result.err
 
 
-def test_only_faulty_clips_are_refused(aad, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_only_faulty_clips_are_refused(aad: Aad, tmp_path: Path) -> None:
     write_machine(tmp_path / "fan" / "id_00", normal=0, abnormal=5)
     result = aad("fit", tmp_path, "--out", tmp_path / "run", *QUICK, "-q")
     assert result.code == 2 and "too little normal sound" in result.err
 
 
-def test_evaluating_on_training_clips_is_refused(  # type: ignore[no-untyped-def]
-    aad, model: Path, data_root: Path, tmp_path: Path
+def test_evaluating_on_training_clips_is_refused(
+    aad: Aad, model: Path, data_root: Path, tmp_path: Path
 ) -> None:
     """The same recordings under other names are the same recordings."""
     with (model.parent / "split.csv").open() as file:
@@ -272,7 +274,7 @@ def test_evaluating_on_training_clips_is_refused(  # type: ignore[no-untyped-def
     assert not (tmp_path / "run").exists()
 
 
-def test_run_all_goes_on_past_an_id_that_fails(aad, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_run_all_goes_on_past_an_id_that_fails(aad: Aad, tmp_path: Path) -> None:
     data, save = tmp_path / "data", tmp_path / "best"
     write_machine(data / "0_dB_fan" / "fan" / "id_00")
     write_machine(data / "0_dB_fan" / "fan" / "id_02", normal=2, abnormal=1)

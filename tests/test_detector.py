@@ -199,6 +199,15 @@ def test_anomalous_clips_cannot_be_trained_on(clips: list[Clip], tiny: Config) -
         Detector.fit(clips, tiny)
 
 
+def test_a_folder_of_others_is_not_cleared_to_work_in(
+    normals: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "letters").write_text("keep me")
+    with pytest.raises(UserError, match="holds files of others"):
+        Detector.fit(normals, without_networks, work=tmp_path)
+    assert (tmp_path / "letters").read_text() == "keep me"
+
+
 def test_too_few_clips_are_refused(normals: list[Clip], tiny: Config) -> None:
     with pytest.raises(UserError, match="too little normal sound"):
         Detector.fit(normals[:3], tiny)

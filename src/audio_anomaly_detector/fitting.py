@@ -228,8 +228,9 @@ def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> float:
         output = networks.vqvae(*features(indices, generator)[:2])
         codes.append(output.codes)
         commitment.append(output.commitment)
-    networks.vqvae.fit_code_statistics(torch.cat(codes), torch.cat(commitment))
-    share = torch.bincount(torch.cat(codes).flatten()).double() / torch.cat(codes).numel()
+    every_code = torch.cat(codes)
+    networks.vqvae.fit_code_statistics(every_code, torch.cat(commitment))
+    share = torch.bincount(every_code.flatten()).double() / every_code.numel()
     return float(torch.special.entr(share).sum().exp())
 
 

@@ -1,6 +1,7 @@
 """Where a model comes from and what its file holds."""
 
 import hashlib
+import json
 import platform
 import shutil
 from collections.abc import Sequence
@@ -40,22 +41,41 @@ def provenance(clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted)
     }
 
 
+def fingerprint(config: Config, clips: Sequence[Clip]) -> str:
+    """Sum up what a model depends on: settings, program and clips."""
+    states = [
+        (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
+        for clip in sorted(clips, key=lambda clip: clip.name)
+    ]
+    content = [version(PACKAGE), config.model_dump(mode="json"), states]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def claim_work_folder(work: Path, config: Config, clips: Sequence[Clip]) -> None:
-    """Make the folder this fit's own: what another config or other clips left there goes."""
-    identity = hashlib.sha256()
-    identity.update(version(PACKAGE).encode())
-    identity.update(config.model_dump_json().encode())
-    for clip in clips:
-        status = clip.path.stat() if clip.path.exists() else None
-        size, changed = (status.st_size, status.st_mtime_ns) if status else (0, 0)
-        identity.update(f"{clip.name}\0{size}\0{changed}\n".encode())
+    """Make the folder this fit's own: what another config or other clips left there goes.
+
+    Raises:
+        UserError: the folder holds files that no fit has put there, or cannot be written.
+    """
+    identity = fingerprint(config, clips)
     mark = work / "fingerprint"
-    if mark.exists() and mark.read_text() == identity.hexdigest():
-        return
-    if work.exists():
+    if mark.exists():
+        if mark.read_text() == identity:
+            return
         shutil.rmtree(work)
+    # A temporary mark is what a kill in the first moment leaves behind.
+    elif work.is_dir() and any(not p.name.startswith(".fingerprint") for p in work.iterdir()):
+        raise UserError(f"{work}: holds files of others; give a new or empty folder to work in")
     make_folder(work)
-    write_text(mark, identity.hexdigest())
+    write_text(mark, identity)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # told where the clip is read
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def read_model_file(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from audio_anomaly_detector import model_file
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips
@@ -343,7 +344,7 @@ def test_what_changed_is_done_anew(
     elif change == "outcome":
         (job.folder / "outcome.json").write_text("{")
     else:
-        monkeypatch.setattr(jobs_module, "version", lambda _: "99")
+        monkeypatch.setattr(model_file, "version", lambda _: "99")
     assert run([job], tmp_path)[0].status == "done"
     assert len(faked.fitted) == 2
 

@@ -160,11 +160,6 @@ def evaluate_machine(
 
 def write_scores(path: Path, scored: Sequence[tuple[Clip, Score]]) -> None:
     """One line per clip: path, label if known, score, p-value, decision, components."""
-    write_text(path, scores_csv(scored))
-
-
-def scores_csv(scored: Sequence[tuple[Clip, Score]]) -> str:
-    """The content of ``scores.csv``."""
     names = list(scored[0][1].components) if scored else []
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -181,7 +176,7 @@ def scores_csv(scored: Sequence[tuple[Clip, Score]]) -> str:
                 *(repr(score.components[name]) for name in names),
             ]
         )
-    return text.getvalue()
+    write_text(path, text.getvalue())
 
 
 class _Recorder:

@@ -1,13 +1,11 @@
 """One job per machine id: its place on disk, what it does, and what is kept of it."""
 
-import hashlib
 import json
 import logging
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +24,7 @@ from audio_anomaly_detector.evaluation.machine import (
 from audio_anomaly_detector.evaluation.metrics import Metrics
 from audio_anomaly_detector.files import make_folder, write_bytes, write_text
 from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.model_file import fingerprint
 from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,7 @@ def finished(job: Job) -> Outcome | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         outcome = Outcome(**record["outcome"])
-        if record["fingerprint"] != _fingerprint(job):
+        if record["fingerprint"] != fingerprint(job.config, job.clips):
             return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         log.warning("%s: cannot be read (%s); %s is fitted again", path, error, job.key)
@@ -197,7 +196,7 @@ class _Log:
 
 def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     make_folder(job.folder)
-    fingerprint = _fingerprint(job)
+    identity = fingerprint(job.config, job.clips)
     # Were it left until the new one is there, it could pass for the outcome of another model.
     (job.folder / OUTCOME).unlink(missing_ok=True)
     (job.folder / ERROR).unlink(missing_ok=True)
@@ -230,7 +229,7 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
         if evaluation.metrics is not None:
             figures |= _metric_values(evaluation.metrics)
     outcome = Outcome(*job.key, "done", seconds=time.monotonic() - started, **figures)
-    record = {"fingerprint": fingerprint, "outcome": asdict(outcome)}
+    record = {"fingerprint": identity, "outcome": asdict(outcome)}
     write_text(job.folder / OUTCOME, json.dumps(record, indent=2) + "\n")
     return outcome
 
@@ -261,24 +260,6 @@ def _unforeseen(job: Job, error: Exception) -> str:
     except UserError as unwritten:
         return f"{reason}; its traceback could not be kept: {unwritten}"
     return f"{reason}; the traceback is in {job.folder.name}/{ERROR}"
-
-
-def _fingerprint(job: Job) -> str:
-    """Sum up what the model depends on: settings, program and clips."""
-    clips = [
-        (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
-        for clip in sorted(job.clips, key=lambda clip: clip.name)
-    ]
-    content = [version("audio-anomaly-detector"), job.config.model_dump(mode="json"), clips]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:  # told where the clip is read
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
 
 
 def _one_line(error: Exception) -> str:
