@@ -71,7 +71,7 @@ def measure(clips: int, channels: int, preset: str, threads: int) -> dict[str, f
 def main(
     clips: Annotated[str, typer.Option(help="Numbers of clips, comma-separated.")] = "10",
     channels: Annotated[int, typer.Option(help="Microphones.")] = 8,
-    preset: Annotated[str, typer.Option(help="small, base or paper.")] = "small",
+    preset: Annotated[str, typer.Option(help="instant, small, base or paper.")] = "small",
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
 ) -> None:
     """Print one JSON line for each number of clips."""

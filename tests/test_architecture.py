@@ -19,6 +19,7 @@ FLOORS = [
     {"detector"},
     {"evaluation"},
     {"fleet"},
+    {"benchmark"},
     {"console"},
     {"cli"},
     {"__init__", "__main__"},

@@ -114,7 +114,7 @@ def test_synth_fit_evaluate_score_info(aad: Aad, tmp_path: Path) -> None:
         [scored] = json.loads(aad("score", out / "model.pth", path, "--json", "-q").out)
         assert scored["score"] == float(row["score"])
         assert scored["p_value"] == float(row["p_value"])
-        assert scored["components"]["vq_commitment"] == float(row["vq_commitment"])
+        assert scored["components"]["vq_errors"] == float(row["vq_errors"])
     told = json.loads(aad("info", out / "model.pth", "--json").out)
     assert told["machine"] == "-6_dB_valve/valve/id_00"
     assert told["n_training_clips"] == 5
@@ -217,7 +217,7 @@ def test_bad_clips_among_the_training_clips(aad: Aad, tmp_path: Path) -> None:
         (["fit", "MISSING"], "no such folder or file"),
         (["fit", "EMPTY"], "no audio files"),
         (["fit", "DATA", "--id", "id_99"], "id_00"),
-        (["fit", "DATA", "--preset", "huge"], "there are: small, base, paper"),
+        (["fit", "DATA", "--preset", "huge"], "there are: instant, small, base, paper"),
         (["fit", "DATA", "--device", "tpu"], "choose one of auto, cpu, cuda"),
         (["fit", "DATA", "--set", "scoring.vews=1"], "known here: families, views"),
         (["fit", "DATA", "--channels", "some"], "channels"),

@@ -63,7 +63,7 @@ def test_a_wrong_setting_is_one_line_with_the_remedy(override: str, message: str
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="there are: small, base, paper"):
+    with pytest.raises(UserError, match="there are: instant, small, base, paper"):
         load_config("huge")
 
 

@@ -402,6 +402,78 @@ def run_all(
     return SOME_FAILED if failed or any(outcome.n_failed_clips for outcome in outcomes) else DONE
 
 
+@app.command()
+def benchmark(
+    root: Annotated[Path, typer.Option(help="Data set with labelled anomalous clips.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for results.md, .csv, .html and the cells (results/).")
+    ] = Path("benchmark"),
+    detectors: Annotated[
+        str, typer.Option(help="Names, comma between; `all` or `list` to see them.")
+    ] = "all",
+    protocol: Annotated[
+        str, typer.Option(help="folds: five an id; split: the data set's own.")
+    ] = "folds",
+    level: Annotated[str, typer.Option(help="equalised, recorded or both.")] = "both",
+    channels: Annotated[
+        str, typer.Option(help="all, mean or numbers of microphones, comma between.")
+    ] = "all,0",
+    seeds: Annotated[int, typer.Option(min=1, help="Of detectors that draw anything.")] = 3,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cells at a time.  [default: one a core]")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a cell.")] = 1,
+    layout: Layout = "auto",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> int:
+    """Judge detectors on the same folds, side by side, with intervals and paired differences.
+
+    Started again it goes on where it was stopped; the tables are made from all finished cells.
+    """
+    from audio_anomaly_detector.benchmark.cells import Setting, make_jobs, run_missing
+    from audio_anomaly_detector.benchmark.contenders import CONTENDERS
+    from audio_anomaly_detector.benchmark.report import CELLS, write_results
+    from audio_anomaly_detector.console import ProgressListener, print_standings, start_logging
+    from audio_anomaly_detector.console import out as stdout
+    from audio_anomaly_detector.data.layouts import find_clips, machines
+
+    start_logging(-1 if quiet else verbose)
+    if detectors == "list":
+        for name, contender in CONTENDERS.items():
+            stdout.print(f"{name:<12} {'; '.join(row.title for row in contender.rows)}")
+        return DONE
+    names = list(CONTENDERS) if detectors == "all" else detectors.split(",")
+    for name in names:
+        _choice("--detectors", name, *CONTENDERS)
+    levels = ("equalised", "recorded") if level == "both" else (level,)
+    settings = [
+        Setting(
+            _choice("--protocol", protocol, "folds", "split"),
+            _choice("--level", each, "equalised", "recorded", "both"),
+            microphones,
+        )
+        for each in levels
+        for microphones in channels.split(",")
+    ]
+    jobs = make_jobs(machines(find_clips(root, layout).clips), names, settings, seeds, threads)
+    folder = out / CELLS / root.resolve().name
+    with ProgressListener(quiet, epochs=False) as listener:
+        failures = [
+            f"{job.contender} on {job.key} ({job.setting}, seed {job.seed}): {failed.reason}"
+            for job, failed in run_missing(
+                jobs,
+                folder,
+                workers or os.cpu_count() or 1,
+                lambda done, total: listener.progress("cells", done, total),
+            )
+        ]
+    for section in write_results(out):
+        print_standings(section.title, section.table, section.verdict)
+    stdout.print(f"results: {out / 'results.html'}")
+    return _report_failures(failures)
+
+
 def _config(
     preset: str | None,
     file: Path | None,

@@ -13,11 +13,11 @@ from audio_anomaly_detector.models.despawn import DespawnConfig
 from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
 from audio_anomaly_detector.models.vqvae import VQVAEConfig
-from audio_anomaly_detector.scoring.components import FAMILIES
+from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.training import TrainingConfig
 
-Preset = Literal["small", "base", "paper"]
+Preset = Literal["instant", "small", "base", "paper"]
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -98,19 +98,22 @@ def _stage(epochs: int, steps: int | None, batch_size: int, rate: float) -> dict
     }
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # Two cores and minutes of sound: a fixed budget of steps, whatever the amount of data.
-    "small": {
-        "logmel": {"n_mels": 128, "n_fft": 1024, "hop_length": 512},
-        "despawn": {"levels": 8, "packet_levels": 5},
-        "transformer": {"width": 96, "depth": 4, "heads": 4},
-        "vqvae": {"fusion_width": 64, "latent_width": 16, "codes": 64},
-        "stages": {
-            "despawn": _stage(3, 8, 16, 1e-3),
-            "transformer": _stage(5, 8, 16, 2e-3),
-            "vqvae": _stage(5, 8, 16, 2e-3),
-        },
+# Two cores and minutes of sound: a fixed budget of steps, whatever the amount of data.
+_SMALL: dict[str, Any] = {
+    "logmel": {"n_mels": 128, "n_fft": 1024, "hop_length": 512},
+    "despawn": {"levels": 8, "packet_levels": 5},
+    "transformer": {"width": 96, "depth": 4, "heads": 4},
+    "vqvae": {"fusion_width": 64, "latent_width": 16, "codes": 64},
+    "stages": {
+        "despawn": _stage(2, 8, 16, 1e-3),
+        "transformer": _stage(4, 8, 16, 2e-3),
+        "vqvae": _stage(3, 8, 16, 2e-3),
     },
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    # No network: fits in seconds, and is the floor that the networks have to beat.
+    "instant": {**_SMALL, "scoring": {"families": SIGNAL_FAMILIES}},
+    "small": _SMALL,
     "base": {
         "logmel": {"n_mels": 128, "n_fft": 1024, "hop_length": 512},
         "despawn": {"levels": 8, "packet_levels": 5},

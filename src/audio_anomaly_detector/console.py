@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from audio_anomaly_detector.benchmark.standings import Table as Standings
+from audio_anomaly_detector.benchmark.standings import estimate_text
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.inspection import Inspection
 from audio_anomaly_detector.detector import Score
@@ -164,3 +166,23 @@ def print_metrics(title: str, metrics: Metrics | None) -> None:
         f"of {metrics.n_normal} normal clips {counts.false_positive} false alarms "
         f"(threshold {metrics.threshold:.3f})"
     )
+
+
+def print_standings(title: str, standings: Standings, verdict: str) -> None:
+    """The benchmark's lines from the highest mean AUROC down."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("detector")
+    for name in standings.machine_types:
+        table.add_column(name, justify="right")
+    table.add_column("mean AUROC [95 %]", justify="right")
+    table.add_column("lead of ours [95 %]", justify="right")
+    for line in standings.standings:
+        table.add_row(
+            f"{line.title} (oracle)" if line.is_oracle else line.title,
+            *(f"{line.result.types[name].value:.3f}" for name in standings.machine_types),
+            estimate_text(line.result.mean),
+            "" if line.lead is None else estimate_text(line.lead.mean),
+        )
+    out.print(table)
+    if verdict:
+        out.print(verdict)

@@ -12,7 +12,7 @@ MachineId = Annotated[
 ]
 Layout = Annotated[str, typer.Option(help="auto, mimii, dcase, folder or csv.")]
 Preset = Annotated[
-    str | None, typer.Option(help="small, base or paper.  [default: small, on a GPU base]")
+    str | None, typer.Option(help="instant, small, base or paper.  [default: small, on a GPU base]")
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file with any settings; see `aad info`.")

@@ -21,6 +21,14 @@ def test_distance_is_in_each_features_own_units() -> None:
     assert (Bank.fit(stretched, 1000, 0).distance(stretched_query) / plain).max() < 1.2
 
 
+def test_one_wild_feature_counts_by_its_share() -> None:
+    clips = normal_clips(width=100)
+    query = clips[:1].clone()
+    query[..., 0] += 1000
+    bank = Bank.fit(clips, 100, 0, scaled=False)
+    assert torch.allclose(bank.distance(query), torch.full((1, 3), 10.0))
+
+
 def test_microphones_do_not_mix() -> None:
     clips = normal_clips()
     bank = Bank.fit(clips, 100, 0)

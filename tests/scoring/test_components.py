@@ -11,15 +11,14 @@ from audio_anomaly_detector.models.vqvae import VQVAEConfig
 from audio_anomaly_detector.scoring.components import (
     NETWORK_COMPONENTS,
     SIGNAL_COMPONENTS,
-    Signals,
-    fast_envelope,
 )
+from audio_anomaly_detector.scoring.signals import Signals
 
 BATCH, MICROPHONES, SAMPLES = 3, 2, 32_000
 
 
 def signals(waveform: torch.Tensor) -> Signals:
-    return Signals(waveform, LogMel(LogMelConfig(n_mels=32))(waveform), fast_envelope(waveform))
+    return Signals(waveform, LogMel(LogMelConfig(n_mels=32)))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def check(component, seen) -> torch.Tensor:  # type: ignore[no-untyped-def]
 def test_signal_component(name: str, sound: Signals) -> None:
     component = SIGNAL_COMPONENTS[name]
     statistics = check(component, sound)
-    alone = component.statistics(Signals(*(part[1:2] for part in sound)))
+    alone = component.statistics(signals(sound.waveform[1:2]))
     assert torch.allclose(statistics[1:2], alone, atol=1e-4)
 
 
@@ -119,3 +118,36 @@ def test_a_click_is_seen_by_the_fast_envelope_and_hardly_by_the_mean() -> None:
         for name in ("envelope_peaks", "logmel_mean")
     }
     assert moved["envelope_peaks"] > 3 * moved["logmel_mean"]
+
+
+def test_coherence_knows_a_shared_source_and_its_direction() -> None:
+    generator = torch.Generator().manual_seed(0)
+    source, noise = torch.randn(2, 16_000, generator=generator)
+    together = signals(torch.stack([source, source.roll(2)])[None]).coherence(loud=False)
+    apart = signals(torch.stack([source, noise])[None]).coherence(loud=False)
+    assert together.shape == (1, 2, 1, 32, 2)
+    assert together.square().sum(-1).min() > 0.8
+    assert apart.square().sum(-1).mean() < 0.1
+    # Two samples' delay turn the phase by 2 pi f / 8000: the second microphone lags.
+    angle = torch.atan2(together[0, 0, 0, :, 1], together[0, 0, 0, :, 0])
+    assert 0 < angle[0] < angle[8] < angle[16]
+    back = torch.atan2(together[0, 1, 0, :, 1], together[0, 1, 0, :, 0])
+    assert torch.allclose(back, -angle, atol=1e-4)
+
+
+def test_coherence_does_not_hear_the_level() -> None:
+    waveform = 0.05 * torch.randn(1, 3, SAMPLES)
+    louder = waveform * torch.tensor([1.0, 0.3, 4.0])[:, None]
+    for loud in (False, True):
+        before, after = signals(waveform).coherence(loud), signals(louder).coherence(loud)
+        # Which frames are loud is decided by all microphones together, so only the plain one holds.
+        if not loud:
+            assert torch.allclose(before, after, atol=1e-4)
+        assert after.square().sum(-1).max() <= 1 + 1e-4
+
+
+def test_packets_hold_the_power_of_the_waveform() -> None:
+    waveform = 0.05 * torch.randn(2, 2, SAMPLES)
+    packets = signals(waveform).packets
+    assert packets.shape == (2, 2, 32, SAMPLES // 32)
+    assert torch.allclose(packets.mean((-2, -1)), waveform.square().mean(-1), rtol=1e-3)

@@ -44,10 +44,11 @@ class Bank:
         return cls(statistics / scale, scale)
 
     def distance(self, statistics: Tensor) -> Tensor:
-        """Root-mean-square distance to the nearest clip, ``(m, C, D) -> (m, C)``."""
+        """Mean absolute distance to the nearest clip, ``(m, C, D) -> (m, C)``.
+
+        Absolute and not squared: with a handful of clips some features' spreads come out far too
+        small, and squares would let those few rule.
+        """
         queries = (statistics / self.scale).transpose(0, 1)  # (C, m, D)
-        # Subtraction instead of the matrix-product expansion: identical clips give exactly 0.
-        distances = torch.cdist(
-            queries, self.clips.transpose(0, 1), compute_mode="donot_use_mm_for_euclid_dist"
-        )
-        return distances.amin(-1).transpose(0, 1) / statistics.shape[-1] ** 0.5  # (m, C)
+        distances = torch.cdist(queries, self.clips.transpose(0, 1), p=1)
+        return distances.amin(-1).transpose(0, 1) / statistics.shape[-1]  # (m, C)

@@ -64,32 +64,6 @@ def join(families: Components) -> NDArray[np.float64]:
     return np.asarray(np.mean(list(families.values()), axis=0))
 
 
-def jackknife_scores(
-    raw: Raw, resolution: dict[str, float], family_of: dict[str, str]
-) -> NDArray[np.float64]:
-    """Joined score of every calibration clip under the calibration of all the others.
-
-    A clip that helps to set the median looks more normal than a fresh one; with eight clips that
-    alone would double the false alarms.
-
-    Args:
-        raw: cross-fitted normal scores by component, shape ``(n, C)``.
-        resolution: see `Calibration.fit`.
-        family_of: the family of each component.
-
-    Returns:
-        Scores, shape ``(n,)``.
-    """
-    left_out = _left_out_components(raw, resolution)
-    n = len(next(iter(left_out.values())))
-    scores = np.empty(n)
-    for clip in range(n):
-        others = {name: np.delete(values, clip) for name, values in left_out.items()}
-        alone = {name: values[clip : clip + 1] for name, values in left_out.items()}
-        scores[clip] = join(_families(alone, _weights(others), family_of))[0]
-    return scores
-
-
 def _centre_and_spread(raw: Raw, resolution: dict[str, float]) -> tuple[Raw, Raw]:
     centre, spread = {}, {}
     for name, values in raw.items():

@@ -12,7 +12,7 @@ generative models using typicality", 2019). To add a component, write a function
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,29 +20,11 @@ from torch import Tensor
 from audio_anomaly_detector.models.despawn import BAND_STATISTICS
 from audio_anomaly_detector.models.networks import NetworkOutputs
 from audio_anomaly_detector.scoring.pooling import between_microphones, power_mean, upper_quantile
+from audio_anomaly_detector.scoring.signals import POWER_FLOOR, Signals
 
-# Fast envelopes: 4-ms frames every 2 ms at 16 kHz, short enough for a click of a valve.
-_ENVELOPE_FFT = 64
-_ENVELOPE_HOP = 32
-_ENVELOPE_BANDS = 16
-_FLOOR = 1e-10
 # No microphone in the field keeps its gain better than this; a finer difference of level is an
 # artefact of how a data set was mixed (docs/architecture.md, "Level").
 LEVEL_TOLERANCE_DB = 1.0
-
-
-class Signals(NamedTuple):
-    """A batch of windows and their spectrograms, before any network.
-
-    Attributes:
-        waveform: ``(B, C, T)`` in full scale ±1.
-        logmel: ``(B, C, F, N)`` in dB.
-        envelope: ``(B, C, 16, M)`` power by band, see `fast_envelope`.
-    """
-
-    waveform: Tensor
-    logmel: Tensor
-    envelope: Tensor
 
 
 Source = TypeVar("Source")
@@ -81,17 +63,6 @@ def _difference(exponent: float) -> Callable[[Signals], Tensor]:
     return statistics
 
 
-def fast_envelope(waveform: Tensor) -> Tensor:
-    """Power in 16 bands of equal width, one value every 2 ms: ``(B, C, T) -> (B, C, 16, M)``."""
-    window = torch.hann_window(_ENVELOPE_FFT, device=waveform.device)
-    spectrum = torch.stft(
-        waveform.flatten(0, 1), _ENVELOPE_FFT, _ENVELOPE_HOP, window=window, return_complex=True
-    )
-    power = torch.view_as_real(spectrum[:, 1:]).square().sum(-1)  # (B·C, 32, M) without DC
-    bands = power.unflatten(1, (_ENVELOPE_BANDS, -1)).mean(2)
-    return bands.clamp_min(_FLOOR).unflatten(0, waveform.shape[:2])
-
-
 def _envelope_peaks(signals: Signals) -> Tensor:
     """Levels that the fast envelope exceeds 1 % and 0.1 % of the time, dB."""
     peaks = [upper_quantile(signals.envelope, share) for share in (0.01, 0.001)]
@@ -103,9 +74,37 @@ def _envelope_crest(signals: Signals) -> Tensor:
     return 10 * (signals.envelope.amax(-1) / signals.envelope.mean(-1)).log10()
 
 
+def _packet_energy(signals: Signals) -> Tensor:
+    """Mean power of each wavelet packet band, dB."""
+    return 10 * signals.packets.mean(-1).log10()
+
+
+def _packet_quantile(signals: Signals) -> Tensor:
+    """Power that 0.1 % of the coefficients of each band exceed, dB."""
+    return 10 * upper_quantile(signals.packets, 0.001).log10()
+
+
+def _packet_max(signals: Signals) -> Tensor:
+    """Power of the largest coefficient of each band, dB."""
+    return 10 * signals.packets.amax(-1).log10()
+
+
+def _packet_difference(signals: Signals) -> Tensor:
+    """What each microphone has more of the packets' energies and peaks than all on average."""
+    both = torch.cat([_packet_energy(signals), _packet_quantile(signals)], -1)
+    return between_microphones(both)
+
+
+def _coherence(loud: bool) -> Callable[[Signals], Tensor]:
+    def statistics(signals: Signals) -> Tensor:
+        return signals.coherence(loud).flatten(2)
+
+    return statistics
+
+
 def _level(signals: Signals) -> Tensor:
     """RMS of the window in dB, in units of the tolerance."""
-    power = signals.waveform.square().mean(-1, keepdim=True).clamp_min(_FLOOR)
+    power = signals.waveform.square().mean(-1, keepdim=True).clamp_min(POWER_FLOOR)
     return 10 * power.log10() / LEVEL_TOLERANCE_DB
 
 
@@ -119,6 +118,12 @@ SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
     "difference_max": Component("difference", _difference(math.inf), microphones=2),
     "envelope_peaks": Component("envelope", _envelope_peaks),
     "envelope_crest": Component("envelope", _envelope_crest),
+    "packet_energy": Component("packet", _packet_energy),
+    "packet_quantile": Component("packet", _packet_quantile),
+    "packet_max": Component("packet", _packet_max),
+    "packet_difference": Component("packet", _packet_difference, microphones=2),
+    "coherence_mean": Component("coherence", _coherence(loud=False), microphones=2),
+    "coherence_loud": Component("coherence", _coherence(loud=True), microphones=2),
     "level": Component("level", _level, resolution=1.0, scaled=False),
 }
 
@@ -166,19 +171,19 @@ def _wavelet_residual(outputs: NetworkOutputs) -> Tensor:
     return torch.logsumexp(residual, -1) - math.log(residual.shape[-1])
 
 
-def _masked_mean(outputs: NetworkOutputs) -> Tensor:
-    """Mean negative log-likelihood of hidden bins."""
-    return outputs.nll.mean((-2, -1)).unsqueeze(-1)
-
-
-def _masked_peak(outputs: NetworkOutputs) -> Tensor:
-    """Negative log-likelihood of the least likely frames (1 %), averaged over frequency."""
-    return upper_quantile(outputs.nll.mean(-2), 0.01).unsqueeze(-1)
-
-
 def _masked_profile(outputs: NetworkOutputs) -> Tensor:
     """Negative log-likelihood by mel bin: where in frequency prediction fails."""
     return outputs.nll.mean(-1)
+
+
+def _masked_peak(outputs: NetworkOutputs) -> Tensor:
+    """Negative log-likelihood by mel bin that 1 % of the frames exceed."""
+    return upper_quantile(outputs.nll, 0.01)
+
+
+def _masked_difference(outputs: NetworkOutputs) -> Tensor:
+    """Where each microphone is harder to predict than all on average."""
+    return between_microphones(_masked_profile(outputs))
 
 
 def _embedding_clip(outputs: NetworkOutputs) -> Tensor:
@@ -189,21 +194,22 @@ def _embedding_difference(outputs: NetworkOutputs) -> Tensor:
     return between_microphones(outputs.clip)
 
 
-def _vq_reconstruction(outputs: NetworkOutputs) -> Tensor:
-    return outputs.vq.reconstruction.mean(-1, keepdim=True)
+def _vq_errors(outputs: NetworkOutputs) -> Tensor:
+    """Reconstruction error, commitment distance and code surprise: their means and maxima.
 
-
-def _vq_commitment(outputs: NetworkOutputs) -> Tensor:
-    return outputs.vq.commitment.mean(-1, keepdim=True)
-
-
-def _vq_surprise(outputs: NetworkOutputs) -> Tensor:
-    return outputs.vq.surprise.mean(-1, keepdim=True)
+    One vector: the distance to the nearest of a few single numbers can be anything.
+    """
+    errors = torch.stack(tuple(outputs.vq), -2)  # (B, C, 3, S)
+    return torch.cat([errors.mean(-1), errors.amax(-1)], -1)
 
 
 def _vq_latent(outputs: NetworkOutputs) -> Tensor:
     """Mean and spread of the latent over time, before it is quantised."""
     return torch.cat([outputs.latent.mean(-2), outputs.latent.std(-2)], -1)
+
+
+def _vq_difference(outputs: NetworkOutputs) -> Tensor:
+    return between_microphones(_vq_latent(outputs))
 
 
 NETWORK_COMPONENTS: dict[str, Component[NetworkOutputs]] = {
@@ -212,19 +218,15 @@ NETWORK_COMPONENTS: dict[str, Component[NetworkOutputs]] = {
     "wavelet_quantile": Component("wavelet", _wavelet_quantile),
     "wavelet_residual": Component("wavelet", _wavelet_residual),
     "wavelet_difference": Component("wavelet", _wavelet_difference, microphones=2),
-    "masked_mean": Component("masked", _masked_mean),
-    "masked_peak": Component("masked", _masked_peak),
     "masked_profile": Component("masked", _masked_profile),
+    "masked_peak": Component("masked", _masked_peak),
+    "masked_difference": Component("masked", _masked_difference, microphones=2),
     "embedding_clip": Component("embedding", _embedding_clip),
     "embedding_difference": Component("embedding", _embedding_difference, microphones=2),
-    "vq_reconstruction": Component("vq", _vq_reconstruction),
-    "vq_commitment": Component("vq", _vq_commitment),
-    "vq_surprise": Component("vq", _vq_surprise),
+    "vq_errors": Component("vq", _vq_errors),
     "vq_latent": Component("vq", _vq_latent),
+    "vq_difference": Component("vq", _vq_difference, microphones=2),
 }
-FAMILIES = tuple(
-    dict.fromkeys(
-        [component.family for component in SIGNAL_COMPONENTS.values()]
-        + [component.family for component in NETWORK_COMPONENTS.values()]
-    )
-)
+SIGNAL_FAMILIES = tuple(dict.fromkeys(c.family for c in SIGNAL_COMPONENTS.values()))
+NETWORK_FAMILIES = tuple(dict.fromkeys(c.family for c in NETWORK_COMPONENTS.values()))
+FAMILIES = (*SIGNAL_FAMILIES, *NETWORK_FAMILIES)

@@ -12,9 +12,8 @@ from audio_anomaly_detector.scoring.components import (
     NETWORK_COMPONENTS,
     SIGNAL_COMPONENTS,
     Component,
-    Signals,
-    fast_envelope,
 )
+from audio_anomaly_detector.scoring.signals import Signals
 
 Statistics = dict[str, Tensor]  # component -> (C, D)
 
@@ -79,7 +78,7 @@ class ClipStatistics(nn.Module):
         sums: Statistics = {}
         for window in windows:  # one at a time: memory does not grow with a clip's length
             views = make_views(window, self.views, self.noise_db, self.seed)  # (V, C, T)
-            signals = Signals(views, self.logmel(views), fast_envelope(views))
+            signals = Signals(views, self.logmel)
             measured: Statistics = {}
             if of_signal:
                 for name, signal_component in self.signal_components.items():

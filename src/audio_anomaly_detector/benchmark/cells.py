@@ -1,0 +1,244 @@
+"""The cells of the benchmark: one detector on one machine id, and the CSV files that keep them.
+
+A finished cell is never run again: started again, the benchmark goes on where it was stopped.
+"""
+
+import csv
+import io
+import resource
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+
+from audio_anomaly_detector.benchmark.contenders import CONTENDERS
+from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import write_text
+from audio_anomaly_detector.fleet.engines import Failed, Processes
+
+Protocol = Literal["folds", "split"]
+Level = Literal["equalised", "recorded"]
+
+N_FOLDS = 5
+_FOLD_SEED = 0  # the folds are part of the protocol; seeds vary what the detectors draw
+
+# What a row says besides the scores.
+_KEYS = ("condition", "machine", "id", "seed", "fold", "clip", "label", "domain")
+_COSTS = ("fit_seconds", "score_milliseconds", "peak_megabytes")
+Line = dict[str, str]
+
+
+class Setting(NamedTuple):
+    """What all detectors of one table have in common."""
+
+    protocol: Protocol
+    level: Level
+    channels: str  # "all", "mean" or a number
+
+    def __str__(self) -> str:
+        """Write it as a name of a folder."""
+        return f"{self.protocol}-{self.level}-{self.channels}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One detector on one machine id with one seed.
+
+    Args:
+        contender: name in `CONTENDERS`.
+        setting: of the table.
+        key: the machine.
+        clips: all of its clips that have a label.
+        seed: governs what the detector draws, never the folds.
+        threads: of PyTorch.
+    """
+
+    contender: str
+    setting: Setting
+    key: MachineKey
+    clips: tuple[Clip, ...]
+    seed: int
+    threads: int
+
+
+def run_job(job: Job) -> list[Line]:
+    """Fit and score on every fold: one line a test clip."""
+    torch.set_num_threads(job.threads)
+    contender = CONTENDERS[job.contender]
+    channels = job.setting.channels
+    config = load_config(
+        contender.preset,
+        overrides=contender.settings,
+        seed=job.seed,
+        audio={
+            "level": job.setting.level,
+            "channels": int(channels) if channels.isdigit() else channels,
+        },
+    )
+    lines: list[Line] = []
+    for number, (train, test) in enumerate(_parts(job.clips, job.setting.protocol, config)):
+        outcome = contender.run(train, test, config)
+        costs = (outcome.fit_seconds, outcome.score_milliseconds, _peak_megabytes())
+        for position, clip in enumerate(test):
+            keys = (*job.key, job.seed, number, clip.name, clip.label, clip.domain or "")
+            scores = {name: f"{values[position]:.9g}" for name, values in outcome.scores.items()}
+            lines.append(
+                dict(zip(_KEYS, map(str, keys), strict=True))
+                | dict(zip(_COSTS, (f"{cost:.4g}" for cost in costs), strict=True))
+                | scores
+            )
+    return lines
+
+
+def _parts(
+    clips: Sequence[Clip], protocol: Protocol, config: Config
+) -> list[tuple[list[Clip], list[Clip]]]:
+    """Training and test clips of every fold."""
+    if protocol == "split":
+        train, test = split_clips(clips, _FOLD_SEED)
+        return [(train, [clip for clip in test if clip.label is not None])]
+    normals = [clip for clip in clips if clip.label == 0]
+    anomalous = [clip for clip in clips if clip.label == 1]
+
+    def part(fold: Fold) -> tuple[list[Clip], list[Clip]]:
+        held_out = [normals[i] for i in fold.held_out]
+        return [normals[i] for i in fold.fit], held_out + anomalous
+
+    return [part(fold) for fold in cross_folds(normals, N_FOLDS, _FOLD_SEED)]
+
+
+def _peak_megabytes() -> float:
+    """Largest memory this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB on Linux
+
+
+@dataclass
+class Cells:
+    """The finished cells of one detector in one setting, in a CSV file.
+
+    Args:
+        path: the file; it need not exist yet.
+    """
+
+    path: Path
+    lines: list[Line] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lines = []
+        if self.path.exists():
+            try:
+                with self.path.open(newline="") as file:
+                    self.lines = list(csv.DictReader(file))
+            except (OSError, UnicodeDecodeError, csv.Error) as error:
+                raise UserError(
+                    f"{self.path}: cannot read these results ({error}); delete the file to run "
+                    "them again"
+                ) from error
+            if not all(set(_KEYS + _COSTS) <= set(line) for line in self.lines):
+                raise UserError(f"{self.path}: not a table of results; delete it to run them again")
+
+    def __contains__(self, job: Job) -> bool:
+        wanted = (*job.key, str(job.seed))
+        return any(
+            (line["condition"], line["machine"], line["id"], line["seed"]) == wanted
+            for line in self.lines
+        )
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """Append a finished cell and write the file."""
+        self.lines += lines
+        text = io.StringIO()
+        columns = dict.fromkeys(name for line in self.lines for name in line)
+        writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.lines)
+        write_text(self.path, text.getvalue())
+
+
+def score_columns(line: Line) -> list[str]:
+    """Names of the scores in a line."""
+    return [name for name in line if name not in _KEYS + _COSTS]
+
+
+def cells_path(folder: Path, setting: Setting, contender: str) -> Path:
+    """Where the cells of a detector lie."""
+    return folder / str(setting) / f"{contender}.csv"
+
+
+def make_jobs(
+    machines: dict[MachineKey, list[Clip]],
+    contenders: Sequence[str],
+    settings: Sequence[Setting],
+    seeds: int,
+    threads: int,
+) -> list[Job]:
+    """Every cell of the benchmark.
+
+    Args:
+        machines: clips by machine; a machine without anomalous clips cannot be judged and is
+            left out.
+        contenders: names in `CONTENDERS`.
+        settings: of the tables.
+        seeds: of detectors that draw anything; the others have one.
+        threads: of PyTorch in each job.
+
+    Raises:
+        UserError: no machine can be judged.
+    """
+    judged = {key: clips for key, clips in machines.items() if _can_be_judged(clips)}
+    if not judged:
+        raise UserError(
+            "no machine here has both normal and anomalous clips with labels; a benchmark needs "
+            "at least 5 normal clips and 1 anomalous clip of an id"
+        )
+    return [
+        Job(name, setting, key, tuple(c for c in clips if c.label is not None), seed, threads)
+        for setting in settings
+        for name in contenders
+        for key, clips in judged.items()
+        for seed in range(seeds if CONTENDERS[name].is_random else 1)
+    ]
+
+
+def _can_be_judged(clips: Sequence[Clip]) -> bool:
+    labels = [clip.label for clip in clips]
+    return labels.count(0) >= N_FOLDS and 1 in labels
+
+
+def run_missing(
+    jobs: Sequence[Job], folder: Path, workers: int, on_progress: Callable[[int, int], None]
+) -> Iterable[tuple[Job, Failed]]:
+    """Run the cells that are not finished, each in a process of its own.
+
+    Args:
+        jobs: all cells.
+        folder: of the results.
+        workers: cells at a time.
+        on_progress: hears how many cells of all are done.
+
+    Yields:
+        Cells that failed and why; the others go on.
+    """
+    files = {
+        (job.setting, job.contender): Cells(cells_path(folder, job.setting, job.contender))
+        for job in jobs
+    }
+    missing = [job for job in jobs if job not in files[job.setting, job.contender]]
+    done = len(jobs) - len(missing)
+    on_progress(done, len(jobs))
+    if not missing:
+        return
+    for index, result in Processes(workers=workers).map(run_job, missing):
+        job = missing[index]
+        if isinstance(result, Failed):
+            yield job, result
+        else:
+            files[job.setting, job.contender].add(result)
+        done += 1
+        on_progress(done, len(jobs))

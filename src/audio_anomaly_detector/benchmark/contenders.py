@@ -1,0 +1,126 @@
+"""Every detector of the benchmark. To add one, write a `Rival` and a line here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from audio_anomaly_detector.benchmark import classical
+from audio_anomaly_detector.benchmark.classical import LevelOnly, LogMelStatistics, TwfrGmm
+from audio_anomaly_detector.benchmark.frame_networks import DcaseAutoencoder, Idnn
+from audio_anomaly_detector.benchmark.ours import JOINED, THREE_MODELS, run_detector
+from audio_anomaly_detector.benchmark.plain_networks import (
+    PlainDespawn,
+    PlainMaskedTransformer,
+    PlainVqvae,
+)
+from audio_anomaly_detector.benchmark.rival import Outcome, Rival, run_rival
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.clips import Clip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the tables.
+
+    Args:
+        title: what it is called.
+        columns: its scores; of several the one that wins on the test labels of each machine type,
+            which makes it an oracle.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether test labels chose."""
+        return len(self.columns) > 1
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A detector of the benchmark.
+
+    Args:
+        rows: what the tables show of it, the first is the method as such.
+        run: from training clips, test clips and the config to scores.
+        preset: of the config it is handed.
+        settings: ``part.key=value`` changes to the preset.
+        is_ours: our detector or a variant of it.
+        is_random: whether its scores depend on the seed.
+    """
+
+    rows: tuple[Row, ...]
+    run: Callable[[Sequence[Clip], Sequence[Clip], Config], Outcome]
+    preset: str = "small"
+    settings: tuple[str, ...] = ()
+    is_ours: bool = False
+    is_random: bool = False
+
+
+def _ours(title: str, preset: str, *settings: str) -> Contender:
+    rows = [Row(title, (JOINED,))]
+    if preset != "instant":
+        rows.append(Row(f"{title}, three models alone", (THREE_MODELS,)))
+    return Contender(tuple(rows), run_detector, preset, settings, True, preset != "instant")
+
+
+def _rival(make: Callable[[], Rival], *rows: Row, is_random: bool = False) -> Contender:
+    def run(train: Sequence[Clip], test: Sequence[Clip], config: Config) -> Outcome:
+        return run_rival(make(), train, test, config)
+
+    return Contender(rows, run, is_random=is_random)
+
+
+def _statistics(title: str, back_end: classical.BackEnd, is_random: bool = False) -> Contender:
+    return _rival(
+        partial(LogMelStatistics, back_end),
+        Row(f"log-mel statistics, {title}", ("score",)),
+        is_random=is_random,
+    )
+
+
+CONTENDERS: dict[str, Contender] = {
+    "small": _ours("ours (small)", "small"),
+    "instant": _ours("ours (instant, no network)", "instant"),
+    "level": _rival(LevelOnly, Row("level-only control", ("score",))),
+    "knn": _statistics("nearest neighbour", classical.nearest_neighbour),
+    "mahalanobis": _statistics("Ledoit–Wolf Mahalanobis", classical.mahalanobis),
+    "lof": _statistics("local outlier factor", classical.local_outlier_factor),
+    "svm": _statistics("one-class SVM", classical.one_class_svm),
+    "forest": _statistics("isolation forest", classical.isolation_forest, is_random=True),
+    "twfr": _rival(
+        TwfrGmm,
+        Row(
+            f"TWFR-GMM, r = {classical.GWRP_FIXED:g}",
+            (classical.gwrp_column(classical.GWRP_FIXED),),
+        ),
+        Row("TWFR-GMM, r by oracle", tuple(map(classical.gwrp_column, classical.GWRP_RATIOS))),
+    ),
+    "dcase": _rival(
+        DcaseAutoencoder,
+        Row("DCASE autoencoder, squared error", ("mse",)),
+        Row("DCASE autoencoder, selective Mahalanobis", ("mahalanobis",)),
+        is_random=True,
+    ),
+    "idnn": _rival(
+        Idnn,
+        Row("IDNN, mean error", ("mean",)),
+        Row("IDNN, largest error", ("max",)),
+        is_random=True,
+    ),
+    "despawn": _rival(
+        PlainDespawn,
+        Row("plain DeSpaWN, residual + sparsity", ("residual_and_sparsity",)),
+        Row("plain DeSpaWN, residual", ("residual",)),
+        Row("plain DeSpaWN, sparsity", ("sparsity",)),
+        is_random=True,
+    ),
+    "transformer": _rival(
+        PlainMaskedTransformer,
+        Row("plain masked transformer", ("reconstruction",)),
+        is_random=True,
+    ),
+    "vqvae": _rival(PlainVqvae, Row("plain VQ-VAE", ("reconstruction",)), is_random=True),
+}
+LEVEL_ONLY = "level"

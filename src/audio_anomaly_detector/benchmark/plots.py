@@ -1,0 +1,118 @@
+"""The pictures of a table: AUROC by machine type, paired leads, ROC curves."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+from audio_anomaly_detector.benchmark.standings import Standing, Table
+from audio_anomaly_detector.evaluation.canvas import (
+    ANOMALOUS,
+    DPI,
+    MUTED,
+    NORMAL,
+    ORACLE,
+    SERIES,
+    add_legend,
+    start_panel,
+)
+
+_ROC_LINES = 6
+
+
+def draw_table(table: Table) -> dict[str, Figure]:
+    """All pictures of a table by name."""
+    figures = {"machines": draw_machines(table), "roc": draw_roc(table)}
+    if table.ours is not None:
+        figures["leads"] = draw_leads(table)
+    return figures
+
+
+def draw_machines(table: Table) -> Figure:
+    """AUROC of every line by machine type, with 95 % intervals over clips."""
+    lines = table.standings[::-1]
+    types = [*table.machine_types, "mean"]
+    figure = Figure(
+        figsize=(2.2 + 2.1 * len(types), 1.3 + 0.28 * len(lines)), dpi=DPI, layout="constrained"
+    )
+    axes = figure.subplots(1, len(types), sharey=True)
+    rows = np.arange(len(lines))
+    for ax, machine in zip(axes, types, strict=True):
+        start_panel(ax, machine, "AUROC", "")
+        results = [
+            line.result.mean if machine == "mean" else line.result.types[machine] for line in lines
+        ]
+        values = np.array([each.value for each in results])
+        errors = np.array([each.over_clips for each in results]).T - values
+        ax.barh(rows, values, color=[_colour(line) for line in lines], height=0.7)
+        ax.errorbar(
+            values, rows, xerr=np.abs(errors), fmt="none", ecolor=MUTED, elinewidth=1, capsize=2
+        )
+        ax.axvline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
+        ax.set_xlim(0.3, 1.0)
+    axes[0].set_yticks(rows, [line.title for line in lines], parse_math=False)
+    return figure
+
+
+def draw_leads(table: Table) -> Figure:
+    """How far our detector is ahead of every other line, paired on the same folds."""
+    ours = table.ours
+    assert ours is not None
+    lines = [line for line in table.standings[::-1] if line.lead is not None]
+    figure = Figure(figsize=(7.5, 1.3 + 0.28 * len(lines)), dpi=DPI, layout="constrained")
+    ax = figure.subplots()
+    start_panel(ax, f"{ours.title}: lead over", "difference of mean AUROC", "")
+    rows = np.arange(len(lines))
+    leads = [line.lead.mean for line in lines if line.lead is not None]
+    values = np.array([lead.value for lead in leads])
+    errors = np.abs(np.array([lead.over_clips for lead in leads]).T - values)
+    for row, line in enumerate(lines):
+        ax.errorbar(
+            values[row],
+            row,
+            xerr=errors[:, row : row + 1],
+            fmt="o",
+            color=_colour(line),
+            capsize=3,
+            markersize=5,
+        )
+    ax.axvline(0, color=MUTED, linewidth=0.8, linestyle="--")
+    ax.set_yticks(rows, [line.title for line in lines], parse_math=False)
+    return figure
+
+
+def draw_roc(table: Table) -> Figure:
+    """ROC curves of the strongest lines, each the mean over all folds of all ids."""
+    figure = Figure(figsize=(6, 5.4), dpi=DPI, layout="constrained")
+    ax = figure.subplots()
+    start_panel(ax, "ROC, mean over folds", "false alarm rate", "share of anomalous clips found")
+    rates = np.linspace(0, 1, 201)
+    strongest = [line for line in table.standings if not line.is_oracle][:_ROC_LINES]
+    for line, colour in zip(strongest, SERIES, strict=False):
+        ax.plot(rates, _mean_roc(line, rates), color=colour, label=line.title, linewidth=1.6)
+    ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle="--")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1.01)
+    add_legend(ax, "lower right")
+    return figure
+
+
+def _mean_roc(line: Standing, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    curves = []
+    for ids in line.scores.values():
+        for by_seed in ids.values():
+            for folds in by_seed.values():
+                for normal, anomalous in folds:
+                    labels = np.repeat([0, 1], [len(normal), len(anomalous)])
+                    false, true, _ = roc_curve(labels, np.concatenate([normal, anomalous]))
+                    curves.append(np.interp(rates, false, true))
+    mean: NDArray[np.float64] = np.mean(curves, axis=0)
+    return mean
+
+
+def _colour(line: Standing) -> str:
+    if line.is_oracle:
+        return ORACLE
+    if line.is_ours:
+        return NORMAL
+    return ANOMALOUS if line.is_rival else MUTED

@@ -1,0 +1,259 @@
+"""The results as Markdown, CSV and one HTML page, always made from all cells there are."""
+
+import base64
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from audio_anomaly_detector.benchmark.cells import Level, Protocol, Setting
+from audio_anomaly_detector.benchmark.challenge import (
+    ChallengeResult,
+    challenge_results,
+    write_challenge_files,
+)
+from audio_anomaly_detector.benchmark.plots import draw_table
+from audio_anomaly_detector.benchmark.standings import (
+    Standing,
+    Table,
+    estimate_text,
+    make_table,
+)
+from audio_anomaly_detector.evaluation.canvas import figure_png
+from audio_anomaly_detector.files import write_bytes, write_text
+
+CELLS = "results"  # folder of cells and pictures beside the pages
+_LEVELS = {
+    "equalised": "level-equalised: every clip scaled to the same RMS before anything sees it",
+    "recorded": "as recorded",
+}
+# fmt: off
+_CSV_COLUMNS = (
+    "dataset", "protocol", "level", "channels", "group", "detector", "oracle", "machine",
+    "auroc", "low", "high", "lead", "lead_low", "lead_high", "partial_auroc",
+    "fit_seconds", "score_milliseconds", "peak_megabytes", "seeds",
+)
+# fmt: on
+
+
+class Section(NamedTuple):
+    """One table with the command that made it."""
+
+    dataset: str
+    table: Table
+    command: str
+    pictures: dict[str, bytes]
+    challenge: list[ChallengeResult]
+
+    @property
+    def title(self) -> str:
+        """Data set, level and microphones."""
+        _, level, channels = self.table.setting
+        microphones = {"all": "all microphones", "mean": "mean of the microphones"}.get(
+            channels, f"microphone {channels} alone"
+        )
+        return f"{self.dataset}: {level}, {microphones}"
+
+    @property
+    def summary(self) -> str:
+        """What was judged, in a sentence."""
+        protocol, level, _ = self.table.setting
+        how = "five folds an id" if protocol == "folds" else "the data set's own split"
+        return (
+            f"{self.table.n_ids} ids, {self.table.n_normal} normal and "
+            f"{self.table.n_anomalous} anomalous clips, {how}, {_LEVELS[level]}. One id: every "
+            "detector saw normal clips of that id alone. AUROC is the mean over folds, then over "
+            "ids and machine types, with its 95 % interval over clips; the lead is ours minus that "
+            "line's, paired on the same folds. pAUC(0.1) is pooled over folds in calibrated units. "
+            "Oracle lines were chosen by test labels."
+        )
+
+    @property
+    def verdict(self) -> str:
+        """Who leads, in a sentence."""
+        ours, rival = self.table.ours, self.table.best_rival
+        if ours is None or rival is None or rival.lead is None:
+            return ""
+        low, high = rival.lead.mean.over_clips
+        certain = "the interval lies above 0" if low > 0 else "the interval holds 0"
+        if high < 0:
+            certain = "the interval lies below 0"
+        return (
+            f"Against the best rival ({rival.title}) {ours.title} is "
+            f"{rival.lead.mean.value:+.3f} [{low:+.3f}, {high:+.3f}]: {certain}."
+        )
+
+
+def write_results(out: Path) -> list[Section]:
+    """Write ``results.md``, ``results.csv`` and ``results.html`` from the cells below ``out``.
+
+    Raises:
+        UserError: the place cannot be written, or a file of cells is damaged.
+    """
+    sections = list(_sections(out))
+    for section in sections:
+        for name, png in section.pictures.items():
+            write_bytes(out / CELLS / _picture_path(section, name), png)
+        write_challenge_files(out / CELLS / section.dataset, section.table.setting)
+    write_text(out / "results.md", markdown(sections))
+    write_text(out / "results.csv", _csv(sections))
+    write_text(out / "results.html", _html(sections))
+    return sections
+
+
+def _sections(out: Path) -> Iterator[Section]:
+    for folder in sorted((out / CELLS).glob("*/*")):
+        if not folder.is_dir():
+            continue
+        protocol, level, channels = folder.name.split("-")
+        setting = Setting(cast(Protocol, protocol), cast(Level, level), channels)
+        table = make_table(folder.parent, setting)
+        if table is not None:
+            pictures = {name: figure_png(figure) for name, figure in draw_table(table).items()}
+            yield Section(
+                folder.parent.name,
+                table,
+                _command(folder.parent.name, table),
+                pictures,
+                challenge_results(folder.parent, setting),
+            )
+
+
+def _command(dataset: str, table: Table) -> str:
+    """The command that makes this table, the data's place as a variable."""
+    variable = re.sub(r"\W", "_", dataset).upper()
+    protocol, level, channels = table.setting
+    names = dict.fromkeys(line.contender for line in table.standings)
+    seeds = max(line.seeds for line in table.standings)
+    return (
+        f"aad benchmark --root ${variable} --detectors {','.join(sorted(names))} "
+        f"--protocol {protocol} --level {level} --channels {channels} --seeds {seeds} --out docs"
+    )
+
+
+def markdown(sections: list[Section]) -> str:
+    """All tables as one Markdown document."""
+    parts = [
+        "# Results\n\nMade by the commands above each table and by nothing else; "
+        "`results/` holds every score.\n"
+    ]
+    for section in sections:
+        table = section.table
+        parts.append(f"## {section.title}\n\n    {section.command}\n\n{section.summary}\n")
+        parts.append("\n".join(_markdown_rows(table.standings, table.machine_types)) + "\n")
+        if section.verdict:
+            parts.append(section.verdict + "\n")
+        for name, why in table.incomplete.items():
+            parts.append(f"Not in the table: `{name}`, {why} finished.\n")
+        parts.append(
+            " ".join(
+                f"![{name}]({CELLS}/{_picture_path(section, name)})" for name in section.pictures
+            )
+            + "\n"
+        )
+        if table.ablation:
+            parts.append(
+                f"### What each part adds — {section.title}\n\nEach family of the joined score "
+                "alone and left out; a lead above 0 means that the joined score is better.\n"
+            )
+            parts.append("\n".join(_markdown_rows(table.ablation, table.machine_types)) + "\n")
+        if section.challenge:
+            parts.append(f"### By the rules of the DCASE challenge — {section.title}\n")
+            parts.append("\n".join(_challenge_rows(section.challenge)) + "\n")
+    return "\n".join(parts)
+
+
+def _challenge_rows(results: list[ChallengeResult]) -> Iterator[str]:
+    yield "| detector | machine | section | AUC source | AUC target | pAUC(0.1) |"
+    yield "|---|---|---|---:|---:|---:|"
+    for result in results:
+        for each in result.sections:
+            figures = (each.auc_source, each.auc_target, each.partial_auc)
+            cells = " | ".join("–" if value is None else f"{value:.3f}" for value in figures)
+            yield f"| {result.title} | {each.machine} | {each.section} | {cells} |"
+        score = "–" if result.score is None else f"{result.score:.3f}"
+        yield f"| **{result.title}** | harmonic mean of all | | **{score}** | | |"
+
+
+def _picture_path(section: Section, name: str) -> str:
+    return f"{section.dataset}/{section.table.setting}/{name}.png"
+
+
+def _markdown_rows(lines: list[Standing], types: list[str]) -> Iterator[str]:
+    heads = ["detector", *types, "mean", "pAUC", "lead of ours", "fit s", "score ms", "MB", "seeds"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|---{'|---:' * (len(heads) - 1)}|"
+    for line in lines:
+        yield f"| {' | '.join(_fields(line, types))} |"
+
+
+def _fields(line: Standing, types: list[str]) -> list[str]:
+    title = f"*{line.title}* (oracle)" if line.is_oracle else line.title
+    if line.is_ours and line.lead is None:
+        title = f"**{title}**"
+    return [
+        title,
+        *(f"{line.result.types[name].value:.3f}" for name in types),
+        estimate_text(line.result.mean),
+        "–" if line.partial_auroc is None else f"{line.partial_auroc:.3f}",
+        "" if line.lead is None else estimate_text(line.lead.mean),
+        f"{line.fit_seconds:.1f}",
+        f"{line.score_milliseconds:.0f}",
+        f"{line.peak_megabytes:.0f}",
+        str(line.seeds),
+    ]
+
+
+def _csv(sections: list[Section]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for section in sections:
+        for group in ("standings", "ablation"):
+            for line in getattr(section.table, group):
+                for machine in [*section.table.machine_types, "mean"]:
+                    writer.writerow(_csv_row(section, group, line, machine))
+    return text.getvalue()
+
+
+def _csv_row(section: Section, group: str, line: Standing, machine: str) -> list[object]:
+    is_mean = machine == "mean"
+    value = line.result.mean if is_mean else line.result.types[machine]
+    lead = None
+    if line.lead is not None:
+        lead = line.lead.mean if is_mean else line.lead.types[machine]
+    return [
+        section.dataset,
+        *section.table.setting,
+        group,
+        line.title,
+        int(line.is_oracle),
+        machine,
+        value.value,
+        *value.over_clips,
+        *(("", "", "") if lead is None else (lead.value, *lead.over_clips)),
+        "" if not is_mean or line.partial_auroc is None else line.partial_auroc,
+        line.fit_seconds,
+        line.score_milliseconds,
+        line.peak_megabytes,
+        line.seeds,
+    ]
+
+
+def _html(sections: list[Section]) -> str:
+    environment = Environment(
+        loader=PackageLoader("audio_anomaly_detector", "benchmark"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("results.html").render(
+        sections=sections,
+        estimate=estimate_text,
+        data_url=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
+    )

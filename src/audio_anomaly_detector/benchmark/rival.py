@@ -1,0 +1,113 @@
+"""What a rival is, and how it is fitted, calibrated and joined over microphones like our own."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.audio import read_clip, to_windows
+from audio_anomaly_detector.data.clips import Clip, cross_folds
+from audio_anomaly_detector.scoring.calibration import Calibration, Raw
+from audio_anomaly_detector.seeding import derive_seed
+
+# Rivals state no resolution; this only keeps a division by zero away.
+_NO_RESOLUTION = 1e-12
+
+# From features (m, C, ...) to the raw scores by name, (m, C) each; higher = more anomalous.
+Scorer = Callable[[Tensor], Raw]
+
+
+class Rival(ABC):
+    """A published method in its authors' settings, scoring every microphone on its own."""
+
+    @abstractmethod
+    def features(self, waveform: Tensor) -> Tensor:
+        """What the method looks at, computed once a window.
+
+        Args:
+            waveform: ``(C, T)`` at 16 kHz, full scale ±1.
+
+        Returns:
+            ``(C, ...)``.
+        """
+
+    @abstractmethod
+    def fit(self, features: Tensor, seed: int) -> Scorer:
+        """Learn from normal windows.
+
+        Args:
+            features: ``(n, C, ...)``.
+            seed: governs all randomness.
+        """
+
+
+class Outcome(NamedTuple):
+    """What a detector says of the test clips, and what that took.
+
+    Attributes:
+        scores: by column, ``(m,)``; higher = more anomalous.
+        fit_seconds: from files to a detector.
+        score_milliseconds: from a file to its score, mean over the clips.
+    """
+
+    scores: dict[str, NDArray[np.float64]]
+    fit_seconds: float
+    score_milliseconds: float
+
+
+def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config: Config) -> Outcome:
+    """Fit a rival on normal clips and score others.
+
+    It gets what our detector gets: cross-fitted scores of its training clips, in whose units each
+    microphone is expressed before the mean over microphones is taken. Of a clip of several windows
+    the mean counts.
+
+    Args:
+        rival: the method.
+        train: normal clips.
+        test: clips to score.
+        config: `audio` says how clips are read, `scoring.folds` how the scores are calibrated.
+    """
+    started = time.perf_counter()
+    known, clip_of = _features(rival, train, config)
+    seed = derive_seed(config.seed, "rival")
+    parts: list[Raw] = []
+    for fold in cross_folds(train, config.scoring.folds, derive_seed(config.seed, "folds")):
+        scorer = rival.fit(known[np.isin(clip_of, fold.fit)], seed)
+        held_out = np.isin(clip_of, fold.held_out)
+        parts.append(_clip_means(scorer(known[held_out]), clip_of[held_out]))
+    normal = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    calibration = Calibration.fit(normal, dict.fromkeys(normal, _NO_RESOLUTION))
+    scorer = rival.fit(known, seed)
+    fitted = time.perf_counter()
+    seen, clip_of = _features(rival, test, config)
+    scores = calibration.components(_clip_means(scorer(seen), clip_of))
+    finished = time.perf_counter()
+    return Outcome(scores, fitted - started, 1000 * (finished - fitted) / len(test))
+
+
+def _features(
+    rival: Rival, clips: Sequence[Clip], config: Config
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """Features of all windows ``(n, C, ...)`` and the clip that each belongs to, ``(n,)``."""
+    features, clip_of = [], []
+    for position, clip in enumerate(clips):
+        windows = to_windows(read_clip(clip, config.audio), config.audio.length)
+        with torch.no_grad():
+            features += [rival.features(window) for window in torch.from_numpy(windows)]
+        clip_of += [position] * len(windows)
+    return torch.stack(features), np.array(clip_of)
+
+
+def _clip_means(raw: Raw, clip_of: NDArray[np.int64]) -> Raw:
+    """Mean over each clip's windows, ``(windows, C) -> (clips, C)``."""
+    return {
+        name: np.stack([values[clip_of == clip].mean(0) for clip in np.unique(clip_of)])
+        for name, values in raw.items()
+    }

@@ -1,0 +1,98 @@
+"""What is measured on a batch of windows before any network sees it."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from audio_anomaly_detector.models.logmel import LogMel
+from audio_anomaly_detector.models.wavelet import DB4, analyse, quadrature_mirror
+
+# Fast envelopes: 4-ms frames every 2 ms at 16 kHz, short enough for a click of a valve.
+_ENVELOPE_FFT = 64
+_ENVELOPE_HOP = 32
+_ENVELOPE_BANDS = 16
+_PACKET_LEVELS = 5  # 32 bands of equal width
+POWER_FLOOR = 1e-10
+
+
+class Signals:
+    """A batch of windows and what is derived from it, each computed when first asked for.
+
+    Args:
+        waveform: ``(B, C, T)`` in full scale ±1.
+        front_end: computes the log-mel spectrogram.
+    """
+
+    def __init__(self, waveform: Tensor, front_end: LogMel) -> None:
+        self.waveform = waveform
+        self._front_end = front_end
+
+    @cached_property
+    def logmel(self) -> Tensor:
+        """Log-mel spectrogram, ``(B, C, F, N)`` in dB."""
+        return self._front_end(self.waveform)
+
+    @cached_property
+    def envelope(self) -> Tensor:
+        """Power in 16 bands of equal width, one value every 2 ms, ``(B, C, 16, M)``."""
+        window = torch.hann_window(_ENVELOPE_FFT, device=self.waveform.device)
+        spectrum = torch.stft(
+            self.waveform.flatten(0, 1),
+            _ENVELOPE_FFT,
+            _ENVELOPE_HOP,
+            window=window,
+            return_complex=True,
+        )
+        power = torch.view_as_real(spectrum[:, 1:]).square().sum(-1)  # (B·C, 32, M) without DC
+        bands = power.unflatten(1, (_ENVELOPE_BANDS, -1)).mean(2)
+        return bands.clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
+
+    @cached_property
+    def packets(self) -> Tensor:
+        """Power of the db4 wavelet packet coefficients of 32 bands, ``(B, C, 32, T / 32)``."""
+        low = torch.tensor(DB4, device=self.waveform.device)
+        kernels = torch.stack([low, quadrature_mirror(low)]).expand(_PACKET_LEVELS, -1, -1)
+        coefficients = analyse(self.waveform.flatten(0, 1), kernels, _PACKET_LEVELS)
+        power = torch.stack(coefficients.bands, 1).square()
+        return power.clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
+
+    def coherence(self, loud: bool) -> Tensor:
+        """Complex coherence of every microphone with every other one, by mel band.
+
+        The cross-spectrum of two microphones over a clip, divided by both levels: its magnitude
+        says how much they hear of one source, its angle where that source stands.
+
+        Args:
+            loud: weight every frame by its power, so that short loud events count most.
+
+        Returns:
+            ``(B, C, C - 1, F, 2)`` real and imaginary part; row c compares microphone c with
+            c + 1, c + 2, ... and goes round.
+        """
+        spectrum = self._spectrum
+        weighted = spectrum
+        if loud:
+            power = spectrum.real.square() + spectrum.imag.square()
+            weighted = spectrum * power.mean(-2, keepdim=True)
+        cross = torch.view_as_real(weighted @ spectrum.mH)  # (B, n_fft / 2 + 1, C, C, 2)
+        bands = torch.einsum("mf,bfcdr->bmcdr", self._front_end.filters, cross)
+        power = bands[..., 0].diagonal(dim1=-2, dim2=-1).clamp_min(POWER_FLOOR**2)  # (B, F, C)
+        level = power.sqrt()
+        coherence = bands / (level[..., :, None] * level[..., None, :]).unsqueeze(-1)
+        microphones = torch.arange(spectrum.shape[-2], device=spectrum.device)
+        others = (microphones[:, None] + microphones[1:]) % len(microphones)  # (C, C - 1)
+        return coherence.permute(0, 2, 3, 1, 4)[:, microphones[:, None], others]
+
+    @cached_property
+    def _spectrum(self) -> Tensor:
+        """Short-time spectra, ``(B, n_fft / 2 + 1, C, N)`` complex."""
+        config = self._front_end.config
+        spectrum = torch.stft(
+            self.waveform.flatten(0, 1),
+            config.n_fft,
+            config.hop_length,
+            window=self._front_end.window,
+            return_complex=True,
+        )
+        return spectrum.unflatten(0, self.waveform.shape[:2]).transpose(1, 2)

@@ -1,0 +1,246 @@
+"""Cells that are kept, tables made from them, and the command."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from audio_anomaly_detector import cli
+from audio_anomaly_detector.benchmark import cells
+from audio_anomaly_detector.benchmark.cells import (
+    Cells,
+    Job,
+    Setting,
+    cells_path,
+    make_jobs,
+    run_job,
+    run_missing,
+)
+from audio_anomaly_detector.benchmark.contenders import CONTENDERS
+from audio_anomaly_detector.benchmark.report import write_results
+from audio_anomaly_detector.benchmark.standings import make_table
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.layouts import machines
+from audio_anomaly_detector.errors import UserError
+
+FOLDS = Setting("folds", "equalised", "all")
+
+
+def line(machine: str, fold: int, clip: int, label: int, seed: int = 0, **scores: float) -> dict:
+    keys = {"condition": "0_dB", "machine": machine, "id": "id_00", "seed": seed, "fold": fold}
+    costs = {"fit_seconds": 1, "score_milliseconds": 2, "peak_megabytes": 3}
+    row = {**keys, "clip": f"{label}/{clip}", "label": label, "domain": "", **costs, **scores}
+    return {name: str(value) for name, value in row.items()}
+
+
+def made_cells(column_of: dict[str, dict[str, float]], seed: int = 0) -> Iterator[dict]:
+    """Two machine types of one id: normals score 0, anomalous clips what is given by type."""
+    for machine in ("fan", "valve"):
+        for fold in range(5):
+            normal = dict.fromkeys(column_of, 0.1 * fold)
+            anomalous = {column: shift[machine] for column, shift in column_of.items()}
+            yield line(machine, fold, fold, 0, seed, **normal)
+            for clip in range(3):
+                yield line(machine, fold, clip, 1, seed, **anomalous)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Results of three detectors, among them ours."""
+
+    def write(name: str, **columns: dict[str, float]) -> None:
+        Cells(cells_path(tmp_path, FOLDS, name)).add(list(made_cells(columns)))
+
+    found, missed, half = {"fan": 1, "valve": 1}, {"fan": -1, "valve": -1}, {"fan": 1, "valve": -1}
+    ours = {"joined": found, "family:packet": half, "family:level": missed, "p_value": missed}
+    write("instant", **ours)
+    write("knn", score=half)
+    names = CONTENDERS["twfr"].rows[1].columns
+    twfr = {name: {"fan": -1.0, "valve": -1.0} for name in names}
+    twfr[names[0]], twfr[names[1]] = {"fan": 1, "valve": -1}, {"fan": -1, "valve": 1}
+    write("twfr", **twfr)
+    return tmp_path
+
+
+def test_standings_order_leads_and_the_oracle(folder: Path) -> None:
+    table = make_table(folder, FOLDS)
+    assert table is not None and table.ours is not None and table.best_rival is not None
+    by_title = {line.title: line for line in table.standings}
+    assert table.machine_types == ["fan", "valve"]
+    assert (table.n_ids, table.n_normal, table.n_anomalous) == (2, 10, 6)
+    assert table.ours.result.mean.value == 1 and table.ours.lead is None
+    rival = by_title["log-mel statistics, nearest neighbour"]
+    assert table.best_rival is rival
+    assert rival.result.types["fan"].value == 1 and rival.result.types["valve"].value == 0
+    assert rival.lead is not None and rival.lead.mean.value == pytest.approx(0.5)
+    oracle, fixed = by_title["TWFR-GMM, r by oracle"], by_title["TWFR-GMM, r = 0.9"]
+    assert oracle.is_oracle and oracle.result.mean.value == 1  # another r for each type
+    assert fixed.result.mean.value == 0 and not fixed.is_oracle
+    assert rival.partial_auroc == pytest.approx((1 + 0.4737) / 2, abs=1e-3)
+    values = [line.result.mean.value for line in table.standings]
+    assert values == sorted(values, reverse=True)
+
+
+def test_ablation_shows_each_family_alone_and_left_out(folder: Path) -> None:
+    table = make_table(folder, FOLDS)
+    assert table is not None
+    by_title = {line.title: line.result.mean.value for line in table.ablation}
+    assert by_title == {
+        "packet alone": 0.5,
+        "level alone": 0.0,
+        "without packet": 0.0,
+        "without level": 0.5,
+    }
+
+
+def test_seeds_are_averaged_on_the_same_folds(folder: Path) -> None:
+    knn = Cells(cells_path(folder, FOLDS, "knn"))
+    knn.add(list(made_cells({"score": {"fan": 1, "valve": 1}}, seed=1)))
+    table = make_table(folder, FOLDS)
+    assert table is not None
+    [rival] = [line for line in table.standings if line.contender == "knn"]
+    assert rival.seeds == 2
+    assert rival.result.types["valve"].value == pytest.approx(0.5)
+
+
+def test_a_detector_that_lacks_an_id_is_named_and_left_out(folder: Path) -> None:
+    only_fan = [
+        row for row in made_cells({"score": {"fan": 1, "valve": 1}}) if row["machine"] == "fan"
+    ]
+    Cells(cells_path(folder, FOLDS, "lof")).add(only_fan)
+    table = make_table(folder, FOLDS)
+    assert table is not None
+    assert table.incomplete == {"lof": "1 of 2 ids"}
+    assert "lof" not in {line.contender for line in table.standings}
+
+
+def test_pages_hold_the_command_the_verdict_and_the_oracle_mark(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "results").mkdir(parents=True)
+    (folder / str(FOLDS)).rename(tmp_path / "moved")
+    (out / "results" / "my set").mkdir()
+    (tmp_path / "moved").rename(out / "results" / "my set" / str(FOLDS))
+    write_results(out)
+    page = (out / "results.md").read_text()
+    assert "aad benchmark --root $MY_SET --detectors instant,knn,twfr --protocol folds" in page
+    assert "*TWFR-GMM, r by oracle* (oracle)" in page
+    assert "+0.500" in page and "What each part adds" in page
+    assert (out / "results" / "my set" / str(FOLDS) / "leads.png").exists()
+    html = (out / "results.html").read_text()
+    assert html.count("data:image/png;base64,") == 3 and "<script" not in html
+    rows = list(csv.DictReader((out / "results.csv").open(newline="")))
+    means = {row["detector"]: row for row in rows if row["machine"] == "mean"}
+    assert float(means["log-mel statistics, nearest neighbour"]["lead"]) == pytest.approx(0.5)
+
+
+def test_folds_hold_every_normal_out_once_and_train_on_no_test_clip(clips: list[Clip]) -> None:
+    [key] = machines(clips)
+    rows = run_job(Job("level", FOLDS, key, tuple(clips), 0, 1))
+    normals = [row["clip"] for row in rows if row["label"] == "0"]
+    assert sorted(normals) == sorted(clip.name for clip in clips if clip.label == 0)
+    assert {row["fold"] for row in rows} == {"0", "1", "2", "3", "4"}
+    for fold in "01234":
+        found = [row["clip"] for row in rows if row["label"] == "1" and row["fold"] == fold]
+        assert len(found) == 3
+
+
+def test_finished_cells_are_not_run_again(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = make_jobs(machines(clips), ["level"], [FOLDS], seeds=3, threads=1)
+    assert len(jobs) == 1  # nothing random, so one seed
+    seen: list[tuple[int, int]] = []
+    assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
+    assert seen == [(0, 1), (1, 1)]
+    monkeypatch.setattr(cells, "Processes", None)  # nothing is started any more
+    assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
+    assert seen[-1] == (1, 1)
+
+
+def test_machines_that_cannot_be_judged_are_refused(clips: list[Clip]) -> None:
+    normal_only = {
+        key: [c for c in group if c.label == 0] for key, group in machines(clips).items()
+    }
+    with pytest.raises(UserError, match="both normal and anomalous"):
+        make_jobs(normal_only, ["level"], [FOLDS], seeds=1, threads=1)
+
+
+def test_a_damaged_table_of_cells_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "knn.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="delete it to run them again"):
+        Cells(path)
+
+
+def test_the_command(
+    data_root: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["aad", "benchmark", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capfd.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    common = ("--root", data_root, "--out", tmp_path, "-q")
+    code, out, err = run(*common, "--detectors=level,knn", "--level=equalised", "--channels=0")
+    assert code == 0, err
+    assert "nearest neighbour" in out and str(tmp_path / "results.html") in out
+    code, _, err = run(*common, "--detectors=oracle_of_delphi")
+    assert code == 2 and "choose one of small, instant" in err
+    code, out, _ = run(*common, "--detectors=list")
+    assert code == 0 and "TWFR-GMM" in out
+    assert np.isfinite(float(out.count("\n")))
+
+
+def challenge_lines() -> Iterator[dict]:
+    """One section: target normals score like anomalous clips, source normals below them."""
+    scores = [("source", 0, 0.0), ("source", 0, 1.0), ("target", 0, 5.0), ("target", 0, 7.0)]
+    scores += [("source", 1, 6.0), ("target", 1, 6.0)]
+    for clip, (domain, label, score) in enumerate(scores):
+        made = line("fan", 0, clip, label, joined=score, is_anomalous=float(score > 5.5))
+        yield made | {"domain": domain, "id": "section_00", "clip": f"fan/test/{clip}.wav"}
+
+
+def test_the_challenge_judges_each_domain_and_gets_its_files(tmp_path: Path) -> None:
+    split = Setting("split", "recorded", "0")
+    Cells(cells_path(tmp_path / "results" / "dcase", split, "instant")).add(list(challenge_lines()))
+    [section] = write_results(tmp_path)
+    [result] = section.challenge
+    [figures] = result.sections
+    assert (figures.auc_source, figures.auc_target) == (1.0, 0.5)
+    labels, scores = [0, 0, 0, 0, 1, 1], [0, 1, 5, 7, 6, 6]
+    partial = roc_auc_score(labels, scores, max_fpr=0.1)
+    assert figures.partial_auc == pytest.approx(partial)
+    assert result.score == pytest.approx(3 / (1 / 1.0 + 1 / 0.5 + 1 / partial))
+    folder = tmp_path / "results" / "dcase" / "split-recorded-0" / "challenge" / "instant"
+    assert (folder / "anomaly_score_fan_section_00_test.csv").read_text().startswith("0.wav,0.0\n")
+    decisions = (folder / "decision_result_fan_section_00_test.csv").read_text()
+    assert decisions.splitlines()[2:4] == ["2.wav,0.0", "3.wav,1.0"]
+    assert "By the rules of the DCASE challenge" in (tmp_path / "results.md").read_text()
+
+
+def test_the_datas_own_split_is_one_fold(clips: list[Clip]) -> None:
+    [key] = machines(clips)
+    split = Setting("split", "recorded", "all")
+    rows = run_job(Job("level", split, key, tuple(clips), 0, 1))
+    assert [row["label"] for row in rows].count("0") == 3  # as many normals as anomalous clips
+    assert {row["fold"] for row in rows} == {"0"}
+
+
+def test_our_own_detector_gives_its_parts(clips: list[Clip]) -> None:
+    [key] = machines(clips)
+    rows = run_job(Job("instant", FOLDS, key, tuple(clips), 0, 1))
+    assert set(rows[0]) >= {"joined", "p_value", "is_anomalous", "family:packet", "fit_seconds"}
+    assert "three_models" not in rows[0]  # no network took part
+    families = [float(value) for name, value in rows[0].items() if name.startswith("family:")]
+    assert float(rows[0]["joined"]) == pytest.approx(np.mean(families), abs=1e-6)
