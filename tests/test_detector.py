@@ -19,6 +19,7 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.scoring.components import FAMILIES
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from made_data import SAMPLE_RATE, TINY, hum, knock
 
@@ -41,8 +42,7 @@ def test_a_score_is_complete_and_consistent(fitted: Detector) -> None:
     assert score.is_anomalous == (score.score > score.threshold)
     assert 0 <= score.p_value <= 1
     assert all(math.isfinite(value) for value in score.components.values())
-    families = {"logmel", "difference", "envelope", "level", "wavelet", "masked", "embedding", "vq"}
-    assert set(score.families) == families
+    assert set(score.families) == set(FAMILIES)
     assert score.map is not None and score.map.shape == (32, 2 * 129)  # two windows
     assert score.latent is not None and score.latent.shape == (4,)
     assert score.score == pytest.approx(np.mean(list(score.families.values())))

@@ -16,7 +16,7 @@ from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.models.vqvae import codebook_size
 from audio_anomaly_detector.scoring.bank import Bank
-from audio_anomaly_detector.scoring.calibration import Calibration, Raw, join
+from audio_anomaly_detector.scoring.calibration import Calibration, Raw, join, oddness
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.training import Epoch, train
@@ -126,7 +126,7 @@ def fit(
         normal_scores=normal_scores,
         calibration_clips=held_out,
         history=history,
-        odd=[held_out[i] for i in _outliers(normal_scores)],
+        odd=[held_out[i] for i in _outliers(oddness(raw, resolution))],
         perplexity=perplexity,
     )
 

@@ -160,7 +160,8 @@ def markdown(sections: list[Section]) -> str:
                 f"### What each part adds — {section.title}\n\nEach family of the joined score "
                 "alone and left out; a lead above 0 means that the joined score is better.\n"
             )
-            parts.append("\n".join(_markdown_rows(table.ablation, table.machine_types)) + "\n")
+            rows = _markdown_rows(table.ablation, table.machine_types, costs=False)
+            parts.append("\n".join(rows) + "\n")
         if section.challenge:
             parts.append(f"### By the rules of the DCASE challenge — {section.title}\n")
             parts.append("\n".join(_challenge_rows(section.challenge)) + "\n")
@@ -183,12 +184,14 @@ def _picture_path(section: Section, name: str) -> str:
     return f"{section.dataset}/{section.table.setting}/{name}.png"
 
 
-def _markdown_rows(lines: list[Standing], types: list[str]) -> Iterator[str]:
-    heads = ["detector", *types, "mean", "pAUC", "lead of ours", "fit s", "score ms", "MB", "seeds"]
+def _markdown_rows(lines: list[Standing], types: list[str], costs: bool = True) -> Iterator[str]:
+    heads = ["detector", *types, "mean", "pAUC", "lead of ours"]
+    if costs:
+        heads += ["fit s", "score ms", "MB", "seeds"]
     yield f"| {' | '.join(heads)} |"
     yield f"|---{'|---:' * (len(heads) - 1)}|"
     for line in lines:
-        yield f"| {' | '.join(_fields(line, types))} |"
+        yield f"| {' | '.join(_fields(line, types)[: len(heads)])} |"
 
 
 def _fields(line: Standing, types: list[str]) -> list[str]:

@@ -64,6 +64,17 @@ def join(families: Components) -> NDArray[np.float64]:
     return np.asarray(np.mean(list(families.values()), axis=0))
 
 
+def oddness(raw: Raw, resolution: dict[str, float]) -> NDArray[np.float64]:
+    """How far each normal clip lies from all the others, compressed and averaged, ``(n,)``.
+
+    Args:
+        raw: cross-fitted normal scores by component, shape ``(n, C)``.
+        resolution: see `Calibration.fit`.
+    """
+    left_out = _left_out_components(raw, resolution)
+    return np.asarray(np.mean([np.arcsinh(values) for values in left_out.values()], axis=0))
+
+
 def _centre_and_spread(raw: Raw, resolution: dict[str, float]) -> tuple[Raw, Raw]:
     centre, spread = {}, {}
     for name, values in raw.items():
