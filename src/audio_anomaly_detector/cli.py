@@ -409,7 +409,7 @@ def benchmark(
         Path, typer.Option(help="Folder for results.md, .csv, .html and the cells (results/).")
     ] = Path("benchmark"),
     detectors: Annotated[
-        str, typer.Option(help="Names, comma between; `all` or `list` to see them.")
+        str, typer.Option(help="all, or some, comma between; a wrong name lists them.")
     ] = "all",
     protocol: Annotated[
         str, typer.Option(help="folds: five an id; split: the data set's own.")
@@ -418,6 +418,9 @@ def benchmark(
     channels: Annotated[
         str, typer.Option(help="all, mean or numbers of microphones, comma between.")
     ] = "all,0",
+    train_clips: Annotated[
+        str, typer.Option(help="all, or numbers of normals to learn from, comma between.")
+    ] = "all",
     seeds: Annotated[int, typer.Option(min=1, help="Of detectors that draw anything.")] = 3,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cells at a time.  [default: one a core]")
@@ -439,10 +442,6 @@ def benchmark(
     from audio_anomaly_detector.data.layouts import find_clips, machines
 
     start_logging(-1 if quiet else verbose)
-    if detectors == "list":
-        for name, contender in CONTENDERS.items():
-            stdout.print(f"{name:<12} {'; '.join(row.title for row in contender.rows)}")
-        return DONE
     names = list(CONTENDERS) if detectors == "all" else detectors.split(",")
     for name in names:
         _choice("--detectors", name, *CONTENDERS)
@@ -451,10 +450,14 @@ def benchmark(
         Setting(
             _choice("--protocol", protocol, "folds", "split"),
             _choice("--level", each, "equalised", "recorded", "both"),
-            microphones,
+            microphones
+            if microphones in ("all", "mean")
+            else str(_count("--channels", microphones)),
+            None if limit == "all" else _count("--train-clips", limit),
         )
         for each in levels
         for microphones in channels.split(",")
+        for limit in train_clips.split(",")
     ]
     jobs = make_jobs(machines(find_clips(root, layout).clips), names, settings, seeds, threads)
     folder = out / CELLS / root.resolve().name
@@ -535,6 +538,12 @@ def _choice(option: str, value: str, *known: str) -> Any:
     if value not in known:
         raise UserError(f"{option} {value}: choose one of {', '.join(known)}")
     return value
+
+
+def _count(option: str, value: str) -> int:
+    if not value.isdigit():
+        raise UserError(f"{option} {value}: give a whole number, or all")
+    return int(value)
 
 
 def _report_failures(failures: list[Any]) -> int:

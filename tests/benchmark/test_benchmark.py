@@ -197,9 +197,44 @@ def test_the_command(
     assert "nearest neighbour" in out and str(tmp_path / "results.html") in out
     code, _, err = run(*common, "--detectors=oracle_of_delphi")
     assert code == 2 and "choose one of small, instant" in err
-    code, out, _ = run(*common, "--detectors=list")
-    assert code == 0 and "TWFR-GMM" in out
-    assert np.isfinite(float(out.count("\n")))
+    for option in ("--channels=left", "--train-clips=few", "--level=loud"):
+        code, _, err = run(*common, "--detectors=level", option)
+        assert code == 2 and option.partition("=")[2] in err
+
+
+def test_fewer_training_clips_are_part_of_more_and_the_test_stays(clips: list[Clip]) -> None:
+    seen = {}
+    for wanted in (2, 4, None):
+        setting = FOLDS._replace(train_clips=wanted)
+        assert Setting.parse(str(setting)) == setting
+        seen[wanted] = cells._parts(clips, setting)
+    for two, four, every in zip(*seen.values(), strict=True):
+        assert len(two[0]) == 2 and len(four[0]) == 4
+        assert set(two[0]) < set(four[0]) < set(every[0])
+        assert two[1] == four[1] == every[1]
+
+
+def test_machines_with_too_few_normals_are_left_out(clips: list[Clip]) -> None:
+    for wanted, message in ((6, None), (7, "--train-clips")):
+        setting = FOLDS._replace(train_clips=wanted)
+        if message is None:
+            assert make_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
+        else:
+            with pytest.raises(UserError, match=message):
+                make_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
+
+
+def test_tables_of_several_sizes_make_a_learning_curve(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "set"
+    for size, found in ((2, -1.0), (8, 1.0)):
+        path = cells_path(folder, FOLDS._replace(train_clips=size), "knn")
+        Cells(path).add(list(made_cells({"score": {"fan": 1, "valve": found}})))
+    (folder / "notes of mine").mkdir()  # a folder of the user's is none of ours
+    sections = write_results(tmp_path)
+    assert [section.table.setting.train_clips for section in sections] == [2, 8]
+    assert "--train-clips 8 " in sections[1].command
+    assert (folder / "folds-equalised-all-learning.png").exists()
+    assert "folds-equalised-all-learning.png" in (tmp_path / "results.md").read_text()
 
 
 def challenge_lines() -> Iterator[dict]:

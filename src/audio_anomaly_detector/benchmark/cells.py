@@ -5,17 +5,19 @@ A finished cell is never run again: started again, the benchmark goes on where i
 
 import csv
 import io
+import re
 import resource
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
+import numpy as np
 import torch
 
 from audio_anomaly_detector.benchmark.contenders import CONTENDERS
-from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_text
@@ -34,15 +36,38 @@ Line = dict[str, str]
 
 
 class Setting(NamedTuple):
-    """What all detectors of one table have in common."""
+    """What all detectors of one table have in common.
+
+    Attributes:
+        protocol: five folds an id, or the data set's own split.
+        level: of the clips.
+        channels: ``all``, ``mean`` or a number.
+        train_clips: normals that a detector may learn from, drawn once for all; None: all.
+    """
 
     protocol: Protocol
     level: Level
-    channels: str  # "all", "mean" or a number
+    channels: str
+    train_clips: int | None = None
 
     def __str__(self) -> str:
-        """Write it as a name of a folder."""
-        return f"{self.protocol}-{self.level}-{self.channels}"
+        """Write it as the name of a folder."""
+        limit = "" if self.train_clips is None else f"-{self.train_clips}clips"
+        return f"{self.protocol}-{self.level}-{self.channels}{limit}"
+
+    @classmethod
+    def parse(cls, name: str) -> "Setting | None":
+        """Read the name of a folder; None if it is none of ours."""
+        match = re.fullmatch(r"(folds|split)-(equalised|recorded)-(\w+?)(?:-(\d+)clips)?", name)
+        if match is None:
+            return None
+        protocol, level, channels, limit = match.groups()
+        return cls(
+            cast(Protocol, protocol),
+            cast(Level, level),
+            str(channels),
+            None if limit is None else int(limit),
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +106,7 @@ def run_job(job: Job) -> list[Line]:
         },
     )
     lines: list[Line] = []
-    for number, (train, test) in enumerate(_parts(job.clips, job.setting.protocol, config)):
+    for number, (train, test) in enumerate(_parts(job.clips, job.setting)):
         outcome = contender.run(train, test, config)
         costs = (outcome.fit_seconds, outcome.score_milliseconds, _peak_megabytes())
         for position, clip in enumerate(test):
@@ -95,21 +120,29 @@ def run_job(job: Job) -> list[Line]:
     return lines
 
 
-def _parts(
-    clips: Sequence[Clip], protocol: Protocol, config: Config
-) -> list[tuple[list[Clip], list[Clip]]]:
+def _parts(clips: Sequence[Clip], setting: Setting) -> list[tuple[list[Clip], list[Clip]]]:
     """Training and test clips of every fold."""
-    if protocol == "split":
+    if setting.protocol == "split":
         train, test = split_clips(clips, _FOLD_SEED)
-        return [(train, [clip for clip in test if clip.label is not None])]
-    normals = [clip for clip in clips if clip.label == 0]
-    anomalous = [clip for clip in clips if clip.label == 1]
+        parts = [(train, [clip for clip in test if clip.label is not None])]
+    else:
+        normals = [clip for clip in clips if clip.label == 0]
+        anomalous = [clip for clip in clips if clip.label == 1]
 
-    def part(fold: Fold) -> tuple[list[Clip], list[Clip]]:
-        held_out = [normals[i] for i in fold.held_out]
-        return [normals[i] for i in fold.fit], held_out + anomalous
+        def part(fold: Fold) -> tuple[list[Clip], list[Clip]]:
+            held_out = [normals[i] for i in fold.held_out]
+            return [normals[i] for i in fold.fit], held_out + anomalous
 
-    return [part(fold) for fold in cross_folds(normals, N_FOLDS, _FOLD_SEED)]
+        parts = [part(fold) for fold in cross_folds(normals, N_FOLDS, _FOLD_SEED)]
+    return [(_draw(train, setting.train_clips), test) for train, test in parts]
+
+
+def _draw(clips: list[Clip], wanted: int | None) -> list[Clip]:
+    """That many of the clips, fewer of a wish being part of a greater one; all of them for None."""
+    if wanted is None:
+        return clips
+    order = np.random.default_rng(_FOLD_SEED).permutation(len(clips))
+    return [clips[i] for i in sorted(order[:wanted])]
 
 
 def _peak_megabytes() -> float:
@@ -181,8 +214,8 @@ def make_jobs(
     """Every cell of the benchmark.
 
     Args:
-        machines: clips by machine; a machine without anomalous clips cannot be judged and is
-            left out.
+        machines: clips by machine; one without anomalous clips, or with fewer normals than the
+            setting trains on, cannot be judged and is left out.
         contenders: names in `CONTENDERS`.
         settings: of the tables.
         seeds: of detectors that draw anything; the others have one.
@@ -191,24 +224,33 @@ def make_jobs(
     Raises:
         UserError: no machine can be judged.
     """
-    judged = {key: clips for key, clips in machines.items() if _can_be_judged(clips)}
-    if not judged:
-        raise UserError(
-            "no machine here has both normal and anomalous clips with labels; a benchmark needs "
-            "at least 5 normal clips and 1 anomalous clip of an id"
-        )
-    return [
-        Job(name, setting, key, tuple(c for c in clips if c.label is not None), seed, threads)
+    labelled = {
+        key: tuple(clip for clip in clips if clip.label is not None)
+        for key, clips in machines.items()
+    }
+    jobs = [
+        Job(name, setting, key, clips, seed, threads)
         for setting in settings
         for name in contenders
-        for key, clips in judged.items()
+        for key, clips in labelled.items()
+        if _can_be_judged(clips, setting)
         for seed in range(seeds if CONTENDERS[name].is_random else 1)
     ]
+    if not jobs:
+        raise UserError(
+            "no machine here has both normal and anomalous clips with labels, or enough of them; a "
+            f"benchmark needs at least {N_FOLDS} normal clips and 1 anomalous clip of an id, and "
+            "as many normals for training as --train-clips asks for"
+        )
+    return jobs
 
 
-def _can_be_judged(clips: Sequence[Clip]) -> bool:
+def _can_be_judged(clips: Sequence[Clip], setting: Setting) -> bool:
     labels = [clip.label for clip in clips]
-    return labels.count(0) >= N_FOLDS and 1 in labels
+    if labels.count(0) < N_FOLDS or 1 not in labels:
+        return False
+    fewest = min(len(train) for train, _ in _parts(clips, setting._replace(train_clips=None)))
+    return setting.train_clips is None or setting.train_clips <= fewest
 
 
 def run_missing(

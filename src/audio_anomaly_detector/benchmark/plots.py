@@ -102,6 +102,38 @@ def draw_roc(table: Table) -> Figure:
     return figure
 
 
+def draw_learning_curve(title: str, tables: list[Table]) -> Figure:
+    """Mean AUROC against the number of normals, ours and the rivals that end highest.
+
+    Args:
+        title: of the picture.
+        tables: of the same setting, each with its number of normals, ascending.
+    """
+    figure = Figure(figsize=(7, 4.6), dpi=DPI, layout="constrained")
+    ax = figure.subplots()
+    start_panel(ax, title, "normal clips to learn from", "mean AUROC")
+    strongest = [line.title for line in tables[-1].standings if not line.is_oracle][:_ROC_LINES]
+    for name, colour in zip(strongest, SERIES, strict=False):
+        points = [
+            (table.setting.train_clips, line.result.mean)
+            for table in tables
+            for line in table.standings
+            if line.title == name
+        ]
+        counts = np.array([count for count, _ in points])
+        values = np.array([mean.value for _, mean in points])
+        errors = np.abs(np.array([mean.over_clips for _, mean in points]).T - values)
+        ax.errorbar(
+            counts, values, yerr=errors, marker="o", color=colour, capsize=2, label=name, alpha=0.9
+        )
+    ax.set_xscale("log")
+    ticks = [table.setting.train_clips or 0 for table in tables]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.minorticks_off()
+    add_legend(ax, "lower right")
+    return figure
+
+
 def _mean_roc(line: Standing, rates: NDArray[np.float64]) -> NDArray[np.float64]:
     curves = []
     for ids in line.scores.values():

@@ -6,17 +6,17 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from audio_anomaly_detector.benchmark.cells import Level, Protocol, Setting
+from audio_anomaly_detector.benchmark.cells import Setting
 from audio_anomaly_detector.benchmark.challenge import (
     ChallengeResult,
     challenge_results,
     write_challenge_files,
 )
-from audio_anomaly_detector.benchmark.plots import draw_table
+from audio_anomaly_detector.benchmark.plots import draw_learning_curve, draw_table
 from audio_anomaly_detector.benchmark.standings import (
     Standing,
     Table,
@@ -33,8 +33,8 @@ _LEVELS = {
 }
 # fmt: off
 _CSV_COLUMNS = (
-    "dataset", "protocol", "level", "channels", "group", "detector", "oracle", "machine",
-    "auroc", "low", "high", "lead", "lead_low", "lead_high", "partial_auroc",
+    "dataset", "protocol", "level", "channels", "train_clips", "group", "detector", "oracle",
+    "machine", "auroc", "low", "high", "lead", "lead_low", "lead_high", "partial_auroc",
     "fit_seconds", "score_milliseconds", "peak_megabytes", "seeds",
 )
 # fmt: on
@@ -52,24 +52,25 @@ class Section(NamedTuple):
     @property
     def title(self) -> str:
         """Data set, level and microphones."""
-        _, level, channels = self.table.setting
+        setting = self.table.setting
         microphones = {"all": "all microphones", "mean": "mean of the microphones"}.get(
-            channels, f"microphone {channels} alone"
+            setting.channels, f"microphone {setting.channels} alone"
         )
-        return f"{self.dataset}: {level}, {microphones}"
+        limit = "" if setting.train_clips is None else f", {setting.train_clips} normal clips"
+        return f"{self.dataset}: {setting.level}, {microphones}{limit}"
 
     @property
     def summary(self) -> str:
         """What was judged, in a sentence."""
-        protocol, level, _ = self.table.setting
-        how = "five folds an id" if protocol == "folds" else "the data set's own split"
+        setting = self.table.setting
+        how = "five folds an id" if setting.protocol == "folds" else "the data set's own split"
         return (
             f"{self.table.n_ids} ids, {self.table.n_normal} normal and "
-            f"{self.table.n_anomalous} anomalous clips, {how}, {_LEVELS[level]}. One id: every "
-            "detector saw normal clips of that id alone. AUROC is the mean over folds, then over "
-            "ids and machine types, with its 95 % interval over clips; the lead is ours minus that "
-            "line's, paired on the same folds. pAUC(0.1) is pooled over folds in calibrated units. "
-            "Oracle lines were chosen by test labels."
+            f"{self.table.n_anomalous} anomalous clips, {how}, {_LEVELS[setting.level]}. One id: "
+            "every detector saw normal clips of that id alone. AUROC is the mean over folds, then "
+            "over ids and machine types, with its 95 % interval over clips; the lead is ours minus "
+            "that line's, paired on the same folds. pAUC(0.1) is pooled over folds in calibrated "
+            "units. Oracle lines were chosen by test labels."
         )
 
     @property
@@ -95,24 +96,24 @@ def write_results(out: Path) -> list[Section]:
         UserError: the place cannot be written, or a file of cells is damaged.
     """
     sections = list(_sections(out))
+    curves = dict(_learning_curves(sections))
+    for path, png in curves.items():
+        write_bytes(out / CELLS / path, png)
     for section in sections:
         for name, png in section.pictures.items():
             write_bytes(out / CELLS / _picture_path(section, name), png)
         write_challenge_files(out / CELLS / section.dataset, section.table.setting)
-    write_text(out / "results.md", markdown(sections))
+    write_text(out / "results.md", _markdown(sections, list(curves)))
     write_text(out / "results.csv", _csv(sections))
-    write_text(out / "results.html", _html(sections))
+    write_text(out / "results.html", _html(sections, list(curves.values())))
     return sections
 
 
 def _sections(out: Path) -> Iterator[Section]:
     for folder in sorted((out / CELLS).glob("*/*")):
-        if not folder.is_dir():
-            continue
-        protocol, level, channels = folder.name.split("-")
-        setting = Setting(cast(Protocol, protocol), cast(Level, level), channels)
-        table = make_table(folder.parent, setting)
-        if table is not None:
+        setting = Setting.parse(folder.name)
+        table = None if setting is None else make_table(folder.parent, setting)
+        if setting is not None and table is not None:
             pictures = {name: figure_png(figure) for name, figure in draw_table(table).items()}
             yield Section(
                 folder.parent.name,
@@ -126,17 +127,35 @@ def _sections(out: Path) -> Iterator[Section]:
 def _command(dataset: str, table: Table) -> str:
     """The command that makes this table, the data's place as a variable."""
     variable = re.sub(r"\W", "_", dataset).upper()
-    protocol, level, channels = table.setting
+    setting = table.setting
+    limit = "" if setting.train_clips is None else f"--train-clips {setting.train_clips} "
     names = dict.fromkeys(line.contender for line in table.standings)
     seeds = max(line.seeds for line in table.standings)
     return (
         f"aad benchmark --root ${variable} --detectors {','.join(sorted(names))} "
-        f"--protocol {protocol} --level {level} --channels {channels} --seeds {seeds} --out docs"
+        f"--protocol {setting.protocol} --level {setting.level} --channels {setting.channels} "
+        f"{limit}--seeds {seeds} --out docs"
     )
 
 
-def markdown(sections: list[Section]) -> str:
-    """All tables as one Markdown document."""
+def _learning_curves(sections: list[Section]) -> Iterator[tuple[str, bytes]]:
+    """A picture for every group of tables that differ in the number of normals alone."""
+    groups: dict[str, list[Section]] = {}
+    for section in sections:
+        setting = section.table.setting
+        if setting.train_clips is not None:
+            name = f"{section.dataset}/{setting._replace(train_clips=None)}-learning.png"
+            groups.setdefault(name, []).append(section)
+    for path, group in groups.items():
+        if len(group) > 1:
+            group.sort(key=lambda section: section.table.setting.train_clips or 0)
+            title = group[0].title.rpartition(",")[0]
+            figure = draw_learning_curve(title, [section.table for section in group])
+            yield path, figure_png(figure)
+
+
+def _markdown(sections: list[Section], curves: list[str]) -> str:
+    """All tables as one document."""
     parts = [
         "# Results\n\nMade by the commands above each table and by nothing else; "
         "`results/` holds every score.\n"
@@ -165,6 +184,9 @@ def markdown(sections: list[Section]) -> str:
         if section.challenge:
             parts.append(f"### By the rules of the DCASE challenge — {section.title}\n")
             parts.append("\n".join(_challenge_rows(section.challenge)) + "\n")
+    if curves:
+        parts.append("## Learning curves\n\nMean AUROC against the number of normal clips.\n")
+        parts += [f"![learning curve]({CELLS}/{path})\n" for path in curves]
     return "\n".join(parts)
 
 
@@ -247,7 +269,7 @@ def _csv_row(section: Section, group: str, line: Standing, machine: str) -> list
     ]
 
 
-def _html(sections: list[Section]) -> str:
+def _html(sections: list[Section], curves: list[bytes]) -> str:
     environment = Environment(
         loader=PackageLoader("audio_anomaly_detector", "benchmark"),
         autoescape=True,
@@ -257,6 +279,7 @@ def _html(sections: list[Section]) -> str:
     )
     return environment.get_template("results.html").render(
         sections=sections,
+        curves=curves,
         estimate=estimate_text,
         data_url=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
     )
