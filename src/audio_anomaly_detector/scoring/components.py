@@ -80,8 +80,7 @@ def _packet_energy(signals: Signals) -> Tensor:
 
 
 def _packet_quantile(signals: Signals) -> Tensor:
-    """Power that 0.1 % of the coefficients of each band exceed, dB."""
-    return 10 * upper_quantile(signals.packets, 0.001).log10()
+    return signals.packet_quantile
 
 
 def _packet_max(signals: Signals) -> Tensor:
