@@ -76,7 +76,7 @@ def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config:
     """
     started = time.perf_counter()
     known, clip_of = _features(rival, train, config)
-    seed = derive_seed(config.seed, "rival")
+    seed = derive_seed(config.seed, "rival") % 2**32  # scikit-learn takes no more
     parts: list[Raw] = []
     for fold in cross_folds(train, config.scoring.folds, derive_seed(config.seed, "folds")):
         scorer = rival.fit(known[np.isin(clip_of, fold.fit)], seed)
