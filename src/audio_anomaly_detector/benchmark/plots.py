@@ -49,7 +49,7 @@ def draw_machines(table: Table) -> Figure:
             values, rows, xerr=np.abs(errors), fmt="none", ecolor=MUTED, elinewidth=1, capsize=2
         )
         ax.axvline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
-        ax.set_xlim(0.3, 1.0)
+        ax.set_xlim(0, 1)
     axes[0].set_yticks(rows, [line.title for line in lines], parse_math=False)
     return figure
 
