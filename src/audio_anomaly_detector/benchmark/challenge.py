@@ -1,6 +1,6 @@
 """The DCASE challenge's own figures and files (Task 2, 2021 on), for layouts that tell domains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -54,16 +54,12 @@ def challenge_results(folder: Path, setting: Setting) -> list[ChallengeResult]:
     Returns:
         Empty if the data tells no domains.
     """
-    if setting.protocol != "split":
-        return []
-    results = []
-    for name, contender in CONTENDERS.items():
-        lines = _first_seed(Cells(cells_path(folder, setting, name)).lines)
-        if not any(line["domain"] for line in lines):
-            continue
-        for row in contender.rows:
-            if not row.is_oracle:
-                results.append(_result(row.title, lines, row.columns[0]))
+    results = [
+        _result(row.title, lines, row.columns[0])
+        for name, lines in _judged(folder, setting)
+        for row in CONTENDERS[name].rows
+        if not row.is_oracle
+    ]
     return sorted(results, key=lambda result: -(result.score or 0))
 
 
@@ -73,13 +69,8 @@ def write_challenge_files(folder: Path, setting: Setting) -> None:
     One file a section in ``<folder>/<setting>/challenge/<detector>/``, as teams hand them in: a
     line a clip, without a header.
     """
-    if setting.protocol != "split":
-        return
-    for name, contender in CONTENDERS.items():
-        lines = _first_seed(Cells(cells_path(folder, setting, name)).lines)
-        if not any(line["domain"] for line in lines):
-            continue
-        columns = {"anomaly_score": contender.rows[0].columns[0]}
+    for name, lines in _judged(folder, setting):
+        columns = {"anomaly_score": CONTENDERS[name].rows[0].columns[0]}
         if DECISION in lines[0]:
             columns["decision_result"] = DECISION
         for (machine, section), part in _by_section(lines).items():
@@ -89,6 +80,16 @@ def write_challenge_files(folder: Path, setting: Setting) -> None:
                 )
                 place = folder / str(setting) / "challenge" / name
                 write_text(place / f"{kind}_{machine}_{section}_test.csv", text)
+
+
+def _judged(folder: Path, setting: Setting) -> Iterator[tuple[str, list[Line]]]:
+    """Detectors that the challenge's rules can judge, with the lines of their first seed."""
+    if setting.protocol != "split":
+        return
+    for name in CONTENDERS:
+        lines = _first_seed(Cells(cells_path(folder, setting, name)).lines)
+        if any(line["domain"] for line in lines):
+            yield name, lines
 
 
 def _result(title: str, lines: Sequence[Line], column: str) -> ChallengeResult:

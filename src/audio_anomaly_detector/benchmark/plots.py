@@ -16,6 +16,7 @@ from audio_anomaly_detector.evaluation.canvas import (
     add_legend,
     start_panel,
 )
+from audio_anomaly_detector.evaluation.protocol import ProtocolEstimate
 
 _ROC_LINES = 6
 
@@ -42,12 +43,9 @@ def draw_machines(table: Table) -> Figure:
         results = [
             line.result.mean if machine == "mean" else line.result.types[machine] for line in lines
         ]
-        values = np.array([each.value for each in results])
-        errors = np.array([each.over_clips for each in results]).T - values
+        values, errors = _values_and_errors(results)
         ax.barh(rows, values, color=[_colour(line) for line in lines], height=0.7)
-        ax.errorbar(
-            values, rows, xerr=np.abs(errors), fmt="none", ecolor=MUTED, elinewidth=1, capsize=2
-        )
+        ax.errorbar(values, rows, xerr=errors, fmt="none", ecolor=MUTED, elinewidth=1, capsize=2)
         ax.axvline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
         ax.set_xlim(0, 1)
     axes[0].set_yticks(rows, [line.title for line in lines], parse_math=False)
@@ -64,8 +62,7 @@ def draw_leads(table: Table) -> Figure:
     start_panel(ax, f"{ours.title}: lead over", "difference of mean AUROC", "")
     rows = np.arange(len(lines))
     leads = [line.lead.mean for line in lines if line.lead is not None]
-    values = np.array([lead.value for lead in leads])
-    errors = np.abs(np.array([lead.over_clips for lead in leads]).T - values)
+    values, errors = _values_and_errors(leads)
     for row, line in enumerate(lines):
         ax.errorbar(
             values[row],
@@ -121,8 +118,7 @@ def draw_learning_curve(title: str, tables: list[Table]) -> Figure:
             if line.title == name
         ]
         counts = np.array([count for count, _ in points])
-        values = np.array([mean.value for _, mean in points])
-        errors = np.abs(np.array([mean.over_clips for _, mean in points]).T - values)
+        values, errors = _values_and_errors([mean for _, mean in points])
         ax.errorbar(
             counts, values, yerr=errors, marker="o", color=colour, capsize=2, label=name, alpha=0.9
         )
@@ -132,6 +128,14 @@ def draw_learning_curve(title: str, tables: list[Table]) -> Figure:
     ax.minorticks_off()
     add_legend(ax, "lower right")
     return figure
+
+
+def _values_and_errors(
+    estimates: list[ProtocolEstimate],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values ``(n,)`` and how far their intervals reach below and above, ``(2, n)``."""
+    values = np.array([each.value for each in estimates])
+    return values, np.abs(np.array([each.over_clips for each in estimates]).T - values)
 
 
 def _mean_roc(line: Standing, rates: NDArray[np.float64]) -> NDArray[np.float64]:

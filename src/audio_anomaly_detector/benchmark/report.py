@@ -1,14 +1,11 @@
 """The results as Markdown, CSV and one HTML page, always made from all cells there are."""
 
-import base64
 import csv
 import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from audio_anomaly_detector.benchmark.cells import Setting
 from audio_anomaly_detector.benchmark.challenge import (
@@ -24,6 +21,7 @@ from audio_anomaly_detector.benchmark.standings import (
     make_table,
 )
 from audio_anomaly_detector.evaluation.canvas import figure_png
+from audio_anomaly_detector.evaluation.pages import data_url, render_page
 from audio_anomaly_detector.files import write_bytes, write_text
 
 CELLS = "results"  # folder of cells and pictures beside the pages
@@ -270,16 +268,11 @@ def _csv_row(section: Section, group: str, line: Standing, machine: str) -> list
 
 
 def _html(sections: list[Section], curves: list[bytes]) -> str:
-    environment = Environment(
-        loader=PackageLoader("audio_anomaly_detector", "benchmark"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("results.html").render(
+    return render_page(
+        "benchmark",
+        "results.html",
         sections=sections,
         curves=curves,
         estimate=estimate_text,
-        data_url=lambda png: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
+        data_url=data_url,
     )

@@ -1,6 +1,5 @@
 """The report of an evaluation: one HTML file that needs nothing else, now or in ten years."""
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from audio_anomaly_detector.evaluation.evaluation_data import EvaluationData
 from audio_anomaly_detector.evaluation.metrics import MAX_FPR, Metrics
+from audio_anomaly_detector.evaluation.pages import data_url, render_page
 from audio_anomaly_detector.files import write_text
 
 MOST_ROWS = 500
@@ -83,15 +82,10 @@ def write_report(path: Path, report: ReportData) -> None:
 
 def render_report(report: ReportData) -> str:
     """Return the report as HTML."""
-    environment = Environment(
-        loader=PackageLoader("audio_anomaly_detector", "evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     data = report.evaluation
-    return environment.get_template("report.html").render(
+    return render_page(
+        "evaluation",
+        "report.html",
         report=report,
         data=data,
         n_clips=len(data.names),
@@ -149,8 +143,7 @@ def _cautions(metrics: Metrics | None) -> list[str]:
 
 
 def _picture(name: str, png: bytes) -> Picture:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-    return Picture(name.replace("_", " "), source, is_wide=name == "training_curves")
+    return Picture(name.replace("_", " "), data_url(png), is_wide=name == "training_curves")
 
 
 def _flat(section: Mapping[str, object], prefix: str = "") -> list[Entry]:
