@@ -30,6 +30,11 @@ class StagesConfig(BaseModel, frozen=True, extra="forbid"):
     despawn_crop: int = Field(
         32_768, gt=0, description="samples of the random crops DeSpaWN is trained on"
     )
+    held_out_factor: int = Field(
+        1,
+        gt=0,
+        description="times as many epochs where a held-out part of many clips saves the cross-fits",
+    )
     oracle_epoch: bool = Field(
         False,
         description="keep each stage's epoch with the best AUROC on the labelled test clips; "
@@ -108,6 +113,7 @@ _SMALL: dict[str, Any] = {
         "despawn": _stage(2, 8, 16, 1e-3),
         "transformer": _stage(4, 8, 16, 2e-3),
         "vqvae": _stage(3, 8, 16, 2e-3),
+        "held_out_factor": 5,  # four cross-fits and the final model
     },
 }
 PRESETS: dict[str, dict[str, Any]] = {

@@ -42,7 +42,7 @@ class Corpus:
         self.work, self.device, self.progress = work, device, progress
         self.windows_of = [np.flatnonzero(store.clip_index == i) for i in range(len(store.clips))]
         self.microphones = store.windows.shape[1]
-        self._signal: Statistics = {}
+        self.signal: Statistics = {}  # of what needs no network, (n, C, D) each
         self.logmels = self._first_pass()
 
     def _first_pass(self) -> np.ndarray:
@@ -60,7 +60,7 @@ class Corpus:
             logmels[rows] = spectra
             self.progress("measuring clips", clip + 1, len(self.windows_of))
         assert logmels is not None
-        self._signal = _stack(per_clip)
+        self.signal = _stack(per_clip)
         return logmels
 
     def windows(self, rows: np.ndarray) -> Tensor:
@@ -71,15 +71,13 @@ class Corpus:
         """Rows of the store that belong to these clips."""
         return np.concatenate([self.windows_of[clip] for clip in clips])
 
-    def statistics(self, networks: Networks | None, what: str) -> Statistics:
-        """Statistics of all components, ``(n, C, D)`` each."""
-        if networks is None:
-            return self._signal
+    def statistics(self, networks: Networks, what: str) -> Statistics:
+        """Statistics of the networks' components, ``(n, C, D)`` each."""
         per_clip = []
         for clip, rows in enumerate(self.windows_of):
             per_clip.append(self.measure(self.windows(rows), networks, of_signal=False))
             self.progress(f"{what}: measuring clips", clip + 1, len(self.windows_of))
-        return {**self._signal, **_stack(per_clip)}
+        return _stack(per_clip)
 
 
 class _Items:

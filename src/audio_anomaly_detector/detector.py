@@ -32,7 +32,8 @@ from audio_anomaly_detector.model_file import (
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
 from audio_anomaly_detector.scoring.bank import Bank
-from audio_anomaly_detector.scoring.calibration import Calibration, join
+from audio_anomaly_detector.scoring.calibration import Calibration
+from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.statistics import ClipStatistics
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 from audio_anomaly_detector.seeding import derive_seed
@@ -264,7 +265,7 @@ class Detector:
         )
         components = self.calibration.components(raw)
         families = self.calibration.families(components, self._measure.families)
-        score = float(join(families)[0])
+        score = float(self.calibration.join(families)[0])
         return Score(
             score=score,
             p_value=self.normal_scores.p_value(score, self.threshold_config),
@@ -317,10 +318,12 @@ class Detector:
                 "threshold": json.dumps(self.threshold_config.model_dump(mode="json")),
                 "microphones": self.microphones,
                 "networks": state,
-                "banks": {n: {"clips": b.clips, "scale": b.scale} for n, b in self.banks.items()},
+                "banks": {name: vars(bank) for name, bank in self.banks.items()},
                 "centre": {n: torch.from_numpy(v) for n, v in self.calibration.centre.items()},
                 "spread": {n: torch.from_numpy(v) for n, v in self.calibration.spread.items()},
                 "weight": self.calibration.weight,
+                "trust": self.calibration.trust,
+                "learned": self.calibration.learned,
                 "normal_scores": torch.from_numpy(self.normal_scores.scores),
                 "provenance": json.dumps(self.provenance),
             },
@@ -346,11 +349,14 @@ class Detector:
             config=config,
             microphones=content["microphones"],
             networks=networks,
-            banks={name: Bank(b["clips"], b["scale"]) for name, b in content["banks"].items()},
+            banks={name: Bank(**parts) for name, parts in content["banks"].items()},
             calibration=Calibration(
                 {name: value.numpy() for name, value in content["centre"].items()},
                 {name: value.numpy() for name, value in content["spread"].items()},
                 content["weight"],
+                content["trust"],
+                content["learned"],
+                NETWORK_FAMILIES,
             ),
             normal_scores=NormalScores(content["normal_scores"].numpy()),
             provenance=json.loads(content["provenance"]),

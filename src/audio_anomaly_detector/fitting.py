@@ -16,7 +16,13 @@ from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.models.vqvae import codebook_size
 from audio_anomaly_detector.scoring.bank import Bank
-from audio_anomaly_detector.scoring.calibration import Calibration, Raw, join, oddness
+from audio_anomaly_detector.scoring.calibration import (
+    Calibration,
+    Components,
+    Raw,
+    left_out_components,
+)
+from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.training import Epoch, train
@@ -25,6 +31,8 @@ from audio_anomaly_detector.training import Epoch, train
 # would not change them, and memory stays flat.
 _SAMPLE = 64
 _FEATURE_SAMPLE = 1024
+# Banks cost next to nothing: each clip of a few is left out alone, of many some at a time.
+_SIGNAL_FOLDS = 20
 _HELD_OUT_SHARE = 0.2
 _HELD_OUT_LEAST = 20
 # Robust deviations from which a normal clip is named as unlike the others (Iglewicz and Hoaglin,
@@ -80,9 +88,10 @@ def fit(
 ) -> Fitted:
     """Fit everything to the normal clips of one machine.
 
-    Below ``hold_out_from`` clips the calibration is cross-fitted: every clip is scored by models
-    that were trained on the other folds, and the final model is trained on all. From there on a
-    part of the clips is held out and the model that is kept is the one calibrated.
+    What needs no network is calibrated by leaving out a few clips at a time. Of the networks,
+    below ``hold_out_from`` clips every clip is scored by models that were trained on the other
+    folds, and the final model is trained on all; from there on a part of the clips is held out
+    and the model that is kept is the one calibrated.
 
     Args:
         store: windows of the training clips.
@@ -95,40 +104,70 @@ def fit(
             the epoch if, and only if, ``stages.oracle_epoch`` is set.
     """
     corpus = Corpus(store, config, measure, work, device, listener.progress)
-    folds, cross_fitted = _calibration_folds(store.clips, config)
-    trained = [*folds, Fold(list(range(len(store.clips))), [])] if cross_fitted else folds
-    held_out: list[int] = []
-    raw_parts: list[Raw] = []
-    for number, fold in enumerate(trained):
-        final = number == len(trained) - 1
-        name = "final" if final else f"fold-{number + 1}"
-        networks, history, perplexity = _fit_networks(
-            corpus, fold.fit, name, listener, watch if final else None
-        )
-        statistics = corpus.statistics(networks, name)
-        banks = _fit_banks(
-            {key: values[fold.fit] for key, values in statistics.items()}, config, measure
-        )
-        if fold.held_out:
-            held_out += fold.held_out
-            part = {key: values[fold.held_out] for key, values in statistics.items()}
-            raw_parts.append(raw_scores(part, banks))
-    raw = {key: np.concatenate([part[key] for part in raw_parts]) for key in raw_parts[0]}
+    every_clip = list(range(len(store.clips)))
+    banks = _fit_banks(corpus.signal, config, measure)
+    raw = _cross_fitted(corpus, store.clips)
+    networks: Networks | None = None
+    history: list[Epoch] = []
+    perplexity: float | None = None
+    held_out = every_clip
+    if measure.network_components:
+        folds, cross_fitted = _calibration_folds(store.clips, config)
+        trained = [*folds, Fold(every_clip, [])] if cross_fitted else folds
+        longer = 1 if cross_fitted else config.stages.held_out_factor
+        parts: list[Raw] = []
+        for number, fold in enumerate(trained):
+            final = number == len(trained) - 1
+            name = "final" if final else f"fold-{number + 1}"
+            networks, history, perplexity = _fit_networks(
+                corpus, fold.fit, name, longer, listener, watch if final else None
+            )
+            statistics = corpus.statistics(networks, name)
+            network_banks = _fit_banks(_of(statistics, fold.fit), config, measure)
+            if fold.held_out:
+                parts.append(raw_scores(_of(statistics, fold.held_out), network_banks))
+        banks |= network_banks
+        held_out = [clip for fold in folds for clip in fold.held_out]
+        raw |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     resolution = {key: c.resolution for key, c in measure.components.items()}
-    calibration = Calibration.fit(raw, resolution)
+    reliability = {
+        key: 1.0 if c.effect is None else banks[key].reliability(c.effect)
+        for key, c in measure.components.items()
+    }
+    calibration = Calibration.fit(raw, resolution, reliability, NETWORK_FAMILIES)
+    of_held_out = {
+        name: values if name in measure.network_components else values[held_out]
+        for name, values in raw.items()
+    }
     # The same clips set centre and spread, which costs the threshold about a percentage point of
     # false alarms; leaving each out in turn instead overshoots far more with few clips.
-    normal_scores = join(calibration.families(calibration.components(raw), measure.families))
+    families = calibration.families(calibration.components(of_held_out), measure.families)
     return Fitted(
         networks=networks,
         banks=banks,
         calibration=calibration,
-        normal_scores=normal_scores,
+        normal_scores=calibration.join(families),
         calibration_clips=held_out,
         history=history,
-        odd=[held_out[i] for i in _outliers(oddness(raw, resolution))],
+        odd=[held_out[i] for i in _outliers(left_out_components(of_held_out, resolution))],
         perplexity=perplexity,
     )
+
+
+def _cross_fitted(corpus: Corpus, clips: list[Clip]) -> Raw:
+    """Raw scores, ``(n, C)``, of what needs no network, by banks that lack the clip scored."""
+    config, signal = corpus.config, corpus.signal
+    raw: Raw = {}
+    for fold in cross_folds(clips, _SIGNAL_FOLDS, derive_seed(config.seed, "folds")):
+        banks = _fit_banks(_of(signal, fold.fit), config, corpus.measure)
+        for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
+            scores = raw.setdefault(name, np.empty((len(clips), corpus.microphones)))
+            scores[fold.held_out] = values
+    return raw
+
+
+def _of(statistics: Statistics, clips: list[int]) -> Statistics:
+    return {name: values[clips] for name, values in statistics.items()}
 
 
 def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> Raw:
@@ -147,12 +186,15 @@ def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> Raw:
 
 
 def _fit_networks(
-    corpus: Corpus, clips: list[int], name: str, listener: Listener, watch: Watch | None
-) -> tuple[Networks | None, list[Epoch], float | None]:
-    """Networks trained on these clips, their history and perplexity; none if none is needed."""
+    corpus: Corpus,
+    clips: list[int],
+    name: str,
+    longer: int,
+    listener: Listener,
+    watch: Watch | None,
+) -> tuple[Networks, list[Epoch], float]:
+    """Networks trained on these clips, for that many times the epochs; history and perplexity."""
     config = corpus.config
-    if not corpus.measure.network_components:
-        return None, [], None
     rows = corpus.rows(clips)
     # The same start for every fold: their scores are compared.
     with torch.random.fork_rng(devices=[]):
@@ -165,6 +207,7 @@ def _fit_networks(
 
     def stage(stage_name: str, model: Any, batches: Any, loss: Any, weights: Any) -> None:
         stage_config = getattr(config.stages, stage_name)
+        stage_config = stage_config.model_copy(update={"epochs": longer * stage_config.epochs})
 
         def on_epoch(epoch: Epoch) -> float | None:
             listener.progress(f"{name}: {stage_name}", epoch.epoch, stage_config.epochs)
@@ -267,8 +310,9 @@ def _calibration_folds(clips: list[Clip], config: Config) -> tuple[list[Fold], b
     return cross_folds(clips, max(2, n // held_out), seed)[:1], False
 
 
-def _outliers(scores: np.ndarray) -> list[int]:
-    """Positions of scores far above the rest, by median and MAD."""
+def _outliers(left_out: Components) -> list[int]:
+    """Positions of clips that lie far from all the others, by median and MAD."""
+    scores = np.mean([np.arcsinh(values) for values in left_out.values()], axis=0)
     median = np.median(scores)
     deviation = 1.4826 * np.median(np.abs(scores - median))
     return [int(i) for i in np.flatnonzero(scores > median + _ODD_FROM * max(deviation, 1e-9))]

@@ -17,7 +17,7 @@ from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import make_folder, write_text
 from audio_anomaly_detector.fitting import Fitted
 
-FORMAT = 1  # of the model file; raised whenever an older program could not read it
+FORMAT = 2  # of the model file; raised whenever an older program could not read it
 PACKAGE = "audio-anomaly-detector"
 
 

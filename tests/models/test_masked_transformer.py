@@ -47,7 +47,7 @@ def test_any_number_of_frames(frames: int) -> None:
     output = model(logmel, mask)
     assert output.mean.shape == output.log_variance.shape == output.hidden.shape == logmel.shape
     assert model.loss_terms(output, logmel)["nll"].isfinite()
-    assert model.nll_map(logmel, n_masks=3).shape == logmel.shape
+    assert model.predict_hidden(logmel, n_masks=3).nll.shape == logmel.shape
     embedding = model.embed(logmel)
     assert embedding.time.shape == (2, model.columns(frames), model.time_width)
     assert embedding.clip.shape == (2, model.clip_width)
@@ -126,7 +126,7 @@ def test_padding_never_counts() -> None:
     torch.testing.assert_close(
         model._embed_patches(quiet, None), model._embed_patches(longer, None)
     )
-    assert model.nll_map(quiet).shape[-1] == FRAMES
+    assert model.predict_hidden(quiet).nll.shape[-1] == FRAMES
 
 
 def test_short_click_reaches_its_token_through_the_maximum() -> None:
@@ -188,18 +188,21 @@ def test_all_patches_may_be_hidden() -> None:
         )
     )
     logmel = torch.full((2, 8, 3), -40.0)
-    assert model.nll_map(logmel, n_masks=1).isfinite().all()
+    assert model.predict_hidden(logmel, n_masks=1).nll.isfinite().all()
 
 
 def test_batch_invariance() -> None:
     model = make_model()
     logmel = make_logmel(5)
-    together = model.nll_map(logmel, n_masks=4)
+    together = model.predict_hidden(logmel, n_masks=4).nll
     embedded = model.embed(logmel)
     for i in range(5):
         alone = model.embed(logmel[i : i + 1])
         torch.testing.assert_close(
-            model.nll_map(logmel[i : i + 1], n_masks=4)[0], together[i], atol=1e-5, rtol=1e-5
+            model.predict_hidden(logmel[i : i + 1], n_masks=4).nll[0],
+            together[i],
+            atol=1e-5,
+            rtol=1e-5,
         )
         torch.testing.assert_close(alone.time[0], embedded.time[i], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(alone.clip[0], embedded.clip[i], atol=1e-5, rtol=1e-5)
@@ -208,8 +211,8 @@ def test_batch_invariance() -> None:
 def test_nll_map_is_repeatable_and_scores_every_bin_while_hidden() -> None:
     model = make_model()
     logmel = make_logmel(2)
-    result = model.nll_map(logmel, n_masks=2)
-    assert torch.equal(result, model.nll_map(logmel, n_masks=2))
+    result = model.predict_hidden(logmel, n_masks=2).nll
+    assert torch.equal(result, model.predict_hidden(logmel, n_masks=2).nll)
     assert not result.requires_grad
     # A bin's own value changes its own score by its distance alone: it was not seen.
     changed = logmel.clone()
@@ -219,7 +222,7 @@ def test_nll_map_is_repeatable_and_scores_every_bin_while_hidden() -> None:
     output = model(logmel, masks[which].expand(2, -1))
     z = (logmel[0, 5, 6] + 40) / 8 - output.mean[0, 5, 6]
     gain = ((z + 1) ** 2 - z**2) / 2 * torch.exp(-output.log_variance[0, 5, 6])
-    difference = model.nll_map(changed, n_masks=2)[0, 5, 6] - result[0, 5, 6]
+    difference = model.predict_hidden(changed, n_masks=2).nll[0, 5, 6] - result[0, 5, 6]
     torch.testing.assert_close(difference, gain)
 
 
@@ -239,7 +242,7 @@ def test_overfits_and_finds_an_altered_block() -> None:
     assert sum(losses[-20:]) / 20 < losses[0] - 1.0
     altered = logmel.clone()
     altered[0, 8:16, 12:16] += 12.0
-    gain = (model.nll_map(altered) - model.nll_map(logmel))[0]
+    gain = (model.predict_hidden(altered).nll - model.predict_hidden(logmel).nll)[0]
     assert gain[8:16, 12:16].mean() > 2.0
     untouched = torch.ones_like(gain, dtype=torch.bool)
     untouched[8:16, 12:16] = False
@@ -309,4 +312,4 @@ def test_paper_preset_does_a_training_step_and_scores() -> None:
     torch.optim.SGD(model.parameters(), lr=1e-3).step()
     after = model.loss_terms(model(logmel, mask), logmel)["nll"]
     assert after < before
-    assert model.nll_map(logmel).isfinite().all()
+    assert model.predict_hidden(logmel).nll.isfinite().all()

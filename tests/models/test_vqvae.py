@@ -98,7 +98,9 @@ def test_shapes() -> None:
     assert output.codes.shape == output.commitment.shape == (3, STEPS)
     assert output.mean.shape == output.log_variance.shape == features.targets.shape
     torch.testing.assert_close(output.latent.norm(dim=-1), torch.ones(3, STEPS))
-    for score in model.scores(output, features.targets):
+    residual, *scores = model.scores(output, features.targets)
+    assert residual.shape == features.targets.shape and residual.isfinite().all()
+    for score in scores:
         assert score.shape == (3, STEPS) and score.isfinite().all()
 
 
@@ -109,7 +111,7 @@ def test_short_clips(steps: int) -> None:
     output = model(features.wavelet, features.transformer)
     model.fit_code_statistics(output.codes, output.commitment)
     for score in model.scores(output, features.targets):
-        assert score.shape == (2, steps) and score.isfinite().all()
+        assert score.shape[:2] == (2, steps) and score.isfinite().all()
 
 
 def test_batch_invariance(trained: FusionVQVAE) -> None:

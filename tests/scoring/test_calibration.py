@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from audio_anomaly_detector.scoring.calibration import Calibration, join
+from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 
 
@@ -14,20 +16,21 @@ def raw_scores(n: int, seed: int = 0, scale: float = 1.0) -> dict[str, np.ndarra
 
 
 RESOLUTION = {"steady": 0.01, "loose": 0.01}
+RELIABLE = {"steady": 1.0, "loose": 1.0}
 FAMILIES = {"steady": "a", "loose": "b"}
 
 
 def test_calibrated_normals_have_median_zero_and_unit_spread() -> None:
     raw = raw_scores(2000)
-    for values in Calibration.fit(raw, RESOLUTION).components(raw).values():
+    for values in Calibration.fit(raw, RESOLUTION, RELIABLE).components(raw).values():
         assert np.median(values) == pytest.approx(0, abs=0.05)
         assert values.std() == pytest.approx(0.5, abs=0.05)  # mean of four microphones
 
 
 def test_units_of_the_raw_score_do_not_matter() -> None:
     raw, query = raw_scores(50), raw_scores(5, seed=1)
-    plain = Calibration.fit(raw, RESOLUTION).components(query)
-    scaled = Calibration.fit({k: 100 * v for k, v in raw.items()}, RESOLUTION).components(
+    plain = Calibration.fit(raw, RESOLUTION, RELIABLE).components(query)
+    scaled = Calibration.fit({k: 100 * v for k, v in raw.items()}, RESOLUTION, RELIABLE).components(
         {k: 100 * v for k, v in query.items()}
     )
     for name in plain:
@@ -36,34 +39,61 @@ def test_units_of_the_raw_score_do_not_matter() -> None:
 
 def test_a_component_without_spread_cannot_shout() -> None:
     raw = {"steady": np.full((10, 2), 3.0)}
-    z = Calibration.fit(raw, {"steady": 0.5}).components({"steady": np.full((1, 2), 4.0)})
+    z = Calibration.fit(raw, {"steady": 0.5}, RELIABLE).components({"steady": np.full((1, 2), 4.0)})
     assert z["steady"] == pytest.approx(2.0)
 
 
 def families_of(z: dict[str, float], weight: dict[str, float] | None = None) -> float:
     weight = weight or dict.fromkeys(z, 1.0)
-    calibration = Calibration({}, {}, weight)
+    calibration = Calibration({}, {}, weight, 1e-4, 1.0, ())  # hardly more than the mean
     family_of = {"steady": "a", "also steady": "a", "loose": "b"}
     values = {name: np.array([value]) for name, value in z.items()}
-    return float(join(calibration.families(values, family_of))[0])
+    return float(calibration.join(calibration.families(values, family_of))[0])
 
 
 def test_one_wild_family_does_not_silence_the_others() -> None:
     quiet, loud = ({"steady": z, "loose": 0.0} for z in (0.0, 3.0))
-    assert families_of(loud) - families_of(quiet) == pytest.approx(np.arcsinh(3) / 2)
+    assert families_of(loud) - families_of(quiet) == pytest.approx(np.arcsinh(3) / 2, abs=1e-3)
     wild = {"steady": 0.0, "loose": 400.0}
     assert families_of(quiet) < families_of(wild) < 4
 
 
 def test_components_of_a_family_count_once() -> None:
     z = {"steady": 2.0, "also steady": 2.0, "loose": 0.0}
-    assert families_of(z) == pytest.approx(np.arcsinh(2) / 2)
+    assert families_of(z) == pytest.approx(np.arcsinh(2) / 2, abs=1e-3)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.floats(0.01, 0.99))
+def test_the_join_lies_between_mean_and_maximum(evidence: list[float], trust: float) -> None:
+    families = {str(i): np.array([value]) for i, value in enumerate(evidence)}
+    more = min(2 * trust, 1.0)
+    low, high = (
+        float(Calibration({}, {}, {}, t, 1.0, ()).join(families)[0]) for t in (trust, more)
+    )
+    assert np.mean(evidence) - 1e-9 <= low <= high + 1e-9
+    assert high <= max(evidence) + 1e-9
+
+
+def test_more_normal_clips_let_one_family_speak_louder() -> None:
+    few, many = (Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE) for n in (8, 500))
+    one_hears_it = {"a": np.array([4.0]), "b": np.array([0.0])}
+    assert few.join(one_hears_it) < many.join(one_hears_it)
+    alike = {"a": np.array([1.5]), "b": np.array([1.5])}
+    assert few.join(alike) == pytest.approx(many.join(alike))
+
+
+def test_networks_that_learned_from_a_handful_of_clips_count_less() -> None:
+    few, many = (Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, ("b",)) for n in (8, 2000))
+    network_hears_it = {"a": np.array([0.0]), "b": np.array([1.0])}
+    signal_hears_it = {"a": np.array([1.0]), "b": np.array([0.0])}
+    assert few.join(network_hears_it) < 0.5 * few.join(signal_hears_it)
+    assert many.join(network_hears_it) == pytest.approx(many.join(signal_hears_it)[0], rel=0.02)
 
 
 def test_what_is_wild_on_normal_clips_weighs_less() -> None:
     rng = np.random.default_rng(0)
     raw = {"steady": rng.standard_normal((40, 1)), "loose": rng.standard_cauchy((40, 1))}
-    weight = Calibration.fit(raw, RESOLUTION).weight
+    weight = Calibration.fit(raw, RESOLUTION, RELIABLE).weight
     assert weight["steady"] > 0.8
     assert weight["loose"] < 0.75 * weight["steady"]
     assert families_of({"steady": 0.0, "loose": 9.0}, weight) < families_of(
@@ -77,10 +107,11 @@ def test_fresh_normal_clips_alarm_at_the_nominal_rate(n: int) -> None:
     alarms = []
     for seed in range(200):
         raw, unseen = raw_scores(n, seed=seed), raw_scores(40, seed=10_000 + seed)
-        calibration = Calibration.fit(raw, RESOLUTION)
+        calibration = Calibration.fit(raw, RESOLUTION, RELIABLE)
 
         def score(scores: dict[str, np.ndarray], calibration: Calibration) -> np.ndarray:
-            return join(calibration.families(calibration.components(scores), FAMILIES))
+            families = calibration.families(calibration.components(scores), FAMILIES)
+            return calibration.join(families)
 
         normal = NormalScores(score(raw, calibration))
         threshold = normal.threshold(ThresholdConfig(false_alarm_rate=0.1))

@@ -21,9 +21,9 @@ DECISION = "is_anomalous"
 def run_detector(train: Sequence[Clip], test: Sequence[Clip], config: Config) -> Outcome:
     """Fit on normal clips and score others.
 
-    Besides the joined score come every family (``family:NAME``), every component
-    (``component:NAME``), the p-value, the decision (0 or 1) and, where networks take part, the
-    score of the three models alone: the mean of their families' evidence.
+    Besides the joined score come every family (``family:NAME``), the joined score without it
+    (``without:NAME``), every component (``component:NAME``), the p-value, the decision (0 or 1)
+    and, where networks take part, the score of the three models alone: their families joined.
 
     Raises:
         ClipError: the first clip that cannot be used.
@@ -31,15 +31,21 @@ def run_detector(train: Sequence[Clip], test: Sequence[Clip], config: Config) ->
     started = time.perf_counter()
     detector = Detector.fit(train, config, device="cpu", on_error="stop").detector
     fitted = time.perf_counter()
+    join = detector.calibration.join
     columns: dict[str, list[float]] = {}
     for _, score in detector.score_clips(test):
         if isinstance(score, ClipError):
             raise score
         row = {JOINED: score.score, P_VALUE: score.p_value, DECISION: float(score.is_anomalous)}
-        of_networks = [score.families[name] for name in NETWORK_FAMILIES if name in score.families]
+        families = {name: np.array([value]) for name, value in score.families.items()}
+        of_networks = {name: families[name] for name in NETWORK_FAMILIES if name in families}
         if of_networks:
-            row[THREE_MODELS] = float(np.mean(of_networks))
+            row[THREE_MODELS] = float(join(of_networks)[0])
         row |= {f"family:{name}": value for name, value in score.families.items()}
+        if len(families) > 1:
+            for name in families:
+                others = {other: values for other, values in families.items() if other != name}
+                row[f"without:{name}"] = float(join(others)[0])
         row |= {f"component:{name}": value for name, value in score.components.items()}
         for name, value in row.items():
             columns.setdefault(name, []).append(value)

@@ -125,7 +125,9 @@ class PlainMaskedTransformer(Rival):
         _train(network, whole, loss_terms, {"nll": 1.0}, self.steps, seed)
 
         def score(others: Tensor) -> Raw:
-            maps = torch.stack([network.nll_map(window) for window in others])  # (m, C, F, N)
+            maps = torch.stack(
+                [network.predict_hidden(window).nll for window in others]
+            )  # (m, C, F, N)
             return {"reconstruction": maps.double().mean((2, 3)).numpy()}
 
         return score

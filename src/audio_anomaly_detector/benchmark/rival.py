@@ -83,7 +83,9 @@ def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config:
         held_out = np.isin(clip_of, fold.held_out)
         parts.append(_clip_means(scorer(known[held_out]), clip_of[held_out]))
     normal = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    calibration = Calibration.fit(normal, dict.fromkeys(normal, _NO_RESOLUTION))
+    calibration = Calibration.fit(
+        normal, dict.fromkeys(normal, _NO_RESOLUTION), dict.fromkeys(normal, 1.0)
+    )
     scorer = rival.fit(known, seed)
     fitted = time.perf_counter()
     seen, clip_of = _features(rival, test, config)

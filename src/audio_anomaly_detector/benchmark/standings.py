@@ -175,23 +175,12 @@ def _standing(name: str, lines: list[Line], row: Row, reference: MachineWins | N
 
 def _ablation(name: str, lines: list[Line], reference: MachineWins | None) -> list[Standing]:
     """Each family alone and each left out."""
-    families = [column for column in lines[0] if column.startswith("family:")]
-    short = {column: column.removeprefix("family:") for column in families}
-    rows = [Row(f"{short[column]} alone", (column,)) for column in families]
-    if len(families) > 1:
-        without = {
-            f"without {short[column]}": [other for other in families if other != column]
-            for column in families
-        }
-        lines = [
-            line
-            | {
-                title: str(np.mean([float(line[other]) for other in others]))
-                for title, others in without.items()
-            }
-            for line in lines
-        ]
-        rows += [Row(title, (title,)) for title in without]
+    rows = [
+        Row(title.format(column.removeprefix(prefix)), (column,))
+        for prefix, title in (("family:", "{} alone"), ("without:", "without {}"))
+        for column in lines[0]
+        if column.startswith(prefix)
+    ]
     return [_standing(name, lines, row, reference) for row in rows]
 
 

@@ -66,7 +66,7 @@ def _stage_loss(stage: str, networks: Networks, windows: Tensor, logmel: Tensor)
         terms = networks.despawn.loss_terms(networks.despawn(windows), windows)
         return terms["reconstruction"] + terms["sparsity"]
     if stage == "transformer":
-        return networks.transformer.nll_map(logmel).mean()
+        return networks.transformer.predict_hidden(logmel).nll.mean()
     features = networks.features(windows, logmel)
     output = networks.vqvae(features.bands, features.time)
     return networks.vqvae.scores(output, features.targets).reconstruction.mean()

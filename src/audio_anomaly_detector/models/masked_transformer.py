@@ -61,11 +61,18 @@ class MaskedOutput(NamedTuple):
     hidden: Tensor  # (B, F, T) bool, True where the bin's patch was hidden
 
 
+class HiddenPrediction(NamedTuple):
+    """How every bin compares with its prediction while hidden."""
+
+    residual: Tensor  # (B, F, T) in predicted standard deviations, above 0 where it is louder
+    nll: Tensor  # (B, F, T) negative log-likelihood, nats
+
+
 class Embedding(NamedTuple):
     """Features of a clip, with every patch visible."""
 
     time: Tensor  # (B, S, 2 D): mean and maximum over the frequency rows of a patch column
-    clip: Tensor  # (B, 4 D): mean and maximum over time of `time`
+    clip: Tensor  # (B, R D): mean over time of every frequency row
 
 
 class MaskedTransformer(nn.Module):
@@ -114,7 +121,7 @@ class MaskedTransformer(nn.Module):
     @property
     def clip_width(self) -> int:
         """Width of `Embedding.clip`."""
-        return 2 * self.time_width
+        return self.rows * self.config.width
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Take the training data's statistics, by which every input is standardised.
@@ -249,43 +256,46 @@ class MaskedTransformer(nn.Module):
         return {"nll": (nll * output.hidden).sum() / output.hidden.sum()}
 
     @torch.no_grad()
-    def nll_map(self, logmel: Tensor, n_masks: int = 2) -> Tensor:
-        """How unlikely every bin is, predicted while its patch was hidden.
+    def predict_hidden(self, logmel: Tensor, n_masks: int = 2) -> HiddenPrediction:
+        """How far every bin lies from what is predicted of it while its patch is hidden.
 
         Args:
             logmel: (B, F, T) dB.
             n_masks: complementary masks, one pass each; 2 hides half of the patches at a time.
 
         Returns:
-            (B, F, T) nats per bin.
+            residual and negative log-likelihood, (B, F, T).
         """
         batch, _, n_frames = logmel.shape
         target = self._standardise(logmel)
-        result = torch.zeros_like(target)
+        residual, nll = torch.zeros_like(target), torch.zeros_like(target)
         for mask in self.complementary_masks(n_frames, n_masks):
             output = self(logmel, mask.expand(batch, -1))
-            nll = gaussian_nll(output.mean, output.log_variance, target)
-            result = torch.where(output.hidden, nll, result)
-        return result
+            deviation = torch.exp(output.log_variance / 2)
+            hidden = output.hidden
+            residual = torch.where(hidden, (target - output.mean) / deviation, residual)
+            nll = torch.where(hidden, gaussian_nll(output.mean, output.log_variance, target), nll)
+        return HiddenPrediction(residual, nll)
 
     def embed(self, logmel: Tensor) -> Embedding:
-        """Encode with every patch visible and pool by mean and maximum.
+        """Encode with every patch visible and pool.
 
-        The mean over rows and time keeps what is steady, the maximum what is short: a click fills
-        one patch of many and vanishes in a mean.
+        By column mean and maximum over the rows: the mean keeps what is steady, the maximum what
+        is short, as a click fills one patch of many and vanishes in a mean. Of the clip the mean
+        of each row on its own: pooled over rows too it would no longer say what sounds where.
 
         Args:
             logmel: (B, F, T) dB.
 
         Returns:
-            time (B, S, 2 D) for every patch column, clip (B, 4 D).
+            time (B, S, 2 D) for every patch column, clip (B, R D).
         """
         grid = self._embed_patches(logmel, None)
         batch, rows, columns, _ = grid.shape
         visible = torch.arange(batch * rows * columns, device=grid.device)
         latent = self.encode(grid, visible).unflatten(1, (rows, columns))  # (B, R, S, D)
         time = torch.cat([latent.mean(dim=1), latent.amax(dim=1)], dim=-1)
-        clip = torch.cat([time.mean(dim=1), time.amax(dim=1)], dim=-1)
+        clip = latent.mean(dim=2).flatten(1)
         return Embedding(time, clip)
 
     def _standardise(self, logmel: Tensor) -> Tensor:

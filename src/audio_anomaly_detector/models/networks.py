@@ -41,17 +41,17 @@ class NetworkOutputs(NamedTuple):
     Attributes:
         bands: ``(B, C, bands, S, statistics)`` sub-band statistics over S time steps.
         clip: ``(B, C, D')`` transformer embedding of the window.
-        nll: ``(B, C, F, N)`` negative log-likelihood of each bin, predicted while hidden.
-        vq: ``(B, C, S)`` each, the VQ-VAE's scores by time step.
-        latent: ``(B, C, S, L)`` before quantising.
-        quantised: ``(B, C, S, L)`` after it.
+        residual: ``(B, C, F, N)`` deviation of each bin from its prediction while hidden.
+        nll: ``(B, C, F, N)`` negative log-likelihood of the same.
+        vq: the VQ-VAE's scores by time step, ``(B, C, S)`` and ``(B, C, S, K)``.
+        quantised: ``(B, C, S, L)`` the quantised latent.
     """
 
     bands: Tensor
     clip: Tensor
+    residual: Tensor
     nll: Tensor
     vq: VQScores
-    latent: Tensor
     quantised: Tensor
 
 
@@ -112,12 +112,13 @@ class Networks(nn.Module):
         features = self.features(waveform.flatten(0, 1), logmel)
         fused = self.vqvae(features.bands, features.time)
         scores = self.vqvae.scores(fused, features.targets)
+        hidden = self.transformer.predict_hidden(logmel)
         return NetworkOutputs(
             bands=features.bands.transpose(1, 2).unflatten(0, shape),
             clip=features.clip.unflatten(0, shape),
-            nll=self.transformer.nll_map(logmel).unflatten(0, shape),
+            residual=hidden.residual.unflatten(0, shape),
+            nll=hidden.nll.unflatten(0, shape),
             vq=VQScores(*(score.unflatten(0, shape) for score in scores)),
-            latent=fused.latent.unflatten(0, shape),
             quantised=fused.quantised.unflatten(0, shape),
         )
 

@@ -53,8 +53,9 @@ class FusionOutput(NamedTuple):
 
 
 class VQScores(NamedTuple):
-    """Score components per time step; higher = more anomalous."""
+    """What sets time steps apart from normal ones."""
 
+    residual: Tensor  # (B, S, K) target less its prediction, in predicted standard deviations
     reconstruction: Tensor  # (B, S) nats per target
     commitment: Tensor  # (B, S) squared distance to the code over that code's own variance
     surprise: Tensor  # (B, S) nats: -log p(code | code before)
@@ -254,15 +255,17 @@ class FusionVQVAE(nn.Module):
             targets: (B, S, K).
 
         Returns:
-            reconstruction, commitment and surprise, (B, S).
+            residual (B, S, K); reconstruction, commitment and surprise, (B, S).
         """
-        nll = gaussian_nll(output.mean, output.log_variance, self.standardise_targets(targets))
+        standard = self.standardise_targets(targets)
+        nll = gaussian_nll(output.mean, output.log_variance, standard)
         codes = output.codes
         surprise = torch.cat(
             [-self.log_first[codes[:, :1]], -self.log_transition[codes[:, :-1], codes[:, 1:]]],
             dim=1,
         )
         return VQScores(
+            residual=(standard - output.mean) / torch.exp(output.log_variance / 2),
             reconstruction=nll.mean(dim=-1),
             commitment=output.commitment / self.code_variance[codes],
             surprise=surprise,

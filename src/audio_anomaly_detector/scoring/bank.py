@@ -1,4 +1,4 @@
-"""Distance to the nearest normal clip, in each microphone's own units."""
+"""Distance to the nearest normal clip, in units of how normal clips of that microphone vary."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,11 @@ from torch import Tensor
 # eight clips a sample variance is known to a factor of two, and one that came out near zero
 # would rule the distance.
 _VARIANCE_SHRINKAGE = 0.25
+# Axes kept for each microphone: where there are more, the rest carries little.
+_AXES = 256
+# As many clips as the assumption that features vary independently is worth: with fewer, what
+# seems to vary together does so by chance.
+_PRIOR_CLIPS = 20.0
 
 
 @dataclass(frozen=True)
@@ -16,32 +21,48 @@ class Bank:
     """Statistics of normal clips, one set for each microphone.
 
     Args:
-        clips: standardised statistics, shape ``(n, C, D)``.
+        clips: decorrelated statistics, shape ``(n, C, D)``.
+        mean: of the normal clips, shape ``(C, D)``.
         scale: what one unit is, shape ``(C, D)``.
+        axes: directions in which normal clips vary together, unit vectors, shape ``(C, r, D)``.
+        gain: what is left of a unit along each axis, less one, shape ``(C, r)``.
     """
 
     clips: Tensor
+    mean: Tensor
     scale: Tensor
+    axes: Tensor
+    gain: Tensor
 
     @classmethod
     def fit(cls, statistics: Tensor, capacity: int, seed: int, scaled: bool = True) -> "Bank":
         """Keep at most ``capacity`` clips, drawn at random under ``seed``.
 
+        What varies together in normal clips (a hall that is louder today, a machine under load)
+        is decorrelated by the symmetric square root of a shrunk covariance, so that a clip is
+        not odd for being loud in a hundred bands at once. Shrinkage is Ledoit and Wolf's ("A
+        well-conditioned estimator for large-dimensional covariance matrices", 2004), and more
+        while clips are few.
+
         Args:
             statistics: shape ``(n, C, D)``, n >= 2.
             capacity: largest number of clips kept, so that memory stays flat.
             seed: seed of the draw.
-            scaled: divide by the spread; otherwise the statistics' own units stand.
+            scaled: use the clips' spread; otherwise the statistics' own units stand.
         """
-        variance = statistics.var(0)  # (C, D)
-        typical = variance.median(-1, keepdim=True).values
-        shrunk = (1 - _VARIANCE_SHRINKAGE) * variance + _VARIANCE_SHRINKAGE * typical
-        scale = (shrunk + 1e-12).sqrt() if scaled else torch.ones_like(variance)
+        mean = statistics.mean(0)  # (C, D)
+        scale = _scale(statistics) if scaled else torch.ones_like(mean)
+        standard = ((statistics - mean) / scale).transpose(0, 1)  # (C, n, D)
+        if scaled:
+            axes, gain = _decorrelation(standard)
+        else:
+            axes, gain = standard[:, :0], standard[:, :0, 0]
         if len(statistics) > capacity:
             generator = torch.Generator().manual_seed(seed)
             kept = torch.randperm(len(statistics), generator=generator)[:capacity]
-            statistics = statistics[kept.sort().values]
-        return cls(statistics / scale, scale)
+            standard = standard[:, kept.sort().values]
+        clips = _decorrelate(standard, axes, gain).transpose(0, 1)
+        return cls(clips.contiguous(), mean, scale, axes, gain)
 
     def distance(self, statistics: Tensor) -> Tensor:
         """Mean absolute distance to the nearest clip, ``(m, C, D) -> (m, C)``.
@@ -49,6 +70,56 @@ class Bank:
         Absolute and not squared: with a handful of clips some features' spreads come out far too
         small, and squares would let those few rule.
         """
-        queries = (statistics / self.scale).transpose(0, 1)  # (C, m, D)
+        standard = ((statistics - self.mean) / self.scale).transpose(0, 1)  # (C, m, D)
+        queries = _decorrelate(standard, self.axes, self.gain)
         distances = torch.cdist(queries, self.clips.transpose(0, 1), p=1)
         return distances.amin(-1).transpose(0, 1) / statistics.shape[-1]  # (m, C)
+
+    def reliability(self, effect: float) -> float:
+        """Share of a fault's effect in it and the wandering of normal clips together, 0 to 1.
+
+        Args:
+            effect: by how much a fault moves a statistic.
+        """
+        typical = self.scale.square().median(-1).values  # (C,) variance
+        return float((effect**2 / (effect**2 + typical)).mean())
+
+
+def _scale(statistics: Tensor) -> Tensor:
+    """Spread of each feature, leaning on the microphone's others, ``(n, C, D) -> (C, D)``."""
+    variance = statistics.var(0)
+    typical = variance.median(-1, keepdim=True).values
+    shrunk = (1 - _VARIANCE_SHRINKAGE) * variance + _VARIANCE_SHRINKAGE * typical
+    return (shrunk + 1e-12).sqrt()
+
+
+def _decorrelation(standard: Tensor) -> tuple[Tensor, Tensor]:
+    """Axes and gains that make the shrunk covariance a multiple of the identity.
+
+    Args:
+        standard: centred, scaled statistics, shape ``(C, n, D)``.
+
+    Returns:
+        ``(C, r, D)`` and ``(C, r)`` with r = min(n, D), at most 256.
+    """
+    n, features = standard.shape[1:]
+    _, singular, axes = torch.linalg.svd(standard.double(), full_matrices=False)
+    eigenvalues = singular.square() / n  # (C, r), of the sample covariance
+    mean = eigenvalues.sum(-1, keepdim=True) / features  # (C, 1), of all its eigenvalues
+    # Ledoit and Wolf's d^2 and b^2, times the number of features.
+    off = (eigenvalues.square().sum(-1, keepdim=True) - features * mean.square()).clamp_min(1e-12)
+    fourth = standard.double().square().sum(-1).square().sum(-1, keepdim=True) / n**2
+    noise = (fourth - eigenvalues.square().sum(-1, keepdim=True) / n).clamp_min(0)
+    shrinkage = (noise / off).clamp(_PRIOR_CLIPS / (_PRIOR_CLIPS + n), 1.0)
+    floor = shrinkage * mean
+    shrunk = (1 - shrinkage) * eigenvalues + floor
+    # Off all axes only the floor is left, there a unit stays what it is; so it does everywhere
+    # if the clips do not vary at all.
+    gain = ((floor + 1e-12) / (shrunk + 1e-12)).sqrt() - 1
+    return axes[:, :_AXES].float(), gain[:, :_AXES].float()
+
+
+def _decorrelate(standard: Tensor, axes: Tensor, gain: Tensor) -> Tensor:
+    """Shrink what lies along the axes, ``(C, m, D) -> (C, m, D)``."""
+    along = standard @ axes.mT  # (C, m, r)
+    return standard + (along * gain.unsqueeze(1)) @ axes

@@ -11,6 +11,10 @@ Components = dict[str, NDArray[np.float64]]  # component or family -> (n,)
 # Half of each microphone's spread is taken from all microphones together.
 _SPREAD_SHRINKAGE = 0.5
 _MAD_TO_SIGMA = 1.4826
+# Clips are left out in as many groups at most: with more, a group is no great part of the rest.
+_GROUPS = 50
+# With as many clips, half of what one family says alone, or what a network has learned, counts.
+_PRIOR_CLIPS = 20.0
 
 
 @dataclass(frozen=True)
@@ -20,28 +24,57 @@ class Calibration:
     Args:
         centre: median by component, shape ``(C,)`` each.
         spread: robust standard deviation by component, shape ``(C,)`` each.
-        weight: by component, at most 1; less where fresh normal clips stray far from the centre.
+        weight: by component, at most 1; less where fresh normal clips stray far from the centre
+            or where they wander so far that a fault hardly shows.
+        trust: 0 to 1, how far one family's evidence counts without the others'.
+        learned: 0 to 1, share of a vote that a family has whose networks learned from the clips.
+        networks: names of those families.
     """
 
     centre: Raw
     spread: Raw
     weight: dict[str, float]
+    trust: float
+    learned: float
+    networks: tuple[str, ...]
 
     @classmethod
-    def fit(cls, raw: Raw, resolution: dict[str, float]) -> "Calibration":
+    def fit(
+        cls,
+        raw: Raw,
+        resolution: dict[str, float],
+        reliability: dict[str, float],
+        networks: tuple[str, ...] = (),
+    ) -> "Calibration":
         """Median and MAD of cross-fitted normal scores, and how steady each component is.
 
         Args:
-            raw: by component, shape ``(n, C)``, n >= 2.
+            raw: by component, shape ``(n, C)``, n >= 2; n may differ.
             resolution: by component, the smallest difference of raw scores that means something;
                 no spread falls below it.
+            reliability: by component, 0 to 1, how much of a fault shows (`Bank.reliability`).
+            networks: names of the families whose networks learned from the same clips.
         """
-        centre, spread = _centre_and_spread(raw, resolution)
-        return cls(centre, spread, _weights(_left_out_components(raw, resolution)))
+        centre, spread = {}, {}
+        for name, values in raw.items():
+            centre[name], spread[name] = _centre_and_spread(values, resolution[name])
+        left_out = left_out_components(raw, resolution)
+        counts = [len(values) for values in raw.values()]
+        return cls(
+            centre,
+            spread,
+            {name: reliability[name] * steady for name, steady in _steadiness(left_out).items()},
+            trust=min(counts) / (min(counts) + _PRIOR_CLIPS),
+            learned=max(counts) / (max(counts) + _PRIOR_CLIPS),
+            networks=networks,
+        )
 
     def components(self, raw: Raw) -> Components:
         """Each component in standard units, averaged over microphones: ``(n, C) -> (n,)``."""
-        return _standardise(raw, self.centre, self.spread)
+        return {
+            name: _standardise(raw[name], self.centre[name], self.spread[name])
+            for name in self.centre
+        }
 
     def families(self, components: Components, family_of: dict[str, str]) -> Components:
         """The evidence of each family: its components compressed, weighted and averaged.
@@ -56,64 +89,64 @@ class Calibration:
         Returns:
             By family, shape ``(n,)``.
         """
-        return _families(components, self.weight, family_of)
+        grouped: dict[str, list[NDArray[np.float64]]] = {}
+        for name, values in components.items():
+            grouped.setdefault(family_of[name], []).append(self.weight[name] * np.arcsinh(values))
+        return {family: np.asarray(np.mean(group, axis=0)) for family, group in grouped.items()}
+
+    def join(self, families: Components) -> NDArray[np.float64]:
+        """The anomaly score, ``(n,)``; higher = more anomalous.
+
+        A soft maximum of the families' evidence, ``log(sum(v exp(t e)) / sum(v)) / t``: their
+        mean where the trust t is low, as it is with a handful of clips, and drawn towards the one
+        family that hears the fault where its scale is known well. Families of networks, which
+        have little to learn from a handful of clips, have a vote v below 1.
+        """
+        evidence = np.stack(list(families.values()))  # (families, n)
+        votes = np.array([self.learned if name in self.networks else 1.0 for name in families])
+        largest = evidence.max(0)
+        powers = np.exp(self.trust * (evidence - largest))
+        return np.asarray(largest + np.log(votes @ powers / votes.sum()) / self.trust)
 
 
-def join(families: Components) -> NDArray[np.float64]:
-    """The anomaly score: the mean of the families' evidence, ``(n,)``; higher = more anomalous."""
-    return np.asarray(np.mean(list(families.values()), axis=0))
-
-
-def oddness(raw: Raw, resolution: dict[str, float]) -> NDArray[np.float64]:
-    """How far each normal clip lies from all the others, compressed and averaged, ``(n,)``.
+def left_out_components(raw: Raw, resolution: dict[str, float]) -> Components:
+    """Each clip's components by the centre and spread of the others, shape ``(n,)`` each.
 
     Args:
         raw: cross-fitted normal scores by component, shape ``(n, C)``.
         resolution: see `Calibration.fit`.
     """
-    left_out = _left_out_components(raw, resolution)
-    return np.asarray(np.mean([np.arcsinh(values) for values in left_out.values()], axis=0))
-
-
-def _centre_and_spread(raw: Raw, resolution: dict[str, float]) -> tuple[Raw, Raw]:
-    centre, spread = {}, {}
+    result = {}
     for name, values in raw.items():
-        median = np.median(values, axis=0)
-        mad = _MAD_TO_SIGMA * np.median(np.abs(values - median), axis=0)
-        pooled = np.median(mad)
-        shrunk = np.sqrt((1 - _SPREAD_SHRINKAGE) * mad**2 + _SPREAD_SHRINKAGE * pooled**2)
-        centre[name] = median
-        spread[name] = np.maximum(shrunk, resolution[name])
-    return centre, spread
+        clips = np.arange(len(values))
+        result[name] = np.empty(len(values))
+        for group in range(min(len(values), _GROUPS)):
+            left_out = clips % _GROUPS == group
+            scale = _centre_and_spread(values[~left_out], resolution[name])
+            result[name][left_out] = _standardise(values[left_out], *scale)
+    return result
 
 
-def _standardise(raw: Raw, centre: Raw, spread: Raw) -> Components:
-    return {name: ((raw[name] - centre[name]) / spread[name]).mean(-1) for name in centre}
+def _centre_and_spread(
+    values: NDArray[np.float64], resolution: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median and robust standard deviation of every microphone, ``(n, C) -> (C,)`` each."""
+    median = np.median(values, axis=0)
+    mad = _MAD_TO_SIGMA * np.median(np.abs(values - median), axis=0)
+    pooled = np.median(mad)
+    shrunk = np.sqrt((1 - _SPREAD_SHRINKAGE) * mad**2 + _SPREAD_SHRINKAGE * pooled**2)
+    return median, np.maximum(shrunk, resolution)
 
 
-def _left_out_components(raw: Raw, resolution: dict[str, float]) -> Components:
-    """Each clip's components by the centre and spread of all the others, shape ``(n,)`` each."""
-    n = len(next(iter(raw.values())))
-    parts = []
-    for clip in range(n):
-        others = {name: np.delete(values, clip, axis=0) for name, values in raw.items()}
-        alone = {name: values[clip : clip + 1] for name, values in raw.items()}
-        parts.append(_standardise(alone, *_centre_and_spread(others, resolution)))
-    return {name: np.concatenate([part[name] for part in parts]) for name in raw}
+def _standardise(
+    values: NDArray[np.float64], centre: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.asarray(((values - centre) / spread).mean(-1))
 
 
-def _weights(left_out: Components) -> dict[str, float]:
+def _steadiness(left_out: Components) -> dict[str, float]:
     """One over the root mean square of the left-out normals' deviations, at most 1."""
     return {
         name: float(1 / max(1.0, np.sqrt(np.mean(np.square(values)))))
         for name, values in left_out.items()
     }
-
-
-def _families(
-    components: Components, weight: dict[str, float], family_of: dict[str, str]
-) -> Components:
-    grouped: dict[str, list[NDArray[np.float64]]] = {}
-    for name, values in components.items():
-        grouped.setdefault(family_of[name], []).append(weight[name] * np.arcsinh(values))
-    return {family: np.asarray(np.mean(group, axis=0)) for family, group in grouped.items()}

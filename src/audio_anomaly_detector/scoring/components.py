@@ -2,7 +2,7 @@
 
 A component's function takes what is known of a batch of windows and returns statistics
 ``(B, C, D)``, one row for each microphone, which are compared with those of normal clips (`Bank`).
-Likelihoods and quantisation errors are compared too, not taken as scores: a fault that takes
+Residuals and quantisation errors are compared too, not taken as scores: a fault that takes
 something away, say a click, is easier to predict than the healthy machine, so a clip is odd on
 either side of the normal ones (Nalisnick et al., "Detecting out-of-distribution inputs to deep
 generative models using typicality", 2019). To add a component, write a function and enter it in
@@ -25,6 +25,10 @@ from audio_anomaly_detector.scoring.signals import POWER_FLOOR, Signals
 # No microphone in the field keeps its gain better than this; a finer difference of level is an
 # artefact of how a data set was mixed (docs/architecture.md, "Level").
 LEVEL_TOLERANCE_DB = 1.0
+# By how much a fault changes the steady level of a band. Where normal clips wander further, as in
+# a hall as loud as the machine, steady levels tell of the hall; peaks and differences between
+# microphones stand out by more.
+STEADY_EFFECT_DB = 2.0
 
 
 Source = TypeVar("Source")
@@ -40,6 +44,8 @@ class Component(Generic[Source]):
         microphones: fewest microphones it can work with.
         resolution: smallest difference of raw scores that means something.
         scaled: divide each statistic by its own spread before distances are taken.
+        effect: by how much a fault is expected to move a statistic; where normal clips wander
+            further the component counts less. None: however far.
     """
 
     family: str
@@ -47,6 +53,7 @@ class Component(Generic[Source]):
     microphones: int = 1
     resolution: float = 0.02
     scaled: bool = True
+    effect: float | None = None
 
 
 def _logmel(exponent: float) -> Callable[[Signals], Tensor]:
@@ -61,6 +68,14 @@ def _difference(exponent: float) -> Callable[[Signals], Tensor]:
         return between_microphones(power_mean(signals.logmel, exponent))
 
     return statistics
+
+
+def _spectrum(signals: Signals) -> Tensor:
+    return signals.spectrum
+
+
+def _modulation(signals: Signals) -> Tensor:
+    return signals.modulation.flatten(2)
 
 
 def _envelope_peaks(signals: Signals) -> Tensor:
@@ -108,7 +123,10 @@ def _level(signals: Signals) -> Tensor:
 
 
 SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
-    "logmel_mean": Component("logmel", _logmel(1)),
+    "spectrum": Component("spectrum", _spectrum, effect=STEADY_EFFECT_DB),
+    "modulation": Component("modulation", _modulation),
+    "logmel_log": Component("logmel", _logmel(0), effect=STEADY_EFFECT_DB),
+    "logmel_mean": Component("logmel", _logmel(1), effect=STEADY_EFFECT_DB),
     "logmel_quartic": Component("logmel", _logmel(4)),
     "logmel_max": Component("logmel", _logmel(math.inf)),
     "difference_log": Component("difference", _difference(0), microphones=2),
@@ -117,7 +135,7 @@ SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
     "difference_max": Component("difference", _difference(math.inf), microphones=2),
     "envelope_peaks": Component("envelope", _envelope_peaks),
     "envelope_crest": Component("envelope", _envelope_crest),
-    "packet_energy": Component("packet", _packet_energy),
+    "packet_energy": Component("packet", _packet_energy, effect=STEADY_EFFECT_DB),
     "packet_quantile": Component("packet", _packet_quantile),
     "packet_max": Component("packet", _packet_max),
     "packet_difference": Component("packet", _packet_difference, microphones=2),
@@ -125,6 +143,9 @@ SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
     "coherence_loud": Component("coherence", _coherence(loud=True), microphones=2),
     "level": Component("level", _level, resolution=1.0, scaled=False),
 }
+
+
+_NATS = math.log(10) / 10  # of power in a decibel
 
 
 def _band(name: str) -> Callable[[NetworkOutputs], Tensor]:
@@ -170,19 +191,23 @@ def _wavelet_residual(outputs: NetworkOutputs) -> Tensor:
     return torch.logsumexp(residual, -1) - math.log(residual.shape[-1])
 
 
-def _masked_profile(outputs: NetworkOutputs) -> Tensor:
-    """Negative log-likelihood by mel bin: where in frequency prediction fails."""
-    return outputs.nll.mean(-1)
+def _masked_mean(outputs: NetworkOutputs) -> Tensor:
+    """What each mel bin has on average more than is predicted while it is hidden."""
+    return outputs.residual.mean(-1)
 
 
 def _masked_peak(outputs: NetworkOutputs) -> Tensor:
-    """Negative log-likelihood by mel bin that 1 % of the frames exceed."""
-    return upper_quantile(outputs.nll, 0.01)
+    """By how much the loudest frame of each mel bin exceeds its prediction."""
+    return outputs.residual.amax(-1)
 
 
-def _masked_difference(outputs: NetworkOutputs) -> Tensor:
-    """Where each microphone is harder to predict than all on average."""
-    return between_microphones(_masked_profile(outputs))
+def _masked_mean_difference(outputs: NetworkOutputs) -> Tensor:
+    return between_microphones(_masked_mean(outputs))
+
+
+def _masked_spread_difference(outputs: NetworkOutputs) -> Tensor:
+    """Which microphones are harder to predict than others, by mel bin."""
+    return between_microphones(outputs.residual.std(-1))
 
 
 def _embedding_clip(outputs: NetworkOutputs) -> Tensor:
@@ -198,32 +223,40 @@ def _vq_errors(outputs: NetworkOutputs) -> Tensor:
 
     One vector: the distance to the nearest of a few single numbers can be anything.
     """
-    errors = torch.stack(tuple(outputs.vq), -2)  # (B, C, 3, S)
-    return torch.cat([errors.mean(-1), errors.amax(-1)], -1)
+    scores = outputs.vq
+    errors = torch.stack((scores.reconstruction, scores.commitment, scores.surprise), -2)
+    return torch.cat([errors.mean(-1), errors.amax(-1)], -1)  # (B, C, 6)
 
 
-def _vq_latent(outputs: NetworkOutputs) -> Tensor:
-    """Mean and spread of the latent over time, before it is quantised."""
-    return torch.cat([outputs.latent.mean(-2), outputs.latent.std(-2)], -1)
+def _vq_mean(outputs: NetworkOutputs) -> Tensor:
+    """What each target has on average more than the codes can say."""
+    return outputs.vq.residual.mean(-2)
+
+
+def _vq_peak(outputs: NetworkOutputs) -> Tensor:
+    """By how much each target exceeds at most what the codes can say."""
+    return outputs.vq.residual.amax(-2)
 
 
 def _vq_difference(outputs: NetworkOutputs) -> Tensor:
-    return between_microphones(_vq_latent(outputs))
+    return between_microphones(_vq_peak(outputs))
 
 
 NETWORK_COMPONENTS: dict[str, Component[NetworkOutputs]] = {
-    "wavelet_energy": Component("wavelet", _wavelet_energy),
+    "wavelet_energy": Component("wavelet", _wavelet_energy, effect=STEADY_EFFECT_DB * _NATS),
     "wavelet_peak": Component("wavelet", _wavelet_peak),
     "wavelet_quantile": Component("wavelet", _wavelet_quantile),
     "wavelet_residual": Component("wavelet", _wavelet_residual),
     "wavelet_difference": Component("wavelet", _wavelet_difference, microphones=2),
-    "masked_profile": Component("masked", _masked_profile),
+    "masked_mean": Component("masked", _masked_mean),
     "masked_peak": Component("masked", _masked_peak),
-    "masked_difference": Component("masked", _masked_difference, microphones=2),
+    "masked_mean_difference": Component("masked", _masked_mean_difference, microphones=2),
+    "masked_spread_difference": Component("masked", _masked_spread_difference, microphones=2),
     "embedding_clip": Component("embedding", _embedding_clip),
     "embedding_difference": Component("embedding", _embedding_difference, microphones=2),
     "vq_errors": Component("vq", _vq_errors),
-    "vq_latent": Component("vq", _vq_latent),
+    "vq_mean": Component("vq", _vq_mean),
+    "vq_peak": Component("vq", _vq_peak),
     "vq_difference": Component("vq", _vq_difference, microphones=2),
 }
 SIGNAL_FAMILIES = tuple(dict.fromkeys(c.family for c in SIGNAL_COMPONENTS.values()))

@@ -1,7 +1,9 @@
 """What is measured on a batch of windows before any network sees it."""
 
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +16,14 @@ _ENVELOPE_FFT = 64
 _ENVELOPE_HOP = 32
 _ENVELOPE_BANDS = 16
 _PACKET_LEVELS = 5  # 32 bands of equal width
+# Narrow bands: half-second frames at 16 kHz, in which the orders of a shaft stand apart.
+_NARROW_FFT = 8192
+_NARROW_BINS = 4  # 8 Hz a band up to 1 kHz, above that 2 % of the frequency
+_NARROW_UP_TO = 512
+_NARROW_ABOVE = 96
+# Modulation: two-second stretches of the fast envelopes, from 1 Hz up to half their rate.
+_MODULATION_FRAMES = 1024
+_MODULATION_BANDS = 17
 POWER_FLOOR = 1e-10
 
 
@@ -48,6 +58,37 @@ class Signals:
         power = torch.view_as_real(spectrum[:, 1:]).square().sum(-1)  # (B·C, 32, M) without DC
         bands = power.unflatten(1, (_ENVELOPE_BANDS, -1)).mean(2)
         return bands.clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
+
+    @cached_property
+    def spectrum(self) -> Tensor:
+        """Mean over time of the level in narrow bands, ``(B, C, 224)`` in dB."""
+        n_fft = min(_NARROW_FFT, self.waveform.shape[-1])
+        spectrum = torch.stft(
+            self.waveform.flatten(0, 1),
+            n_fft,
+            n_fft // 2,
+            window=torch.hann_window(n_fft, device=self.waveform.device),
+            return_complex=True,
+        )
+        power = torch.view_as_real(spectrum).square().sum(-1)  # (B·C, n_fft / 2 + 1, M)
+        bands = _narrow_bands(n_fft).to(power.device) @ power
+        level = 10 * bands.clamp_min(POWER_FLOOR).log10()
+        return level.mean(-1).unflatten(0, self.waveform.shape[:2])
+
+    @cached_property
+    def modulation(self) -> Tensor:
+        """How strongly each fast envelope swings at which rate, ``(B, C, 16, rates)`` in dB.
+
+        Relative to the envelope's own mean; the median over stretches of two seconds, so that a
+        bang in the hall does not count.
+        """
+        frames = min(_MODULATION_FRAMES, self.envelope.shape[-1])
+        stretches = self.envelope.unfold(-1, frames, frames // 2)  # (B, C, 16, S, frames)
+        swing = stretches / stretches.mean(-1, keepdim=True) - 1
+        window = torch.hann_window(frames, device=swing.device)
+        power = torch.view_as_real(torch.fft.rfft(swing * window)).square().sum(-1)
+        rates = power.median(-2).values @ _modulation_bands(frames).to(power.device).mT
+        return 10 * rates.clamp_min(POWER_FLOOR).log10()
 
     @cached_property
     def packets(self) -> Tensor:
@@ -108,3 +149,28 @@ class Signals:
         # In two copies, each along rows of memory: in one it takes twice as long.
         by_bin = spectrum.unflatten(0, self.waveform.shape[:2]).transpose(1, 2).contiguous()
         return torch.view_as_real(by_bin).permute(0, 1, 4, 2, 3).flatten(2, 3)
+
+
+@cache
+def _narrow_bands(n_fft: int) -> Tensor:
+    """Averages bins to narrow bands, ``(bands, n_fft / 2 + 1)``."""
+    last = n_fft // 2
+    split = min(_NARROW_UP_TO, last // 2)
+    above = np.geomspace(split, last + 1, _NARROW_ABOVE + 1)
+    return _averages(np.concatenate([np.arange(0, split, _NARROW_BINS), above]), last + 1)
+
+
+@cache
+def _modulation_bands(frames: int) -> Tensor:
+    """Averages rates to bands of equal ratio, ``(bands, frames / 2 + 1)``."""
+    # Bin 0 is the mean, and the window carries it into bin 1.
+    return _averages(np.geomspace(2, frames // 2 + 1, _MODULATION_BANDS + 1), frames // 2 + 1)
+
+
+def _averages(edges: np.ndarray, bins: int) -> Tensor:
+    """Mean of the bins between neighbouring edges, ``(bands, bins)``; bands without bin are out."""
+    whole = np.unique(np.round(edges).astype(int))
+    members = np.zeros((len(whole) - 1, bins), np.float32)
+    for band, (first, end) in enumerate(pairwise(whole)):
+        members[band, first:end] = 1 / (end - first)
+    return torch.from_numpy(members)
