@@ -204,6 +204,8 @@ def fit(
         f"threshold {detector.threshold:.3f}"
     )
     stdout.print(detector.normal_scores.coarseness(detector.threshold_config))
+    for note in detector.calibration.notes:
+        stdout.print(note)
     if result.odd_normals:
         stdout.print(
             "unlike the other normal clips, used all the same: " + ", ".join(result.odd_normals)

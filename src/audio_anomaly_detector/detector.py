@@ -33,7 +33,6 @@ from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
-from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.statistics import ClipStatistics
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 from audio_anomaly_detector.seeding import derive_seed
@@ -296,6 +295,7 @@ class Detector:
             "trained_weights": weights,
             "components": self._measure.families,
             "weights": self.calibration.weight,
+            "votes": self.calibration.votes,
             **origin,
             "config": self.config.model_dump(mode="json"),
         }
@@ -323,7 +323,7 @@ class Detector:
                 "spread": {n: torch.from_numpy(v) for n, v in self.calibration.spread.items()},
                 "weight": self.calibration.weight,
                 "trust": self.calibration.trust,
-                "learned": self.calibration.learned,
+                "votes": self.calibration.votes,
                 "normal_scores": torch.from_numpy(self.normal_scores.scores),
                 "provenance": json.dumps(self.provenance),
             },
@@ -355,8 +355,7 @@ class Detector:
                 {name: value.numpy() for name, value in content["spread"].items()},
                 content["weight"],
                 content["trust"],
-                content["learned"],
-                NETWORK_FAMILIES,
+                content["votes"],
             ),
             normal_scores=NormalScores(content["normal_scores"].numpy()),
             provenance=json.loads(content["provenance"]),

@@ -134,7 +134,7 @@ def fit(
         key: 1.0 if c.effect is None else banks[key].reliability(c.effect)
         for key, c in measure.components.items()
     }
-    calibration = Calibration.fit(raw, resolution, reliability, NETWORK_FAMILIES)
+    calibration = Calibration.fit(raw, resolution, reliability, measure.families, NETWORK_FAMILIES)
     of_held_out = {
         name: values if name in measure.network_components else values[held_out]
         for name, values in raw.items()

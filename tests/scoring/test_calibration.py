@@ -22,30 +22,34 @@ FAMILIES = {"steady": "a", "loose": "b"}
 
 def test_calibrated_normals_have_median_zero_and_unit_spread() -> None:
     raw = raw_scores(2000)
-    for values in Calibration.fit(raw, RESOLUTION, RELIABLE).components(raw).values():
+    for values in Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).components(raw).values():
         assert np.median(values) == pytest.approx(0, abs=0.05)
         assert values.std() == pytest.approx(0.5, abs=0.05)  # mean of four microphones
 
 
 def test_units_of_the_raw_score_do_not_matter() -> None:
     raw, query = raw_scores(50), raw_scores(5, seed=1)
-    plain = Calibration.fit(raw, RESOLUTION, RELIABLE).components(query)
-    scaled = Calibration.fit({k: 100 * v for k, v in raw.items()}, RESOLUTION, RELIABLE).components(
-        {k: 100 * v for k, v in query.items()}
-    )
+    plain = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).components(query)
+    scaled = Calibration.fit(
+        {k: 100 * v for k, v in raw.items()}, RESOLUTION, RELIABLE, FAMILIES
+    ).components({k: 100 * v for k, v in query.items()})
     for name in plain:
         np.testing.assert_allclose(plain[name], scaled[name])
 
 
 def test_a_component_without_spread_cannot_shout() -> None:
     raw = {"steady": np.full((10, 2), 3.0)}
-    z = Calibration.fit(raw, {"steady": 0.5}, RELIABLE).components({"steady": np.full((1, 2), 4.0)})
+    z = Calibration.fit(raw, {"steady": 0.5}, RELIABLE, FAMILIES).components(
+        {"steady": np.full((1, 2), 4.0)}
+    )
     assert z["steady"] == pytest.approx(2.0)
 
 
 def families_of(z: dict[str, float], weight: dict[str, float] | None = None) -> float:
     weight = weight or dict.fromkeys(z, 1.0)
-    calibration = Calibration({}, {}, weight, 1e-4, 1.0, ())  # hardly more than the mean
+    calibration = Calibration(
+        {}, {}, weight, 1e-4, {"a": 1.0, "b": 1.0}
+    )  # hardly more than the mean
     family_of = {"steady": "a", "also steady": "a", "loose": "b"}
     values = {name: np.array([value]) for name, value in z.items()}
     return float(calibration.join(calibration.families(values, family_of))[0])
@@ -66,16 +70,14 @@ def test_components_of_a_family_count_once() -> None:
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.floats(0.01, 0.99))
 def test_the_join_lies_between_mean_and_maximum(evidence: list[float], trust: float) -> None:
     families = {str(i): np.array([value]) for i, value in enumerate(evidence)}
-    more = min(2 * trust, 1.0)
-    low, high = (
-        float(Calibration({}, {}, {}, t, 1.0, ()).join(families)[0]) for t in (trust, more)
-    )
+    more, votes = min(2 * trust, 1.0), dict.fromkeys(families, 1.0)
+    low, high = (float(Calibration({}, {}, {}, t, votes).join(families)[0]) for t in (trust, more))
     assert np.mean(evidence) - 1e-9 <= low <= high + 1e-9
     assert high <= max(evidence) + 1e-9
 
 
 def test_more_normal_clips_let_one_family_speak_louder() -> None:
-    few, many = (Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE) for n in (8, 500))
+    few, many = (Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, FAMILIES) for n in (8, 500))
     one_hears_it = {"a": np.array([4.0]), "b": np.array([0.0])}
     assert few.join(one_hears_it) < many.join(one_hears_it)
     alike = {"a": np.array([1.5]), "b": np.array([1.5])}
@@ -83,17 +85,31 @@ def test_more_normal_clips_let_one_family_speak_louder() -> None:
 
 
 def test_networks_that_learned_from_a_handful_of_clips_count_less() -> None:
-    few, many = (Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, ("b",)) for n in (8, 2000))
+    few, many = (
+        Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, FAMILIES, ("b",)) for n in (8, 2000)
+    )
     network_hears_it = {"a": np.array([0.0]), "b": np.array([1.0])}
     signal_hears_it = {"a": np.array([1.0]), "b": np.array([0.0])}
     assert few.join(network_hears_it) < 0.5 * few.join(signal_hears_it)
     assert many.join(network_hears_it) == pytest.approx(many.join(signal_hears_it)[0], rel=0.02)
 
 
+def test_an_unstable_network_is_left_out_and_named() -> None:
+    rng = np.random.default_rng(0)
+    raw = {"steady": rng.standard_normal((12, 1)), "loose": rng.standard_cauchy((12, 1)) ** 3}
+    kept = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES)
+    assert kept.unstable == []  # what needs no network only weighs less
+    calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES, ("b",))
+    assert calibration.unstable == ["b"]
+    steady = {"a": np.array([1.0]), "b": np.array([0.0])}
+    assert calibration.join(steady) == pytest.approx(1.0)
+    assert calibration.join({"b": np.array([2.0])}) == pytest.approx(2.0)  # asked for it alone
+
+
 def test_what_is_wild_on_normal_clips_weighs_less() -> None:
     rng = np.random.default_rng(0)
     raw = {"steady": rng.standard_normal((40, 1)), "loose": rng.standard_cauchy((40, 1))}
-    weight = Calibration.fit(raw, RESOLUTION, RELIABLE).weight
+    weight = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).weight
     assert weight["steady"] > 0.8
     assert weight["loose"] < 0.75 * weight["steady"]
     assert families_of({"steady": 0.0, "loose": 9.0}, weight) < families_of(
@@ -107,7 +123,7 @@ def test_fresh_normal_clips_alarm_at_the_nominal_rate(n: int) -> None:
     alarms = []
     for seed in range(200):
         raw, unseen = raw_scores(n, seed=seed), raw_scores(40, seed=10_000 + seed)
-        calibration = Calibration.fit(raw, RESOLUTION, RELIABLE)
+        calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES)
 
         def score(scores: dict[str, np.ndarray], calibration: Calibration) -> np.ndarray:
             families = calibration.families(calibration.components(scores), FAMILIES)

@@ -15,6 +15,7 @@ from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 JOINED = "joined"
 THREE_MODELS = "three_models"
 P_VALUE = "p_value"
+P_STEP = "p_step"
 DECISION = "is_anomalous"
 
 
@@ -22,8 +23,9 @@ def run_detector(train: Sequence[Clip], test: Sequence[Clip], config: Config) ->
     """Fit on normal clips and score others.
 
     Besides the joined score come every family (``family:NAME``), the joined score without it
-    (``without:NAME``), every component (``component:NAME``), the p-value, the decision (0 or 1)
-    and, where networks take part, the score of the three models alone: their families joined.
+    (``without:NAME``), every component (``component:NAME``), the p-value and the step it
+    comes in, the decision (0 or 1) and, where networks take part, the score of the three models
+    alone: their families joined.
 
     Raises:
         ClipError: the first clip that cannot be used.
@@ -32,11 +34,13 @@ def run_detector(train: Sequence[Clip], test: Sequence[Clip], config: Config) ->
     detector = Detector.fit(train, config, device="cpu", on_error="stop").detector
     fitted = time.perf_counter()
     join = detector.calibration.join
+    p_step = detector.normal_scores.p_step(detector.threshold_config)
     columns: dict[str, list[float]] = {}
     for _, score in detector.score_clips(test):
         if isinstance(score, ClipError):
             raise score
-        row = {JOINED: score.score, P_VALUE: score.p_value, DECISION: float(score.is_anomalous)}
+        row = {JOINED: score.score, P_VALUE: score.p_value, P_STEP: p_step}
+        row[DECISION] = float(score.is_anomalous)
         families = {name: np.array([value]) for name, value in score.families.items()}
         of_networks = {name: families[name] for name in NETWORK_FAMILIES if name in families}
         if of_networks:

@@ -26,6 +26,8 @@ def draw_table(table: Table) -> dict[str, Figure]:
     figures = {"machines": draw_machines(table), "roc": draw_roc(table)}
     if table.ours is not None:
         figures["leads"] = draw_leads(table)
+    if table.decisions:
+        figures["calibration"] = draw_calibration(table)
     return figures
 
 
@@ -96,6 +98,21 @@ def draw_roc(table: Table) -> Figure:
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.01)
     add_legend(ax, "lower right")
+    return figure
+
+
+def draw_calibration(table: Table) -> Figure:
+    """Share of unseen clips with a p-value up to each value: normal ones belong on the diagonal."""
+    figure = Figure(figsize=(5 * len(table.decisions), 4.6), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(table.decisions), squeeze=False)[0]
+    for ax, decisions in zip(panels, table.decisions, strict=True):
+        start_panel(ax, decisions.title, "p-value", "share of clips up to it")
+        for name, colour in (("normal", NORMAL), ("anomalous", ANOMALOUS)):
+            ax.ecdf(getattr(decisions, name), color=colour, label=f"{name}, unseen", linewidth=1.6)
+        ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle="--")
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, 1.01)
+        add_legend(ax, "lower right")
     return figure
 
 

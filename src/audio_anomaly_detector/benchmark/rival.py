@@ -84,7 +84,10 @@ def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config:
         parts.append(_clip_means(scorer(known[held_out]), clip_of[held_out]))
     normal = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     calibration = Calibration.fit(
-        normal, dict.fromkeys(normal, _NO_RESOLUTION), dict.fromkeys(normal, 1.0)
+        normal,
+        dict.fromkeys(normal, _NO_RESOLUTION),
+        dict.fromkeys(normal, 1.0),
+        {name: name for name in normal},
     )
     scorer = rival.fit(known, seed)
     fitted = time.perf_counter()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from audio_anomaly_detector.benchmark.cells import Cells, Line, Setting, cells_path
 from audio_anomaly_detector.benchmark.contenders import CONTENDERS, LEVEL_ONLY, Row
+from audio_anomaly_detector.benchmark.decisions import Decisions, judge_decisions
 from audio_anomaly_detector.evaluation.protocol import (
     MachineWins,
     ProtocolEstimate,
@@ -79,12 +80,14 @@ class Table:
         ablation: of our detector: each family alone and each left out; leads are against the
             joined score.
         n_ids, n_normal, n_anomalous: what was judged.
+        decisions: of our detectors, how they decide on unseen clips.
         incomplete: detectors of which ids are missing, with how many are there.
     """
 
     setting: Setting
     standings: list[Standing]
     ablation: list[Standing]
+    decisions: list[Decisions]
     n_ids: int
     n_normal: int
     n_anomalous: int
@@ -143,11 +146,16 @@ def make_table(folder: Path, setting: Setting) -> Table | None:
         setting,
         sorted(standings, key=lambda line: -line.result.mean.value),
         [] if ours is None else _ablation(ours, finished[ours], reference),
+        [each for each in map(_decisions, finished, finished.values()) if each is not None],
         len(machine_ids),
         sum(clip[-1] == "0" for clip in clips),
         sum(clip[-1] == "1" for clip in clips),
         incomplete,
     )
+
+
+def _decisions(name: str, lines: list[Line]) -> Decisions | None:
+    return judge_decisions(CONTENDERS[name].rows[0].title, lines)
 
 
 def _ours(names: Mapping[str, object]) -> str | None:

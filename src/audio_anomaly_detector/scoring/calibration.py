@@ -13,6 +13,8 @@ _SPREAD_SHRINKAGE = 0.5
 _MAD_TO_SIGMA = 1.4826
 # Clips are left out in as many groups at most: with more, a group is no great part of the rest.
 _GROUPS = 50
+# A family of a network with less than this mean weight is left out.
+_UNSTABLE = 0.2
 # With as many clips, half of what one family says alone, or what a network has learned, counts.
 _PRIOR_CLIPS = 20.0
 
@@ -27,16 +29,14 @@ class Calibration:
         weight: by component, at most 1; less where fresh normal clips stray far from the centre
             or where they wander so far that a fault hardly shows.
         trust: 0 to 1, how far one family's evidence counts without the others'.
-        learned: 0 to 1, share of a vote that a family has whose networks learned from the clips.
-        networks: names of those families.
+        votes: 0 to 1, by family, how much it counts in the score.
     """
 
     centre: Raw
     spread: Raw
     weight: dict[str, float]
     trust: float
-    learned: float
-    networks: tuple[str, ...]
+    votes: dict[str, float]
 
     @classmethod
     def fit(
@@ -44,6 +44,7 @@ class Calibration:
         raw: Raw,
         resolution: dict[str, float],
         reliability: dict[str, float],
+        family_of: dict[str, str],
         networks: tuple[str, ...] = (),
     ) -> "Calibration":
         """Median and MAD of cross-fitted normal scores, and how steady each component is.
@@ -53,21 +54,44 @@ class Calibration:
             resolution: by component, the smallest difference of raw scores that means something;
                 no spread falls below it.
             reliability: by component, 0 to 1, how much of a fault shows (`Bank.reliability`).
-            networks: names of the families whose networks learned from the same clips.
+            family_of: the family of each component.
+            networks: families whose networks learned from the same clips. A handful teaches them
+                little, so they have less than a whole vote, and none where fresh normal clips
+                stray so far that nothing was learned.
         """
         centre, spread = {}, {}
         for name, values in raw.items():
             centre[name], spread[name] = _centre_and_spread(values, resolution[name])
         left_out = left_out_components(raw, resolution)
+        steadiness = _steadiness(left_out)
         counts = [len(values) for values in raw.values()]
+        votes = {}
+        for family in dict.fromkeys(family_of.values()):
+            members = [steadiness[name] for name in raw if family_of[name] == family]
+            learned = max(counts) / (max(counts) + _PRIOR_CLIPS)
+            if family in networks:
+                votes[family] = 0.0 if np.mean(members) < _UNSTABLE else learned
+            else:
+                votes[family] = 1.0
         return cls(
             centre,
             spread,
-            {name: reliability[name] * steady for name, steady in _steadiness(left_out).items()},
-            trust=min(counts) / (min(counts) + _PRIOR_CLIPS),
-            learned=max(counts) / (max(counts) + _PRIOR_CLIPS),
-            networks=networks,
+            {name: reliability[name] * steadiness[name] for name in raw},
+            min(counts) / (min(counts) + _PRIOR_CLIPS),
+            votes,
         )
+
+    @property
+    def unstable(self) -> list[str]:
+        """Families left out of the score: fresh normal clips stray too far in them."""
+        return [family for family, vote in self.votes.items() if vote == 0]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of it, a sentence each."""
+        if not self.unstable:
+            return []
+        return [f"left out of the score, unstable on held-out normals: {', '.join(self.unstable)}"]
 
     def components(self, raw: Raw) -> Components:
         """Each component in standard units, averaged over microphones: ``(n, C) -> (n,)``."""
@@ -99,11 +123,13 @@ class Calibration:
 
         A soft maximum of the families' evidence, ``log(sum(v exp(t e)) / sum(v)) / t``: their
         mean where the trust t is low, as it is with a handful of clips, and drawn towards the one
-        family that hears the fault where its scale is known well. Families of networks, which
-        have little to learn from a handful of clips, have a vote v below 1.
+        family that hears the fault where its scale is known well. If none of the families has a
+        vote v, all count alike.
         """
         evidence = np.stack(list(families.values()))  # (families, n)
-        votes = np.array([self.learned if name in self.networks else 1.0 for name in families])
+        votes = np.array([self.votes[name] for name in families])
+        if not votes.any():
+            votes = np.ones(len(votes))
         largest = evidence.max(0)
         powers = np.exp(self.trust * (evidence - largest))
         return np.asarray(largest + np.log(votes @ powers / votes.sum()) / self.trust)

@@ -64,6 +64,10 @@ class NormalScores:
             f"trust their order, not values below about {1 / (n + 1):.2g}"
         )
 
+    def p_step(self, config: ThresholdConfig) -> float:
+        """Steps in which p-values come; 0: they are continuous."""
+        return 1 / (len(self.scores) + 1) if self.method(config) == "conformal" else 0.0
+
     def p_value(self, score: float, config: ThresholdConfig) -> float:
         """Share of normal clips expected to score at least ``score``.
 
