@@ -8,6 +8,7 @@ import soundfile
 SAMPLE_RATE = 16_000
 SECONDS = 8
 TINY = (
+    "stages.held_out_factor=1",
     "audio.length=65536",
     "logmel.n_mels=32",
     "logmel.n_fft=512",

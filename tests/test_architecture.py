@@ -16,6 +16,7 @@ FLOORS = [
     {"corpus"},
     {"fitting"},
     {"model_file"},
+    {"pretraining"},
     {"detector"},
     {"evaluation"},
     {"fleet"},

@@ -348,6 +348,13 @@ def run_all(
     channels: Channels = None,
     length: Length = None,
     tta: Views = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            help="none, machine or all: train the networks on the normals of one id, of all ids "
+            "of a machine type, or of all machines.  [default: none]"
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Seed = None,
     config_file: ConfigFile = None,
@@ -369,11 +376,14 @@ def run_all(
     from audio_anomaly_detector.detector import resolve_device
     from audio_anomaly_detector.fleet.engines import ENGINES
     from audio_anomaly_detector.fleet.jobs import make_jobs
+    from audio_anomaly_detector.fleet.pools import make_pools
     from audio_anomaly_detector.fleet.run import run_all as run_jobs
     from audio_anomaly_detector.fleet.summary import summary_table
 
     # The epochs' figures go through the log, as the jobs may run in other processes.
     start_logging(-1 if quiet else max(verbose, int(watch_test)))
+    if pool is not None:
+        settings = [*(settings or ()), f"pool={pool}"]
     config = _config(
         preset, config_file, settings, device, seed, channels, length, tta, oracle_epoch
     )
@@ -382,19 +392,22 @@ def run_all(
     threads = threads or max(1, cores // workers)
     gpus = int(resolve_device(_choice("--device", device, *DEVICES)).type == "cuda")
     runner = ENGINES[_choice("--engine", engine, *ENGINES)](workers, threads, gpus, address)
-    jobs = make_jobs(
-        find_clips(root, layout).clips,
-        config,
-        save,
-        device=_choice("--device", device, *DEVICES),
-        on_error=_choice("--on-error", on_error, "skip", "stop"),
-        watch_test=watch_test,
-        threads=threads,
-    )
+    clips = find_clips(root, layout).clips
+    shared: Any = {
+        "device": _choice("--device", device, *DEVICES),
+        "on_error": _choice("--on-error", on_error, "skip", "stop"),
+        "threads": threads,
+    }
+    pools = make_pools(clips, config, save, **shared)
+    jobs = make_jobs(clips, config, save, watch_test=watch_test, pools=pools, **shared)
     summary = save / "summary.csv"
     with ProgressListener(quiet, epochs=False) as listener:
         outcomes = run_jobs(
-            jobs, runner, summary, lambda _, done, n: listener.progress("machine ids", done, n)
+            jobs,
+            runner,
+            summary,
+            lambda _, done, n: listener.progress("machine ids", done, n),
+            pools,
         )
     stdout.print(summary_table(outcomes))
     stdout.print(f"summary: {summary}")
@@ -465,7 +478,7 @@ def benchmark(
     folder = out / CELLS / root.resolve().name
     with ProgressListener(quiet, epochs=False) as listener:
         failures = [
-            f"{job.contender} on {job.key} ({job.setting}, seed {job.seed}): {failed.reason}"
+            f"{job}: {failed.reason}"
             for job, failed in run_missing(
                 jobs,
                 folder,

@@ -77,6 +77,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
     preset: Preset = "small"
     seed: int = Field(default=0, ge=0, description="governs all randomness")
+    pool: Literal["none", "machine", "all"] = Field(
+        default="none",
+        description="train the networks on the normals of all ids of a machine type, or of all "
+        "machines, together; for run-all and the benchmark",
+    )
     audio: AudioConfig = AudioConfig()
     logmel: LogMelConfig
     despawn: DespawnConfig

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.cache import WindowStore
+from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
+from audio_anomaly_detector.seeding import derive_seed
 
 # what is going on, steps done, steps in all
 Progress = Callable[[str, int, int], None]
@@ -128,6 +130,20 @@ class Spectrograms(_Items):
         return self._tensor([logmels[row, mic] for row, mic in self._pairs(indices)])
 
 
+class LabelledSpectrograms(_Items):
+    """Cached log-mels ``(B, F, N)`` and the label of the clip that each belongs to, ``(B,)``."""
+
+    def __init__(self, corpus: Corpus, rows: np.ndarray, labels: np.ndarray) -> None:
+        super().__init__(corpus, rows)
+        self.spectrograms = Spectrograms(corpus, rows)
+        self.label = torch.from_numpy(labels[corpus.store.clip_index[self.row]])
+
+    def __call__(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Read the items."""
+        labels = self.label[indices].to(self.corpus.device)
+        return self.spectrograms(indices, generator), labels
+
+
 class FusionFeatures(_Items):
     """What the first two models, now fixed, see of every item; kept on disk for the third."""
 
@@ -156,6 +172,19 @@ class FusionFeatures(_Items):
     def __call__(self, indices: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Bands, time embeddings and targets of the items."""
         return [self._tensor(list(array[indices.numpy()])) for array in self.arrays]
+
+
+def make_statistics(config: Config, microphones: int) -> ClipStatistics:
+    """What measures the components that the config asks for."""
+    scoring = config.scoring
+    return ClipStatistics(
+        LogMel(config.logmel),
+        scoring.families,
+        microphones,
+        views=scoring.views,
+        noise_db=scoring.view_noise_db,
+        seed=derive_seed(config.seed, "views"),
+    )
 
 
 def _stack(per_clip: list[Statistics]) -> Statistics:

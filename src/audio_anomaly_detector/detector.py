@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
+from audio_anomaly_detector.corpus import make_statistics
 from audio_anomaly_detector.data.audio import equalise_level, read_clip, to_windows
 from audio_anomaly_detector.data.cache import build_store
 from audio_anomaly_detector.data.clips import Clip
@@ -28,14 +29,14 @@ from audio_anomaly_detector.model_file import (
     claim_work_folder,
     provenance,
     read_model_file,
+    restore_networks,
 )
-from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
+from audio_anomaly_detector.pretraining import Pretrained
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.statistics import ClipStatistics
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
-from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Score:
         is_anomalous: ``score > threshold``.
         threshold: the decision threshold.
         components: every component in robust standard deviations of the normals.
-        families: evidence of each family, compressed and weighted; ``score`` is their mean.
+        families: evidence of each family, compressed and weighted, which ``score`` joins.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; windows of a long clip one after the other.
         latent: on request, ``(L,)`` mean quantised latent.
@@ -128,7 +129,7 @@ class Detector:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
-        measure = _measure(self.config, self.microphones).to(self.device).eval()
+        measure = make_statistics(self.config, self.microphones).to(self.device).eval()
         object.__setattr__(self, "_measure", measure)
         threshold = self.normal_scores.threshold(self.threshold_config)
         object.__setattr__(self, "threshold", threshold)
@@ -147,6 +148,7 @@ class Detector:
         on_error: Literal["skip", "stop"] = "skip",
         listener: Listener | None = None,
         watch: Watch | None = None,
+        pretrained: Pretrained | None = None,
     ) -> FitResult:
         """Learn what is normal from normal clips of one machine.
 
@@ -159,9 +161,11 @@ class Detector:
             on_error: leave out clips that cannot be used, or stop at the first.
             listener: hears of progress and epochs.
             watch: looks at the networks after every epoch, for the eye only.
+            pretrained: networks of a pool of machines, which are used as they are.
 
         Raises:
-            UserError: anomalous clips among them, too few clips, full disk.
+            UserError: anomalous clips among them, too few clips, full disk; the config asks for a
+                pool and none is given, or one of another config.
             ClipError: with ``on_error="stop"``, the first clip that cannot be used.
         """
         if any(clip.label == 1 for clip in clips):
@@ -169,6 +173,11 @@ class Detector:
         where = resolve_device(device)
         config = config or load_config(default_preset(where))
         listener = listener or SilentListener()
+        if config.pool != "none" and (pretrained is None or pretrained.config != config):
+            raise UserError(
+                f"pool={config.pool} learns from several machines: use 'aad run-all --pool', "
+                "or give networks pretrained with the same settings"
+            )
         clips = cut_few_recordings(clips, config.audio)
         with ExitStack() as stack:
             if work is None:
@@ -183,9 +192,11 @@ class Detector:
             )
             check_enough(store.clips, sound_seconds(store.clips))
             microphones = store.windows.shape[1]
-            measure = _measure(config, microphones).to(where).eval()
-            fitted = fit(store, config, measure, work, where, listener, watch)
-            origin = provenance(store.clips, store.failures, fitted)
+            measure = make_statistics(config, microphones).to(where).eval()
+            folds = None if pretrained is None else pretrained.folds_of(store.clips)
+            fitted = fit(store, config, measure, work, where, listener, watch, folds)
+            pool = [] if pretrained is None else pretrained.machines
+            origin = provenance(store.clips, store.failures, fitted, pool)
         detector = cls(
             config=config,
             microphones=microphones,
@@ -341,10 +352,7 @@ class Detector:
         config = parse_config(json.loads(content["config"]))
         networks = None
         if content["networks"] is not None:
-            n_codes = len(content["networks"]["vqvae.code_variance"])
-            networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
-            networks.load_state_dict(content["networks"])
-            networks = networks.to(where).eval()
+            networks = restore_networks(config, content["networks"], where)
         return cls(
             config=config,
             microphones=content["microphones"],
@@ -379,15 +387,3 @@ def resolve_device(name: DeviceName) -> torch.device:
 def default_preset(device: torch.device) -> str:
     """``small`` on a CPU, ``base`` on a GPU."""
     return "base" if device.type == "cuda" else "small"
-
-
-def _measure(config: Config, microphones: int) -> ClipStatistics:
-    scoring = config.scoring
-    return ClipStatistics(
-        LogMel(config.logmel),
-        scoring.families,
-        microphones,
-        views=scoring.views,
-        noise_db=scoring.view_noise_db,
-        seed=derive_seed(config.seed, "views"),
-    )

@@ -1,16 +1,23 @@
 """Fitting: the three training stages, cross-fitting, banks and calibration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.corpus import Corpus, Crops, FusionFeatures, Spectrograms
+from audio_anomaly_detector.corpus import (
+    Corpus,
+    Crops,
+    FusionFeatures,
+    LabelledSpectrograms,
+    Spectrograms,
+)
 from audio_anomaly_detector.data.cache import WindowStore
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.models.networks import Networks
@@ -38,6 +45,9 @@ _HELD_OUT_LEAST = 20
 # Robust deviations from which a normal clip is named as unlike the others (Iglewicz and Hoaglin,
 # "How to detect and handle outliers", 1993).
 _ODD_FROM = 3.5
+
+# Weight of the id-label loss of pooled training against the likelihood of hidden patches.
+_LABEL_WEIGHT = 1.0
 
 Watch = Callable[[str, Networks], dict[str, float]]
 
@@ -85,6 +95,7 @@ def fit(
     device: torch.device,
     listener: Listener,
     watch: Watch | None = None,
+    pretrained: Sequence[tuple[Networks, Fold]] | None = None,
 ) -> Fitted:
     """Fit everything to the normal clips of one machine.
 
@@ -102,6 +113,8 @@ def fit(
         listener: hears of progress and epochs.
         watch: looks at the networks after every epoch of the final model; its ``auroc`` chooses
             the epoch if, and only if, ``stages.oracle_epoch`` is set.
+        pretrained: networks of a pool, each with the fold that it never heard, those that are
+            kept last (`Pretrained.folds_of`); nothing is trained then.
     """
     corpus = Corpus(store, config, measure, work, device, listener.progress)
     every_clip = list(range(len(store.clips)))
@@ -112,22 +125,26 @@ def fit(
     perplexity: float | None = None
     held_out = every_clip
     if measure.network_components:
-        folds, cross_fitted = _calibration_folds(store.clips, config)
-        trained = [*folds, Fold(every_clip, [])] if cross_fitted else folds
-        longer = 1 if cross_fitted else config.stages.held_out_factor
+        if pretrained is not None:
+            trained = [fold for _, fold in pretrained]
+        else:
+            trained, longer = _training_folds(store.clips, config)
         parts: list[Raw] = []
         for number, fold in enumerate(trained):
             final = number == len(trained) - 1
             name = "final" if final else f"fold-{number + 1}"
-            networks, history, perplexity = _fit_networks(
-                corpus, fold.fit, name, longer, listener, watch if final else None
-            )
+            if pretrained is not None:
+                networks = pretrained[number][0]
+            else:
+                networks, history, perplexity = fit_networks(
+                    corpus, fold.fit, name, longer, listener, watch if final else None
+                )
             statistics = corpus.statistics(networks, name)
             network_banks = _fit_banks(_of(statistics, fold.fit), config, measure)
             if fold.held_out:
                 parts.append(raw_scores(_of(statistics, fold.held_out), network_banks))
         banks |= network_banks
-        held_out = [clip for fold in folds for clip in fold.held_out]
+        held_out = [clip for fold in trained for clip in fold.held_out]
         raw |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     resolution = {key: c.resolution for key, c in measure.components.items()}
     reliability = {
@@ -185,15 +202,30 @@ def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> Raw:
     }
 
 
-def _fit_networks(
+def fit_networks(
     corpus: Corpus,
     clips: list[int],
     name: str,
     longer: int,
     listener: Listener,
-    watch: Watch | None,
+    watch: Watch | None = None,
+    labels: np.ndarray | None = None,
 ) -> tuple[Networks, list[Epoch], float]:
-    """Networks trained on these clips, for that many times the epochs; history and perplexity."""
+    """Train the three stages.
+
+    Args:
+        corpus: cached training data.
+        clips: positions of those to train on.
+        name: of the checkpoints; ``final`` for the networks that are kept.
+        longer: times the epochs of the config.
+        listener: hears of progress, and of the epochs of the final networks.
+        watch: see `fit`.
+        labels: by clip of the corpus, ``(n,)`` from 0 on, which machine it is; the transformer
+            then learns to tell the machines apart, too.
+
+    Returns:
+        The networks, the history of their epochs, and the perplexity of the codes.
+    """
     config = corpus.config
     rows = corpus.rows(clips)
     # The same start for every fold: their scores are compared.
@@ -250,7 +282,30 @@ def _fit_networks(
         mask = transformer.random_mask(len(batch), batch.shape[-1], generator=generator)
         return transformer.loss_terms(transformer(batch, mask), batch)
 
-    stage("transformer", transformer, Spectrograms(corpus, rows), masked, {"nll": 1.0})
+    if labels is None:
+        stage("transformer", transformer, Spectrograms(corpus, rows), masked, {"nll": 1.0})
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(config.seed, "label head"))
+            head = nn.Linear(config.transformer.width, int(labels.max()) + 1).to(corpus.device)
+
+        def labelled(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+            logmel, label = batch
+            mask = transformer.random_mask(len(logmel), logmel.shape[-1], generator=generator)
+            output = transformer(logmel, mask)
+            logits = head(output.latent.mean(1))
+            return {
+                **transformer.loss_terms(output, logmel),
+                "label": functional.cross_entropy(logits, label),
+            }
+
+        stage(
+            "transformer",
+            nn.ModuleList([transformer, head]),
+            LabelledSpectrograms(corpus, rows, labels),
+            labelled,
+            {"nll": 1.0, "label": _LABEL_WEIGHT},
+        )
 
     features = FusionFeatures(corpus, rows, networks, name)
     some = torch.randperm(len(features), generator=generator)[:_FEATURE_SAMPLE]
@@ -300,14 +355,15 @@ def _fit_banks(statistics: Statistics, config: Config, measure: ClipStatistics) 
     }
 
 
-def _calibration_folds(clips: list[Clip], config: Config) -> tuple[list[Fold], bool]:
-    """The folds that calibration clips come from, and whether a final model follows."""
+def _training_folds(clips: list[Clip], config: Config) -> tuple[list[Fold], int]:
+    """What networks are trained and calibrated on, the kept ones last; times the epochs."""
     seed = derive_seed(config.seed, "folds")
     n = len(clips)
     if n < config.scoring.hold_out_from:
-        return cross_folds(clips, config.scoring.folds, seed), True
+        return [*cross_folds(clips, config.scoring.folds, seed), Fold(list(range(n)), [])], 1
     held_out = max(_HELD_OUT_LEAST, round(_HELD_OUT_SHARE * n))
-    return cross_folds(clips, max(2, n // held_out), seed)[:1], False
+    folds = cross_folds(clips, max(2, n // held_out), seed)[:1]
+    return folds, config.stages.held_out_factor
 
 
 def _outliers(left_out: Components) -> list[int]:

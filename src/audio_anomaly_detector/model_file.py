@@ -16,12 +16,15 @@ from audio_anomaly_detector.data.clips import Clip, content_hash
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import make_folder, write_text
 from audio_anomaly_detector.fitting import Fitted
+from audio_anomaly_detector.models.networks import Networks
 
 FORMAT = 2  # of the model file; raised whenever an older program could not read it
 PACKAGE = "audio-anomaly-detector"
 
 
-def provenance(clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted) -> dict[str, Any]:
+def provenance(
+    clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted, pool: list[str]
+) -> dict[str, Any]:
     """Plain data on where a model comes from; no times and no paths of this machine."""
     hashes: dict[Path, str] = {}
     for clip in clips:
@@ -34,6 +37,7 @@ def provenance(clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted)
         "calibration_clips": [clips[i].name for i in fitted.calibration_clips],
         "odd_normals": [clips[i].name for i in fitted.odd],
         "unusable": [f"{error.path.name}: {error.problem}" for error in failures],
+        "pool": pool,
         "codebook_perplexity": fitted.perplexity,
         "history": [list(epoch) for epoch in fitted.history],
         "python": platform.python_version(),
@@ -76,6 +80,16 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     except OSError:  # told where the clip is read
         return 0, 0
     return status.st_size, status.st_mtime_ns
+
+
+def restore_networks(
+    config: Config, state: dict[str, torch.Tensor], device: torch.device
+) -> Networks:
+    """Trained networks from their weights, ready to score."""
+    n_codes = len(state["vqvae.code_variance"])
+    networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
+    networks.load_state_dict(state)
+    return networks.to(device).eval()
 
 
 def read_model_file(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from audio_anomaly_detector.seeding import derive_seed
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     """How one stage is trained."""
 
-    epochs: int = Field(gt=0, description="epochs of the stage")
+    epochs: int = Field(ge=0, description="epochs of the stage; 0: as initialised")
     steps_per_epoch: int | None = Field(
         None, gt=0, description="optimiser steps an epoch; none: once through the data"
     )

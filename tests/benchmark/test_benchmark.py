@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from audio_anomaly_detector.benchmark.contenders import CONTENDERS
 from audio_anomaly_detector.benchmark.report import write_results
 from audio_anomaly_detector.benchmark.standings import make_table
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.layouts import machines
+from audio_anomaly_detector.data.layouts import find_clips, machines
 from audio_anomaly_detector.errors import UserError
+from made_data import TINY, write_machine
 
 FOLDS = Setting("folds", "equalised", "all")
 
@@ -141,7 +143,7 @@ def test_pages_hold_the_command_the_verdict_and_the_oracle_mark(
 
 def test_folds_hold_every_normal_out_once_and_train_on_no_test_clip(clips: list[Clip]) -> None:
     [key] = machines(clips)
-    rows = run_job(Job("level", FOLDS, key, tuple(clips), 0, 1))
+    rows = run_job(Job("level", FOLDS, {key: tuple(clips)}, 0, 1))
     normals = [row["clip"] for row in rows if row["label"] == "0"]
     assert sorted(normals) == sorted(clip.name for clip in clips if clip.label == 0)
     assert {row["fold"] for row in rows} == {"0", "1", "2", "3", "4"}
@@ -267,14 +269,14 @@ def test_the_challenge_judges_each_domain_and_gets_its_files(tmp_path: Path) -> 
 def test_the_datas_own_split_is_one_fold(clips: list[Clip]) -> None:
     [key] = machines(clips)
     split = Setting("split", "recorded", "all")
-    rows = run_job(Job("level", split, key, tuple(clips), 0, 1))
+    rows = run_job(Job("level", split, {key: tuple(clips)}, 0, 1))
     assert [row["label"] for row in rows].count("0") == 3  # as many normals as anomalous clips
     assert {row["fold"] for row in rows} == {"0"}
 
 
 def test_our_own_detector_gives_its_parts(clips: list[Clip]) -> None:
     [key] = machines(clips)
-    rows = run_job(Job("instant", FOLDS, key, tuple(clips), 0, 1))
+    rows = run_job(Job("instant", FOLDS, {key: tuple(clips)}, 0, 1))
     assert set(rows[0]) >= {"joined", "p_value", "is_anomalous", "family:packet", "fit_seconds"}
     assert "three_models" not in rows[0]  # no network took part
     families = [float(value) for name, value in rows[0].items() if name.startswith("family:")]
@@ -282,3 +284,25 @@ def test_our_own_detector_gives_its_parts(clips: list[Clip]) -> None:
     # Without one family the rest is joined by the same rule.
     loudest = max((name for name in rows[0] if name.startswith("family:")), key=rows[0].__getitem__)
     assert rows[0][loudest.replace("family:", "without:")] != rows[0]["joined"]
+
+
+def test_pooled_ids_are_one_job_and_share_their_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        folder = tmp_path / "0_dB_fan" / "fan" / f"id_0{number}"
+        write_machine(folder, normal=10, abnormal=2, first_seed=50 * number)
+    pooled = CONTENDERS["pooled_machine"]
+    monkeypatch.setitem(CONTENDERS, "pooled_machine", replace(pooled, settings=TINY))
+    split = Setting("split", "equalised", "all")
+    found = machines(find_clips(tmp_path).clips)
+    [job] = make_jobs(found, ["pooled_machine"], [split], 1, 1)
+    assert list(job.machines) == list(found)
+    lines = run_job(job)
+    assert {line["id"] for line in lines} == {"id_00", "id_01"}
+    assert all(np.isfinite(float(line["three_models"])) for line in lines)
+    cells = Cells(tmp_path / "cells.csv")
+    cells.add(lines[:1])
+    assert job not in cells  # of a part of the pool only
+    cells.add(lines)
+    assert job in cells and len(cells.lines) == len(lines)

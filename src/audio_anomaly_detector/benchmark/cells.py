@@ -8,6 +8,8 @@ import io
 import re
 import resource
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +19,14 @@ import numpy as np
 import torch
 
 from audio_anomaly_detector.benchmark.contenders import CONTENDERS
-from audio_anomaly_detector.config import load_config
+from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
+from audio_anomaly_detector.detector import SilentListener
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_text
 from audio_anomaly_detector.fleet.engines import Failed, Processes
+from audio_anomaly_detector.fleet.pools import pool_members
+from audio_anomaly_detector.pretraining import Pretrained, pretrain
 
 Protocol = Literal["folds", "split"]
 Level = Literal["equalised", "recorded"]
@@ -72,23 +77,26 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """One detector on one machine id with one seed.
+    """One detector with one seed on one machine id, or on those that it learns together.
 
     Args:
         contender: name in `CONTENDERS`.
         setting: of the table.
-        key: the machine.
-        clips: all of its clips that have a label.
+        machines: of each all clips that have a label.
         seed: governs what the detector draws, never the folds.
         threads: of PyTorch.
     """
 
     contender: str
     setting: Setting
-    key: MachineKey
-    clips: tuple[Clip, ...]
+    machines: dict[MachineKey, tuple[Clip, ...]]
     seed: int
     threads: int
+
+    def __str__(self) -> str:
+        """Say what it is, for messages."""
+        names = ", ".join("/".join(filter(None, key)) for key in self.machines)
+        return f"{self.contender} on {names} ({self.setting}, seed {self.seed})"
 
 
 def run_job(job: Job) -> list[Line]:
@@ -99,25 +107,44 @@ def run_job(job: Job) -> list[Line]:
     config = load_config(
         contender.preset,
         overrides=contender.settings,
+        pool=contender.pool,
         seed=job.seed,
         audio={
             "level": job.setting.level,
             "channels": int(channels) if channels.isdigit() else channels,
         },
     )
+    parts = {key: _parts(clips, job.setting) for key, clips in job.machines.items()}
     lines: list[Line] = []
-    for number, (train, test) in enumerate(_parts(job.clips, job.setting)):
-        outcome = contender.run(train, test, config)
-        costs = (outcome.fit_seconds, outcome.score_milliseconds, _peak_megabytes())
-        for position, clip in enumerate(test):
-            keys = (*job.key, job.seed, number, clip.name, clip.label, clip.domain or "")
-            scores = {name: f"{values[position]:.9g}" for name, values in outcome.scores.items()}
-            lines.append(
-                dict(zip(_KEYS, map(str, keys), strict=True))
-                | dict(zip(_COSTS, (f"{cost:.4g}" for cost in costs), strict=True))
-                | scores
-            )
+    for number in range(len(next(iter(parts.values())))):
+        started = time.perf_counter()
+        pretrained = None
+        if config.pool != "none":
+            pool = [clip for folds in parts.values() for clip in folds[number][0]]
+            pretrained = _pretrain(pool, config)
+        share = (time.perf_counter() - started) / len(parts)
+        for key, folds in parts.items():
+            train, test = folds[number]
+            outcome = contender.run(train, test, config, pretrained)
+            seconds = share + outcome.fit_seconds
+            costs = (seconds, outcome.score_milliseconds, _peak_megabytes())
+            for position, clip in enumerate(test):
+                keys = (*key, job.seed, number, clip.name, clip.label, clip.domain or "")
+                scores = {
+                    name: f"{values[position]:.9g}" for name, values in outcome.scores.items()
+                }
+                lines.append(
+                    dict(zip(_KEYS, map(str, keys), strict=True))
+                    | dict(zip(_COSTS, (f"{cost:.4g}" for cost in costs), strict=True))
+                    | scores
+                )
     return lines
+
+
+def _pretrain(clips: Sequence[Clip], config: Config) -> Pretrained:
+    with tempfile.TemporaryDirectory(prefix="aad-") as work:
+        listener = SilentListener()
+        return pretrain(clips, config, Path(work), torch.device("cpu"), listener, "stop")
 
 
 def _parts(clips: Sequence[Clip], setting: Setting) -> list[tuple[list[Clip], list[Clip]]]:
@@ -177,21 +204,23 @@ class Cells:
                 raise UserError(f"{self.path}: not a table of results; delete it to run them again")
 
     def __contains__(self, job: Job) -> bool:
-        wanted = (*job.key, str(job.seed))
-        return any(
-            (line["condition"], line["machine"], line["id"], line["seed"]) == wanted
-            for line in self.lines
-        )
+        there = {_cell(line) for line in self.lines}
+        return all((*key, str(job.seed)) in there for key in job.machines)
 
     def add(self, lines: Sequence[Line]) -> None:
-        """Append a finished cell and write the file."""
-        self.lines += lines
+        """Enter finished cells and write the file; what was there of the same cells goes."""
+        new = {_cell(line) for line in lines}
+        self.lines = [line for line in self.lines if _cell(line) not in new] + list(lines)
         text = io.StringIO()
         columns = dict.fromkeys(name for line in self.lines for name in line)
         writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.lines)
         write_text(self.path, text.getvalue())
+
+
+def _cell(line: Line) -> tuple[str, ...]:
+    return (line["condition"], line["machine"], line["id"], line["seed"])
 
 
 def score_columns(line: Line) -> list[str]:
@@ -229,11 +258,13 @@ def make_jobs(
         for key, clips in machines.items()
     }
     jobs = [
-        Job(name, setting, key, clips, seed, threads)
+        Job(name, setting, {key: labelled[key] for key in keys}, seed, threads)
         for setting in settings
         for name in contenders
-        for key, clips in labelled.items()
-        if _can_be_judged(clips, setting)
+        for keys in pool_members(
+            [key for key, clips in labelled.items() if _can_be_judged(clips, setting)],
+            CONTENDERS[name].pool,
+        ).values()
         for seed in range(seeds if CONTENDERS[name].is_random else 1)
     ]
     if not jobs:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from audio_anomaly_detector.benchmark import classical
 from audio_anomaly_detector.benchmark.classical import LevelOnly, LogMelStatistics, TwfrGmm
@@ -16,6 +17,7 @@ from audio_anomaly_detector.benchmark.plain_networks import (
 from audio_anomaly_detector.benchmark.rival import Outcome, Rival, run_rival
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.pretraining import Pretrained
 
 
 @dataclass(frozen=True)
@@ -43,30 +45,39 @@ class Contender:
 
     Args:
         rows: what the tables show of it, the first is the method as such.
-        run: from training clips, test clips and the config to scores.
+        run: from training clips, test clips, the config and the networks of a pool to scores.
         preset: of the config it is handed.
         settings: ``part.key=value`` changes to the preset.
+        pool: machines whose networks are trained together.
         is_ours: our detector or a variant of it.
         is_random: whether its scores depend on the seed.
     """
 
     rows: tuple[Row, ...]
-    run: Callable[[Sequence[Clip], Sequence[Clip], Config], Outcome]
+    run: Callable[[Sequence[Clip], Sequence[Clip], Config, Pretrained | None], Outcome]
     preset: str = "small"
     settings: tuple[str, ...] = ()
+    pool: Literal["none", "machine", "all"] = "none"
     is_ours: bool = False
     is_random: bool = False
 
 
-def _ours(title: str, preset: str, *settings: str) -> Contender:
+def _ours(
+    title: str,
+    preset: str,
+    *settings: str,
+    pool: Literal["none", "machine", "all"] = "none",
+) -> Contender:
     rows = [Row(title, (JOINED,))]
     if preset != "instant":
         rows.append(Row(f"{title}, three models alone", (THREE_MODELS,)))
-    return Contender(tuple(rows), run_detector, preset, settings, True, preset != "instant")
+    return Contender(tuple(rows), run_detector, preset, settings, pool, True, preset != "instant")
 
 
 def _rival(make: Callable[[], Rival], *rows: Row, is_random: bool = False) -> Contender:
-    def run(train: Sequence[Clip], test: Sequence[Clip], config: Config) -> Outcome:
+    def run(
+        train: Sequence[Clip], test: Sequence[Clip], config: Config, _: Pretrained | None
+    ) -> Outcome:
         return run_rival(make(), train, test, config)
 
     return Contender(rows, run, is_random=is_random)
@@ -83,6 +94,15 @@ def _statistics(title: str, back_end: classical.BackEnd, is_random: bool = False
 CONTENDERS: dict[str, Contender] = {
     "small": _ours("ours (small)", "small"),
     "instant": _ours("ours (instant, no network)", "instant"),
+    "pooled": _ours("ours (small, all ids pooled)", "small", pool="all"),
+    "pooled_machine": _ours("ours (small, ids of a type pooled)", "small", pool="machine"),
+    "untrained": _ours(
+        "ours (small, networks untrained)",
+        "small",
+        *(f"stages.{stage}.epochs=0" for stage in ("despawn", "transformer", "vqvae")),
+    ),
+    "fixed_filters": _ours("ours (small, fixed db4 filters)", "small", "stages.despawn.epochs=0"),
+    "views": _ours("ours (small, four views)", "small", "scoring.views=4"),
     "level": _rival(LevelOnly, Row("level-only control", ("score",))),
     "knn": _statistics("nearest neighbour", classical.nearest_neighbour),
     "mahalanobis": _statistics("Ledoit–Wolf Mahalanobis", classical.mahalanobis),

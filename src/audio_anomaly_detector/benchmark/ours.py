@@ -10,6 +10,7 @@ from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.pretraining import Pretrained
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 
 JOINED = "joined"
@@ -19,7 +20,9 @@ P_STEP = "p_step"
 DECISION = "is_anomalous"
 
 
-def run_detector(train: Sequence[Clip], test: Sequence[Clip], config: Config) -> Outcome:
+def run_detector(
+    train: Sequence[Clip], test: Sequence[Clip], config: Config, pretrained: Pretrained | None
+) -> Outcome:
     """Fit on normal clips and score others.
 
     Besides the joined score come every family (``family:NAME``), the joined score without it
@@ -31,7 +34,9 @@ def run_detector(train: Sequence[Clip], test: Sequence[Clip], config: Config) ->
         ClipError: the first clip that cannot be used.
     """
     started = time.perf_counter()
-    detector = Detector.fit(train, config, device="cpu", on_error="stop").detector
+    detector = Detector.fit(
+        train, config, device="cpu", on_error="stop", pretrained=pretrained
+    ).detector
     fitted = time.perf_counter()
     join = detector.calibration.join
     p_step = detector.normal_scores.p_step(detector.threshold_config)

@@ -72,7 +72,8 @@ class Section(NamedTuple):
         return (
             f"{self.table.n_ids} ids, {self.table.n_normal} normal and "
             f"{self.table.n_anomalous} anomalous clips, {how}, {_LEVELS[setting.level]}. One id: "
-            "every detector saw normal clips of that id alone. AUROC is the mean over folds, then "
+            "every detector saw normal clips of that id alone, unless its line says that ids were "
+            "pooled. AUROC is the mean over folds, then "
             "over ids and machine types, with its 95 % interval over clips; the lead is ours minus "
             "that line's, paired on the same folds. pAUC(0.1) is pooled over folds in calibrated "
             "units. Oracle lines were chosen by test labels."

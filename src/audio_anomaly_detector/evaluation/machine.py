@@ -32,6 +32,7 @@ from audio_anomaly_detector.evaluation.report import ReportData, write_report
 from audio_anomaly_detector.evaluation.watch import TestWatch
 from audio_anomaly_detector.files import make_folder, write_text
 from audio_anomaly_detector.fitting import Listener
+from audio_anomaly_detector.pretraining import Pretrained
 from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def fit_machine(
     device: DeviceName = "auto",
     on_error: Literal["skip", "stop"] = "skip",
     watch_test: bool = False,
+    pretrained: Pretrained | None = None,
 ) -> FitResult:
     """Fit a detector and write model file, ``split.csv``, ``history.csv`` and training curves.
 
@@ -86,6 +88,7 @@ def fit_machine(
         device: where to train.
         on_error: what to do with clips that cannot be used.
         watch_test: print AUROC on the test clips after every epoch, for the eye only.
+        pretrained: networks of a pool of machines; none are trained then.
 
     Raises:
         UserError: as `Detector.fit`; nothing can be written.
@@ -97,7 +100,7 @@ def fit_machine(
     _write_split(folder / "split.csv", split)
     work = folder / ".work"
     watch = None
-    if watch_test:
+    if watch_test and pretrained is None:
         where = resolve_device(device)
         watch = TestWatch(split.test, config, folder / ".watch", where)
     history = History(folder)
@@ -109,6 +112,7 @@ def fit_machine(
         on_error=on_error,
         listener=_Recorder(listener, history),
         watch=watch,
+        pretrained=pretrained,
     )
     history.draw()
     result.detector.save(model)

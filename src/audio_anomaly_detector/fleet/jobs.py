@@ -14,7 +14,7 @@ import torch
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import machines
-from audio_anomaly_detector.detector import DeviceName
+from audio_anomaly_detector.detector import DeviceName, resolve_device
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.evaluation.machine import (
     evaluate_machine,
@@ -24,7 +24,9 @@ from audio_anomaly_detector.evaluation.machine import (
 from audio_anomaly_detector.evaluation.metrics import Metrics
 from audio_anomaly_detector.files import make_folder, write_bytes, write_text
 from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.fleet.pools import Pool
 from audio_anomaly_detector.model_file import fingerprint
+from audio_anomaly_detector.pretraining import Pretrained
 from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Job:
         on_error: leave out clips that cannot be used, or fail at the first.
         watch_test: look at labelled test clips after every epoch, for the eye only.
         threads: of PyTorch; the same number gives the same figures with every engine.
+        pool: file with the networks of its pool; None: it trains its own.
     """
 
     key: MachineKey
@@ -58,6 +61,7 @@ class Job:
     on_error: Literal["skip", "stop"] = "skip"
     watch_test: bool = False
     threads: int = 1
+    pool: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def make_jobs(
     on_error: Literal["skip", "stop"] = "skip",
     watch_test: bool = False,
     threads: int = 1,
+    pools: Sequence[Pool] = (),
 ) -> list[Job]:
     """One job for every machine among the clips, in order of the keys.
 
@@ -119,10 +124,12 @@ def make_jobs(
         on_error: see `Job`.
         watch_test: see `Job`.
         threads: see `Job`.
+        pools: of machines whose networks are trained together.
     """
     save = save.expanduser().absolute()  # workers may stand elsewhere
     groups = machines(clips)
     names = file_names(groups)
+    pool_of = {key: pool.path for pool in pools for key in pool.machines}
     return [
         Job(
             key,
@@ -134,6 +141,7 @@ def make_jobs(
             on_error,
             watch_test,
             threads,
+            pool_of.get(key),
         )
         for key, group in groups.items()
     ]
@@ -202,6 +210,9 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     (job.folder / ERROR).unlink(missing_ok=True)
     split = prepare_split(job.clips, job.config)
     listener = _Log(job.key)
+    pretrained = None
+    if job.pool is not None:
+        pretrained = Pretrained.load(job.pool, resolve_device(job.device))
     fit = fit_machine(
         split,
         job.config,
@@ -211,6 +222,7 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
         device=job.device,
         on_error=job.on_error,
         watch_test=job.watch_test and any(clip.label is not None for clip in split.test),
+        pretrained=pretrained,
     )
     threshold = fit.detector.threshold
     figures: dict[str, Any] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from audio_anomaly_detector.fleet.engines import Engine, Failed
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, run_job
+from audio_anomaly_detector.fleet.pools import Pool, is_trained, train_pool
 from audio_anomaly_detector.fleet.summary import write_summary
 
 
@@ -14,6 +15,7 @@ def run_all(
     engine: Engine,
     summary: Path,
     on_outcome: Callable[[Outcome, int, int], None] | None = None,
+    pools: Sequence[Pool] = (),
 ) -> list[Outcome]:
     """Run all jobs that are not finished yet.
 
@@ -22,6 +24,8 @@ def run_all(
         engine: runs them.
         summary: CSV, rewritten after every outcome.
         on_outcome: called with an outcome, how many there are now, and how many there will be.
+        pools: networks that jobs share; those that jobs need and that are missing are trained
+            first.
 
     Returns:
         Outcomes in the order of the jobs: all of them, or, if a job with ``on_error="stop"``
@@ -46,6 +50,11 @@ def run_all(
             waiting.append(index)
         else:
             enter(index, before)
+    needed = {jobs[index].pool for index in waiting}
+    failed = _train([pool for pool in pools if pool.path in needed], engine)
+    for index in [i for i in waiting if jobs[i].pool in failed]:
+        waiting.remove(index)
+        enter(index, failure(jobs[index], failed[jobs[index].pool]))
     if waiting:
         with closing(engine.map(run_job, [jobs[index] for index in waiting])) as results:
             for place, result in results:
@@ -55,6 +64,19 @@ def run_all(
                 if outcome.status == "failed" and job.on_error == "stop":
                     break
     return _in_order(outcomes)
+
+
+def _train(pools: Sequence[Pool], engine: Engine) -> dict[Path | None, str]:
+    """Train the pools that are missing; files of those that failed, with the reason."""
+    missing = [pool for pool in pools if not is_trained(pool)]
+    failed: dict[Path | None, str] = {}
+    if missing:
+        with closing(engine.map(train_pool, missing)) as results:
+            for place, result in results:
+                reason = result.reason if isinstance(result, Failed) else result
+                if reason:
+                    failed[missing[place].path] = f"its pool could not be trained: {reason}"
+    return failed
 
 
 def _in_order(outcomes: dict[int, Outcome]) -> list[Outcome]:

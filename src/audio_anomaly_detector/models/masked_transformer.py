@@ -59,6 +59,7 @@ class MaskedOutput(NamedTuple):
     mean: Tensor  # (B, F, T)
     log_variance: Tensor  # (B, F, T)
     hidden: Tensor  # (B, F, T) bool, True where the bin's patch was hidden
+    latent: Tensor  # (B, V, D) the encoded visible patches
 
 
 class HiddenPrediction(NamedTuple):
@@ -197,7 +198,8 @@ class MaskedTransformer(nn.Module):
         mask = mask.to(logmel.device, non_blocking=True)
         grid = self._embed_patches(logmel, mask)  # (B, R, S, D)
         latent = self.encode(grid, visible)  # (B, V, D)
-        return self.decode(latent, visible, mask, logmel.shape[-1])
+        mean, log_variance, hidden = self.decode(latent, visible, mask, logmel.shape[-1])
+        return MaskedOutput(mean, log_variance, hidden, latent)
 
     def encode(self, grid: Tensor, visible: Tensor) -> Tensor:
         """Encode the visible tokens.
@@ -212,7 +214,9 @@ class MaskedTransformer(nn.Module):
         tokens = grid.flatten(0, 2).index_select(0, visible).unflatten(0, (grid.shape[0], -1))
         return self.encoder_norm(self.encoder_blocks(tokens))
 
-    def decode(self, latent: Tensor, visible: Tensor, mask: Tensor, n_frames: int) -> MaskedOutput:
+    def decode(
+        self, latent: Tensor, visible: Tensor, mask: Tensor, n_frames: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Put mask tokens in the hidden places and predict every bin.
 
         Args:
@@ -240,7 +244,7 @@ class MaskedTransformer(nn.Module):
         hidden = mask.unflatten(1, (self.rows, columns))
         hidden = hidden.repeat_interleave(config.patch_mels, dim=1)
         hidden = hidden.repeat_interleave(config.patch_frames, dim=2)[..., :n_frames]
-        return MaskedOutput(mean.float(), bounded_log_variance(raw), hidden)
+        return mean.float(), bounded_log_variance(raw), hidden
 
     def loss_terms(self, output: MaskedOutput, logmel: Tensor) -> dict[str, Tensor]:
         """Mean negative log-likelihood of the hidden bins; padded frames are in none of them.

@@ -1,0 +1,159 @@
+"""Networks that several machines share: what they never heard, and how they are used."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.layouts import find_clips, machines
+from audio_anomaly_detector.detector import Detector, SilentListener
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.fleet.engines import ENGINES
+from audio_anomaly_detector.fleet.jobs import Outcome, make_jobs
+from audio_anomaly_detector.fleet.pools import Pool, make_pools
+from audio_anomaly_detector.fleet.run import run_all
+from audio_anomaly_detector.pretraining import Pretrained, pretrain
+from made_data import TINY, hum, write_machine
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return load_config("small", overrides=(*TINY, "pool=machine"))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two fans and a valve."""
+    root = tmp_path_factory.mktemp("pool")
+    for number, name in enumerate(("fan/id_00", "fan/id_02", "valve/id_00")):
+        folder = root / f"0_dB_{name.split('/')[0]}" / name
+        write_machine(folder, normal=8, abnormal=3, first_seed=50 * number)
+    return root
+
+
+@pytest.fixture(scope="module")
+def fans(root: Path) -> list[Clip]:
+    return [c for c in find_clips(root).clips if c.machine.machine_type == "fan" and c.label == 0]
+
+
+@pytest.fixture(scope="module")
+def pretrained(fans: list[Clip], config: Config, tmp_path_factory: pytest.TempPathFactory):
+    return pretrain(fans, config, tmp_path_factory.mktemp("work"), CPU, SilentListener())
+
+
+def test_every_clip_is_unheard_by_one_fold_and_heard_by_the_last(
+    pretrained: Pretrained, fans: list[Clip], config: Config
+) -> None:
+    assert len(pretrained.networks) == config.scoring.folds + 1
+    names = [name for names in pretrained.held_out for name in names]
+    assert sorted(names) == sorted("/".join((*clip.machine, clip.name)) for clip in fans)
+    for own in machines(fans).values():
+        pairs = pretrained.folds_of(own)
+        assert sorted(i for _, fold in pairs for i in fold.held_out) == list(range(len(own)))
+        assert pairs[-1][1].held_out == []
+        for (_, fold), unheard in zip(pairs[:-1], pretrained.held_out, strict=True):
+            for i in fold.held_out:
+                assert "/".join((*own[i].machine, own[i].name)) in unheard
+
+
+def test_networks_depend_on_what_they_heard(pretrained: Pretrained) -> None:
+    states = [networks.state_dict() for networks in pretrained.networks]
+    name = "transformer.patch_embedding.weight"
+    assert all(not torch.equal(states[0][name], state[name]) for state in states[1:])
+
+
+def test_a_machine_uses_them_as_they_are(
+    pretrained: Pretrained, fans: list[Clip], config: Config, tmp_path: Path
+) -> None:
+    own = next(iter(machines(fans).values()))
+    result = Detector.fit(own, config, pretrained=pretrained)
+    detector = result.detector
+    assert detector.networks is not None and result.history == []
+    for name, value in detector.networks.state_dict().items():
+        assert torch.equal(value, pretrained.networks[-1].state_dict()[name]), name
+    assert detector.provenance["pool"] == ["0_dB_fan/fan/id_00", "0_dB_fan/fan/id_02"]
+    detector.save(tmp_path / "model.pth")
+    waveform = hum(900).T
+    again = Detector.load(tmp_path / "model.pth")
+    assert again.score(waveform).score == pytest.approx(detector.score(waveform).score)
+
+
+def test_a_machine_that_came_later_uses_them_too(
+    pretrained: Pretrained, root: Path, config: Config
+) -> None:
+    valve = [
+        c for c in find_clips(root).clips if c.machine.machine_type == "valve" and c.label == 0
+    ]
+    detector = Detector.fit(valve, config, pretrained=pretrained).detector
+    assert len(detector.normal_scores.scores) == len(valve)
+
+
+def test_saved_and_read_again(pretrained: Pretrained, tmp_path: Path) -> None:
+    pretrained.save(tmp_path / "pool.pth")
+    again = Pretrained.load(tmp_path / "pool.pth", CPU)
+    assert again.config == pretrained.config and again.held_out == pretrained.held_out
+    for first, second in zip(pretrained.networks, again.networks, strict=True):
+        for name, value in first.state_dict().items():
+            assert torch.equal(value, second.state_dict()[name])
+
+
+def test_without_a_pool_the_error_says_where_pools_are_made(
+    fans: list[Clip], config: Config, pretrained: Pretrained
+) -> None:
+    with pytest.raises(UserError, match="run-all --pool"):
+        Detector.fit(fans[:8], config)
+    other = config.model_copy(update={"seed": 1})
+    with pytest.raises(UserError, match="same settings"):
+        Detector.fit(fans[:8], other, pretrained=pretrained)
+
+
+def run(root: Path, config: Config, save: Path) -> tuple[list[Pool], list[Outcome]]:
+    clips = find_clips(root).clips
+    pools = make_pools(clips, config, save)
+    jobs = make_jobs(clips, config, save, pools=pools)
+    return pools, run_all(jobs, ENGINES["serial"](), save / "summary.csv", pools=pools)
+
+
+def test_a_fleet_trains_each_pool_once_and_never_on_test_clips(
+    root: Path, config: Config, tmp_path: Path
+) -> None:
+    pools, outcomes = run(root, config, tmp_path)
+    assert [outcome.status for outcome in outcomes] == ["done"] * 3
+    assert sorted(path.name for path in tmp_path.glob("pool_*")) == [
+        "pool_0_dB_fan_fan.pth",
+        "pool_0_dB_valve_valve.pth",
+    ]
+    fan_pool = next(pool for pool in pools if len(pool.machines) == 2)
+    assert all(clip.label == 0 for clip in fan_pool.clips)
+    for outcome in outcomes:
+        assert outcome.model is not None
+        detector = Detector.load(tmp_path / outcome.model)
+        tested = (
+            tmp_path / outcome.model.removeprefix("best_").removesuffix(".pth")
+        ) / "scores.csv"
+        assert not {clip.name for clip in fan_pool.clips} & set(tested.read_text().split(","))
+        assert len(detector.provenance["pool"]) == (2 if outcome.machine_type == "fan" else 1)
+    before = fan_pool.path.stat().st_mtime_ns
+    assert [outcome.status for outcome in run(root, config, tmp_path)[1]] == ["skipped"] * 3
+    assert fan_pool.path.stat().st_mtime_ns == before
+
+
+def test_a_pool_that_fails_fails_its_machines_only(
+    root: Path, config: Config, tmp_path: Path
+) -> None:
+    clips = [
+        replace(clip, path=tmp_path / "missing.wav")
+        if clip.machine.machine_type == "valve"
+        else clip
+        for clip in find_clips(root).clips
+    ]
+    pools = make_pools(clips, config, tmp_path)
+    jobs = make_jobs(clips, config, tmp_path, pools=pools)
+    outcomes = run_all(jobs, ENGINES["serial"](), tmp_path / "summary.csv", pools=pools)
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "failed"]
+    assert outcomes[2].error.startswith("its pool could not be trained: ")
