@@ -29,7 +29,11 @@ from audio_anomaly_detector.scoring.calibration import (
     Raw,
     left_out_components,
 )
-from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
+from audio_anomaly_detector.scoring.components import (
+    NETWORK_FAMILIES,
+    STEADY_EFFECT_DB,
+    STEADY_LEVELS,
+)
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.training import Epoch, train
@@ -147,10 +151,10 @@ def fit(
         held_out = [clip for fold in trained for clip in fold.held_out]
         raw |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     resolution = {key: c.resolution for key, c in measure.components.items()}
-    reliability = {
-        key: 1.0 if c.effect is None else banks[key].reliability(c.effect)
-        for key, c in measure.components.items()
-    }
+    steadiness = 1.0
+    if STEADY_LEVELS in banks:
+        steadiness = banks[STEADY_LEVELS].reliability(STEADY_EFFECT_DB)
+    reliability = {key: steadiness if c.steady else 1.0 for key, c in measure.components.items()}
     calibration = Calibration.fit(raw, resolution, reliability, measure.families, NETWORK_FAMILIES)
     of_held_out = {
         name: values if name in measure.network_components else values[held_out]

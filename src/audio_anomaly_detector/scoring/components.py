@@ -26,9 +26,10 @@ from audio_anomaly_detector.scoring.signals import POWER_FLOOR, Signals
 # artefact of how a data set was mixed (docs/architecture.md, "Level").
 LEVEL_TOLERANCE_DB = 1.0
 # By how much a fault changes the steady level of a band. Where normal clips wander further, as in
-# a hall as loud as the machine, steady levels tell of the hall; peaks and differences between
+# a hall as loud as the machine, what is steady tells of the hall; peaks and differences between
 # microphones stand out by more.
 STEADY_EFFECT_DB = 2.0
+STEADY_LEVELS = "logmel_log"  # the component that shows how far they wander, in dB
 
 
 Source = TypeVar("Source")
@@ -44,8 +45,7 @@ class Component(Generic[Source]):
         microphones: fewest microphones it can work with.
         resolution: smallest difference of raw scores that means something.
         scaled: divide each statistic by its own spread before distances are taken.
-        effect: by how much a fault is expected to move a statistic; where normal clips wander
-            further the component counts less. None: however far.
+        steady: it hears what goes on all the time, and counts less where that wanders.
     """
 
     family: str
@@ -53,7 +53,7 @@ class Component(Generic[Source]):
     microphones: int = 1
     resolution: float = 0.02
     scaled: bool = True
-    effect: float | None = None
+    steady: bool = False
 
 
 def _logmel(exponent: float) -> Callable[[Signals], Tensor]:
@@ -123,10 +123,10 @@ def _level(signals: Signals) -> Tensor:
 
 
 SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
-    "spectrum": Component("spectrum", _spectrum, effect=STEADY_EFFECT_DB),
+    "spectrum": Component("spectrum", _spectrum, steady=True),
     "modulation": Component("modulation", _modulation),
-    "logmel_log": Component("logmel", _logmel(0), effect=STEADY_EFFECT_DB),
-    "logmel_mean": Component("logmel", _logmel(1), effect=STEADY_EFFECT_DB),
+    "logmel_log": Component("logmel", _logmel(0), steady=True),
+    "logmel_mean": Component("logmel", _logmel(1), steady=True),
     "logmel_quartic": Component("logmel", _logmel(4)),
     "logmel_max": Component("logmel", _logmel(math.inf)),
     "difference_log": Component("difference", _difference(0), microphones=2),
@@ -135,7 +135,7 @@ SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
     "difference_max": Component("difference", _difference(math.inf), microphones=2),
     "envelope_peaks": Component("envelope", _envelope_peaks),
     "envelope_crest": Component("envelope", _envelope_crest),
-    "packet_energy": Component("packet", _packet_energy, effect=STEADY_EFFECT_DB),
+    "packet_energy": Component("packet", _packet_energy, steady=True),
     "packet_quantile": Component("packet", _packet_quantile),
     "packet_max": Component("packet", _packet_max),
     "packet_difference": Component("packet", _packet_difference, microphones=2),
@@ -143,9 +143,6 @@ SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
     "coherence_loud": Component("coherence", _coherence(loud=True), microphones=2),
     "level": Component("level", _level, resolution=1.0, scaled=False),
 }
-
-
-_NATS = math.log(10) / 10  # of power in a decibel
 
 
 def _band(name: str) -> Callable[[NetworkOutputs], Tensor]:
@@ -243,19 +240,19 @@ def _vq_difference(outputs: NetworkOutputs) -> Tensor:
 
 
 NETWORK_COMPONENTS: dict[str, Component[NetworkOutputs]] = {
-    "wavelet_energy": Component("wavelet", _wavelet_energy, effect=STEADY_EFFECT_DB * _NATS),
+    "wavelet_energy": Component("wavelet", _wavelet_energy, steady=True),
     "wavelet_peak": Component("wavelet", _wavelet_peak),
     "wavelet_quantile": Component("wavelet", _wavelet_quantile),
     "wavelet_residual": Component("wavelet", _wavelet_residual),
     "wavelet_difference": Component("wavelet", _wavelet_difference, microphones=2),
-    "masked_mean": Component("masked", _masked_mean),
+    "masked_mean": Component("masked", _masked_mean, steady=True),
     "masked_peak": Component("masked", _masked_peak),
     "masked_mean_difference": Component("masked", _masked_mean_difference, microphones=2),
     "masked_spread_difference": Component("masked", _masked_spread_difference, microphones=2),
-    "embedding_clip": Component("embedding", _embedding_clip),
+    "embedding_clip": Component("embedding", _embedding_clip, steady=True),
     "embedding_difference": Component("embedding", _embedding_difference, microphones=2),
     "vq_errors": Component("vq", _vq_errors),
-    "vq_mean": Component("vq", _vq_mean),
+    "vq_mean": Component("vq", _vq_mean, steady=True),
     "vq_peak": Component("vq", _vq_peak),
     "vq_difference": Component("vq", _vq_difference, microphones=2),
 }
