@@ -46,7 +46,7 @@ def test_rate_and_mel_bins_are_said_once() -> None:
     ("override", "message"),
     [
         ("scoring.vews=2", "unknown setting 'scoring.vews'; known here: families, views"),
-        ("tempo=2", "unknown setting 'tempo'; known here: preset, seed, audio"),
+        ("tempo=2", "unknown setting 'tempo'; known here: preset, seed, pool"),
         ("scoring.views=-1", "scoring.views"),
         ("scoring.views=many", "scoring.views"),
         ("scoring.families=[logmel,smell]", "families must be some of"),
@@ -78,3 +78,12 @@ def test_a_config_file_that_is_none(tmp_path: Path, content: str) -> None:
 def test_a_missing_config_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         load_config("small", tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("preset", "other", "reason"),
+    [("instant", "seed=0", "need none"), ("small", "stages.oracle_epoch=true", "one machine")],
+)
+def test_a_pool_needs_networks_and_no_oracle(preset: str, other: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        load_config(preset, overrides=["pool=all", other])

@@ -13,7 +13,11 @@ from audio_anomaly_detector.models.despawn import DespawnConfig
 from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
 from audio_anomaly_detector.models.vqvae import VQVAEConfig
-from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
+from audio_anomaly_detector.scoring.components import (
+    FAMILIES,
+    NETWORK_FAMILIES,
+    SIGNAL_FAMILIES,
+)
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.training import TrainingConfig
 
@@ -96,6 +100,10 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("logmel.sample_rate and audio.sample_rate differ")
         if self.transformer.n_mels != self.logmel.n_mels:
             raise ValueError("transformer.n_mels and logmel.n_mels differ")
+        if self.pool != "none" and not set(self.scoring.families) & set(NETWORK_FAMILIES):
+            raise ValueError("a pool shares networks, and these families need none; leave it out")
+        if self.pool != "none" and self.stages.oracle_epoch:
+            raise ValueError("oracle epochs are chosen for one machine; leave the pool out")
         return self
 
 

@@ -29,6 +29,7 @@ from audio_anomaly_detector.model_file import (
     restore_networks,
 )
 from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.seeding import derive_seed
 
 
@@ -145,7 +146,12 @@ def pretrain(
         on_error,
         lambda done, total: listener.progress("reading clips", done, total),
     )
-    measure = make_statistics(config, store.windows.shape[1]).to(device).eval()
+    # Of no use here: what needs no network is each machine's own affair.
+    scoring = config.scoring.model_copy(update={"families": NETWORK_FAMILIES})
+    measure = make_statistics(
+        config.model_copy(update={"scoring": scoring}), store.windows.shape[1]
+    )
+    measure = measure.to(device).eval()
     corpus = Corpus(store, config, measure, work, device, listener.progress)
     names = list(machines(store.clips))
     labels = np.array([names.index(clip.machine) for clip in store.clips])
