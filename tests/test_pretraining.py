@@ -102,6 +102,17 @@ def test_saved_and_read_again(pretrained: Pretrained, tmp_path: Path) -> None:
             assert torch.equal(value, second.state_dict()[name])
 
 
+def test_a_pool_is_no_detector_and_a_detector_no_pool(
+    pretrained: Pretrained, fans: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    pretrained.save(tmp_path / "pool.pth")
+    with pytest.raises(UserError, match="no detector"):
+        Detector.load(tmp_path / "pool.pth")
+    Detector.fit(fans[:8], without_networks).detector.save(tmp_path / "model.pth")
+    with pytest.raises(UserError, match="run-all --pool"):
+        Pretrained.load(tmp_path / "model.pth", CPU)
+
+
 def test_without_a_pool_the_error_says_where_pools_are_made(
     fans: list[Clip], config: Config, pretrained: Pretrained
 ) -> None:

@@ -349,6 +349,8 @@ class Detector:
         """
         where = resolve_device(device)
         content = read_model_file(path)
+        if "banks" not in content:
+            raise UserError(f"{path}: holds the networks of a pool, no detector; give a best_*.pth")
         config = parse_config(json.loads(content["config"]))
         networks = None
         if content["networks"] is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -121,35 +121,13 @@ def fit(
             kept last (`Pretrained.folds_of`); nothing is trained then.
     """
     corpus = Corpus(store, config, measure, work, device, listener.progress)
-    every_clip = list(range(len(store.clips)))
     banks = _fit_banks(corpus.signal, config, measure)
     raw = _cross_fitted(corpus, store.clips)
-    networks: Networks | None = None
-    history: list[Epoch] = []
-    perplexity: float | None = None
-    held_out = every_clip
+    learned = _Learned(None, {}, {}, list(range(len(store.clips))), [], None)
     if measure.network_components:
-        if pretrained is not None:
-            trained = [fold for _, fold in pretrained]
-        else:
-            trained, longer = _training_folds(store.clips, config)
-        parts: list[Raw] = []
-        for number, fold in enumerate(trained):
-            final = number == len(trained) - 1
-            name = "final" if final else f"fold-{number + 1}"
-            if pretrained is not None:
-                networks = pretrained[number][0]
-            else:
-                networks, history, perplexity = fit_networks(
-                    corpus, fold.fit, name, longer, listener, watch if final else None
-                )
-            statistics = corpus.statistics(networks, name)
-            network_banks = _fit_banks(_of(statistics, fold.fit), config, measure)
-            if fold.held_out:
-                parts.append(raw_scores(_of(statistics, fold.held_out), network_banks))
-        banks |= network_banks
-        held_out = [clip for fold in trained for clip in fold.held_out]
-        raw |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        learned = _learn(corpus, listener, watch, pretrained)
+        banks |= learned.banks
+        raw |= learned.raw
     resolution = {key: c.resolution for key, c in measure.components.items()}
     steadiness = 1.0
     if STEADY_LEVELS in banks:
@@ -157,22 +135,77 @@ def fit(
     reliability = {key: steadiness if c.steady else 1.0 for key, c in measure.components.items()}
     calibration = Calibration.fit(raw, resolution, reliability, measure.families, NETWORK_FAMILIES)
     of_held_out = {
-        name: values if name in measure.network_components else values[held_out]
+        name: values if name in learned.raw else values[learned.held_out]
         for name, values in raw.items()
     }
     # The same clips set centre and spread, which costs the threshold about a percentage point of
     # false alarms; leaving each out in turn instead overshoots far more with few clips.
     families = calibration.families(calibration.components(of_held_out), measure.families)
+    odd = _outliers(left_out_components(of_held_out, resolution))
     return Fitted(
-        networks=networks,
+        networks=learned.networks,
         banks=banks,
         calibration=calibration,
         normal_scores=calibration.join(families),
-        calibration_clips=held_out,
-        history=history,
-        odd=[held_out[i] for i in _outliers(left_out_components(of_held_out, resolution))],
-        perplexity=perplexity,
+        calibration_clips=learned.held_out,
+        history=learned.history,
+        odd=[learned.held_out[i] for i in odd],
+        perplexity=learned.perplexity,
     )
+
+
+class _Learned(NamedTuple):
+    """The part of a fit that networks make.
+
+    Attributes:
+        networks: those that are kept.
+        banks: of their components.
+        raw: scores of clips that the networks had not heard, ``(n, C)`` by component.
+        held_out: positions of those clips.
+        history: epochs of the networks that are kept.
+        perplexity: of their codes.
+    """
+
+    networks: Networks | None
+    banks: dict[str, Bank]
+    raw: Raw
+    held_out: list[int]
+    history: list[Epoch]
+    perplexity: float | None
+
+
+def _learn(
+    corpus: Corpus,
+    listener: Listener,
+    watch: Watch | None,
+    pretrained: Sequence[tuple[Networks, Fold]] | None,
+) -> _Learned:
+    """Train the networks, or take those of a pool, and score clips that they have not heard."""
+    config, measure = corpus.config, corpus.measure
+    history: list[Epoch] = []
+    perplexity: float | None = None
+    longer = 1
+    if pretrained is not None:
+        folds = [fold for _, fold in pretrained]
+    else:
+        folds, longer = _training_folds(corpus.store.clips, config)
+    parts: list[Raw] = []
+    for number, fold in enumerate(folds):
+        final = number == len(folds) - 1
+        name = "final" if final else f"fold-{number + 1}"
+        if pretrained is not None:
+            networks = pretrained[number][0]
+        else:
+            networks, history, perplexity = fit_networks(
+                corpus, fold.fit, name, longer, listener, watch if final else None
+            )
+        statistics = corpus.statistics(networks, name)
+        banks = _fit_banks(_of(statistics, fold.fit), config, measure)
+        if fold.held_out:
+            parts.append(raw_scores(_of(statistics, fold.held_out), banks))
+    raw = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    held_out = [clip for fold in folds for clip in fold.held_out]
+    return _Learned(networks, banks, raw, held_out, history, perplexity)
 
 
 def _cross_fitted(corpus: Corpus, clips: list[Clip]) -> Raw:

@@ -19,6 +19,7 @@ from audio_anomaly_detector.corpus import Corpus, make_statistics
 from audio_anomaly_detector.data.cache import build_store
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.data.layouts import machines
+from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import save_tensors
 from audio_anomaly_detector.fitting import Listener, fit_networks
 from audio_anomaly_detector.model_file import (
@@ -101,6 +102,8 @@ class Pretrained:
             UserError: no such file, or not one of these.
         """
         content = read_model_file(path)
+        if "held_out" not in content:
+            raise UserError(f"{path}: holds no networks of a pool; 'aad run-all --pool' makes them")
         config = parse_config(json.loads(content["config"]))
         networks = [restore_networks(config, state, device) for state in content["networks"]]
         return cls(
