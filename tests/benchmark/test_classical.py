@@ -79,7 +79,7 @@ def test_twfr_scores_by_the_density_of_one_gaussian() -> None:
 def test_every_rival_finds_the_knock_and_says_what_it_cost(name: str, clips: list[Clip]) -> None:
     normals = [clip for clip in clips if clip.label == 0]
     test = [*normals[6:], *(clip for clip in clips if clip.label == 1)]
-    outcome = CONTENDERS[name].run(normals[:6], test, load_config("small"))
+    outcome = CONTENDERS[name].run(normals[:6], test, load_config("small"), None)
     for scores in outcome.scores.values():
         assert scores.shape == (5,)
         if name != "forest":  # six clips are too few for a forest
