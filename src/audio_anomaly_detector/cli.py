@@ -203,8 +203,7 @@ def fit(
         f"{'/'.join(detector.provenance['machine'])}, preset {config.preset}, "
         f"threshold {detector.threshold:.3f}"
     )
-    stdout.print(detector.normal_scores.coarseness(detector.threshold_config))
-    for note in detector.calibration.notes:
+    for note in detector.notes:
         stdout.print(note)
     if result.odd_normals:
         stdout.print(

@@ -22,6 +22,7 @@ from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.training import TrainingConfig
 
 Preset = Literal["instant", "small", "base", "paper"]
+Pooling = Literal["none", "machine", "all"]
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -81,7 +82,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
     preset: Preset = "small"
     seed: int = Field(default=0, ge=0, description="governs all randomness")
-    pool: Literal["none", "machine", "all"] = Field(
+    pool: Pooling = Field(
         default="none",
         description="train the networks on the normals of all ids of a machine type, or of all "
         "machines, together; for run-all and the benchmark",

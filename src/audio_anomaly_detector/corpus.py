@@ -1,7 +1,8 @@
 """What the three stages are trained on: cached windows, spectrograms and features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.cache import WindowStore
+from audio_anomaly_detector.data.cache import WindowStore, build_store
+from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
@@ -17,6 +19,21 @@ from audio_anomaly_detector.seeding import derive_seed
 
 # what is going on, steps done, steps in all
 Progress = Callable[[str, int, int], None]
+
+
+def read_clips(
+    clips: Sequence[Clip],
+    config: Config,
+    work: Path,
+    on_error: Literal["skip", "stop"],
+    progress: Progress,
+) -> WindowStore:
+    """Decode training clips into the store of a work folder; errors as `build_store`."""
+
+    def on_clip(done: int, total: int) -> None:
+        progress("reading clips", done, total)
+
+    return build_store(clips, config.audio, work / "windows", on_error, on_clip)
 
 
 class Corpus:

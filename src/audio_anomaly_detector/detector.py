@@ -15,9 +15,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
-from audio_anomaly_detector.corpus import make_statistics
+from audio_anomaly_detector.corpus import make_statistics, read_clips
 from audio_anomaly_detector.data.audio import equalise_level, read_clip, to_windows
-from audio_anomaly_detector.data.cache import build_store
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.errors import ClipError, UserError
@@ -27,6 +26,7 @@ from audio_anomaly_detector.model_file import (
     FORMAT,
     PACKAGE,
     claim_work_folder,
+    network_weights,
     provenance,
     read_model_file,
     restore_networks,
@@ -183,13 +183,7 @@ class Detector:
             if work is None:
                 work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
             claim_work_folder(work, config, clips)
-            store = build_store(
-                clips,
-                config.audio,
-                work / "windows",
-                on_error,
-                lambda done, total: listener.progress("reading clips", done, total),
-            )
+            store = read_clips(clips, config, work, on_error, listener.progress)
             check_enough(store.clips, sound_seconds(store.clips))
             microphones = store.windows.shape[1]
             measure = make_statistics(config, microphones).to(where).eval()
@@ -291,6 +285,11 @@ class Detector:
             else None,
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of its verdicts, a sentence each."""
+        return [self.normal_scores.coarseness(self.threshold_config), *self.calibration.notes]
+
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""
         weights = 0 if self.networks is None else sum(p.numel() for p in self.networks.parameters())
@@ -317,9 +316,7 @@ class Detector:
         Raises:
             UserError: the place cannot be written or the disk is full.
         """
-        state = None
-        if self.networks is not None:
-            state = {name: value.cpu() for name, value in self.networks.state_dict().items()}
+        state = None if self.networks is None else network_weights(self.networks)
         save_tensors(
             path,
             {

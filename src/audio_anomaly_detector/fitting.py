@@ -20,6 +20,7 @@ from audio_anomaly_detector.corpus import (
 )
 from audio_anomaly_detector.data.cache import WindowStore
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.models.masked_transformer import MaskedOutput
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.models.vqvae import codebook_size
 from audio_anomaly_detector.scoring.bank import Bank
@@ -315,12 +316,18 @@ def fit_networks(
 
     transformer.set_statistics(*_mel_statistics(corpus, rows))
 
-    def masked(batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        mask = transformer.random_mask(len(batch), batch.shape[-1], generator=generator)
-        return transformer.loss_terms(transformer(batch, mask), batch)
+    def masked(logmel: Tensor, generator: torch.Generator) -> MaskedOutput:
+        mask = transformer.random_mask(len(logmel), logmel.shape[-1], generator=generator)
+        return transformer(logmel, mask)
 
     if labels is None:
-        stage("transformer", transformer, Spectrograms(corpus, rows), masked, {"nll": 1.0})
+        stage(
+            "transformer",
+            transformer,
+            Spectrograms(corpus, rows),
+            lambda logmel, generator: transformer.loss_terms(masked(logmel, generator), logmel),
+            {"nll": 1.0},
+        )
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.seed, "label head"))
@@ -328,8 +335,7 @@ def fit_networks(
 
         def labelled(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
             logmel, label = batch
-            mask = transformer.random_mask(len(logmel), logmel.shape[-1], generator=generator)
-            output = transformer(logmel, mask)
+            output = masked(logmel, generator)
             logits = head(output.latent.mean(1))
             return {
                 **transformer.loss_terms(output, logmel),

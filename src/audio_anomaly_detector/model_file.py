@@ -82,6 +82,11 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def network_weights(networks: Networks) -> dict[str, torch.Tensor]:
+    """What a file keeps of trained networks."""
+    return {name: value.cpu() for name, value in networks.state_dict().items()}
+
+
 def restore_networks(
     config: Config, state: dict[str, torch.Tensor], device: torch.device
 ) -> Networks:

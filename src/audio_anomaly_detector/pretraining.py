@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 from audio_anomaly_detector.config import Config, parse_config
-from audio_anomaly_detector.corpus import Corpus, make_statistics
-from audio_anomaly_detector.data.cache import build_store
+from audio_anomaly_detector.corpus import Corpus, make_statistics, read_clips
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
@@ -26,6 +25,7 @@ from audio_anomaly_detector.model_file import (
     FORMAT,
     claim_work_folder,
     fingerprint,
+    network_weights,
     read_model_file,
     restore_networks,
 )
@@ -84,10 +84,7 @@ class Pretrained:
             {
                 "format": FORMAT,
                 "config": json.dumps(self.config.model_dump(mode="json")),
-                "networks": [
-                    {name: value.cpu() for name, value in networks.state_dict().items()}
-                    for networks in self.networks
-                ],
+                "networks": [network_weights(networks) for networks in self.networks],
                 "held_out": self.held_out,
                 "machines": self.machines,
                 "fingerprint": self.fingerprint,
@@ -142,13 +139,7 @@ def pretrain(
         ClipError: with ``on_error="stop"``, the first clip that cannot be used.
     """
     claim_work_folder(work, config, clips)
-    store = build_store(
-        clips,
-        config.audio,
-        work / "windows",
-        on_error,
-        lambda done, total: listener.progress("reading clips", done, total),
-    )
+    store = read_clips(clips, config, work, on_error, listener.progress)
     # Of no use here: what needs no network is each machine's own affair.
     scoring = config.scoring.model_copy(update={"families": NETWORK_FAMILIES})
     measure = make_statistics(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from audio_anomaly_detector.benchmark import classical
 from audio_anomaly_detector.benchmark.classical import LevelOnly, LogMelStatistics, TwfrGmm
@@ -15,7 +14,7 @@ from audio_anomaly_detector.benchmark.plain_networks import (
     PlainVqvae,
 )
 from audio_anomaly_detector.benchmark.rival import Outcome, Rival, run_rival
-from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.config import Config, Pooling
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.pretraining import Pretrained
 
@@ -57,7 +56,7 @@ class Contender:
     run: Callable[[Sequence[Clip], Sequence[Clip], Config, Pretrained | None], Outcome]
     preset: str = "small"
     settings: tuple[str, ...] = ()
-    pool: Literal["none", "machine", "all"] = "none"
+    pool: Pooling = "none"
     is_ours: bool = False
     is_random: bool = False
 
@@ -66,7 +65,7 @@ def _ours(
     title: str,
     preset: str,
     *settings: str,
-    pool: Literal["none", "machine", "all"] = "none",
+    pool: Pooling = "none",
 ) -> Contender:
     rows = [Row(title, (JOINED,))]
     if preset != "instant":

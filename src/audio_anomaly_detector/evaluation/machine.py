@@ -247,10 +247,7 @@ def _is_oracle(detector: Detector) -> bool:
 
 
 def _notes(detector: Detector) -> list[str]:
-    notes = [
-        detector.normal_scores.coarseness(detector.threshold_config),
-        *detector.calibration.notes,
-    ]
+    notes = detector.notes
     if _is_oracle(detector):
         notes.append("oracle: epochs were chosen on test labels; not comparable with the rest")
     odd = detector.provenance["odd_normals"]
@@ -308,10 +305,7 @@ def _write_report(
             evaluation=data,
             pictures=pictures,
             threshold_origin=f"{origin}, {threshold.false_alarm_rate:.0%} false alarms",
-            notes=[
-                detector.normal_scores.coarseness(threshold),
-                *detector.calibration.notes,
-            ],
+            notes=detector.notes,
             odd_normals=facts["odd_normals"],
             oracle="the epoch of every training stage" if _is_oracle(detector) else None,
             failures=[str(error) for error in failures],

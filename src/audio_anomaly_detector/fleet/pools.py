@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.config import Config, Pooling
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.detector import DeviceName, SilentListener, resolve_device
@@ -84,9 +84,7 @@ def make_pools(
     ]
 
 
-def pool_members(
-    keys: Iterable[MachineKey], pool: Literal["none", "machine", "all"]
-) -> dict[MachineKey, list[MachineKey]]:
+def pool_members(keys: Iterable[MachineKey], pool: Pooling) -> dict[MachineKey, list[MachineKey]]:
     """Which machines go together, by the name of their pool."""
     members: dict[MachineKey, list[MachineKey]] = {}
     for key in keys:
