@@ -128,8 +128,8 @@ def test_gradients_are_exact(length: int, levels: int, packet_levels: int) -> No
 @settings(max_examples=60, deadline=None)
 def test_windows_are_even_and_leave_nothing_out(length: int, time_bins: int) -> None:
     signal = torch.arange(length, dtype=torch.float64).expand(2, -1)
-    coefficients = analyse(signal, db4(1), 0)._replace(bands=(signal,))
-    (windows,) = coefficients.windows(time_bins)
+    coefficients = analyse(signal, db4(1), 0)._replace(groups=(signal.unsqueeze(1),))
+    (windows,) = (group[:, 0] for group in coefficients.windows(time_bins))
     width = math.ceil(length / time_bins)
     assert windows.shape == (2, time_bins, width)
     assert windows[0, 0, 0] == 0

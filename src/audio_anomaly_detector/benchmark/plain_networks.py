@@ -199,17 +199,18 @@ class WaveletTree(nn.Module):
         """Analyse, threshold, synthesise ``(B, T)`` of about unit variance."""
         kernels = torch.stack((self.low, quadrature_mirror(self.low)), dim=1)
         coefficients = analyse(signal, kernels, packet_levels=0)
-        slope = torch.tensor(_SLOPE)
+        thresholds = self.thresholds.split([group.shape[1] for group in coefficients.groups])
         kept = []
-        for band, thresholds in zip(coefficients.bands, self.thresholds, strict=True):
-            upper, lower = thresholds.expand(len(signal), 2).split(1, dim=1)  # (B, 1)
-            kept.append(hard_threshold(band, upper, lower, slope))
+        for group, of_group in zip(coefficients.groups, thresholds, strict=True):
+            upper, lower = of_group.expand(len(signal), -1, -1).split(1, dim=-1)  # (B, bands, 1)
+            slope = torch.full((group.shape[1], 1), _SLOPE)
+            kept.append(hard_threshold(group, upper, lower, slope))
         reconstruction = synthesise(
-            coefficients._replace(bands=tuple(kept)), kernels, packet_levels=0
+            coefficients._replace(groups=tuple(kept)), kernels, packet_levels=0
         )
         return SparseTerms(
             residual=(signal - reconstruction).abs().mean(dim=1),
-            sparsity=torch.cat(kept, dim=1).abs().mean(dim=1),
+            sparsity=torch.cat([group.flatten(1) for group in kept], dim=1).abs().mean(dim=1),
         )
 
 

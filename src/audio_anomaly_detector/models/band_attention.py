@@ -88,8 +88,8 @@ class BandAttention(nn.Module):
     def _summary(self, coefficients: Coefficients, spread: Tensor) -> Tensor:
         """``(B, bands, 3 * time_bins)``."""
         bands = []
-        for windows in coefficients.windows(self.time_bins):
+        for windows in coefficients.windows(self.time_bins):  # (B, bands, time_bins, width)
             rms = torch.linalg.vector_norm(windows, dim=-1) * windows.shape[-1] ** -0.5
             magnitude = windows.abs()
             bands.append(torch.cat((rms, magnitude.mean(-1), magnitude.amax(-1)), dim=-1))
-        return torch.log(torch.stack(bands, dim=1) / spread[:, None] + FLOOR)
+        return torch.log(torch.cat(bands, dim=1) / spread[:, None] + FLOOR)

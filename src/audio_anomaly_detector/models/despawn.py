@@ -100,15 +100,28 @@ class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
         }
 
 
-class DespawnOutput(NamedTuple):
-    """What one pass over a batch of waveforms gives.
+class Decomposition(NamedTuple):
+    """What the way down gives, which is all that the score looks at.
 
     Attributes:
-        reconstruction: ``(B, T)`` in the waveform's units.
         coefficients: before the threshold, in units of the machine's scale.
         kept: after the threshold, in the same units.
         thresholds: ``(B, bands, 2)`` upper and lower threshold, both positive, same units.
         embedding: ``(B, bands, D)`` what the attention makes of each sub-band.
+    """
+
+    coefficients: Coefficients
+    kept: Coefficients
+    thresholds: Tensor
+    embedding: Tensor
+
+
+class DespawnOutput(NamedTuple):
+    """What one pass down and up over a batch of waveforms gives.
+
+    Attributes:
+        reconstruction: ``(B, T)`` in the waveform's units.
+        coefficients: as in `Decomposition`, and so the rest.
     """
 
     reconstruction: Tensor
@@ -207,12 +220,16 @@ class Despawn(nn.Module):
         Returns:
             What is kept, in the same shapes.
         """
+        counts = [group.shape[1] for group in coefficients.groups]
         upper, lower = thresholds.unsqueeze(-1).unbind(2)  # (B, bands, 1)
-        slopes = SLOPE / self.spread
-        kept = [
-            hard_threshold(band, upper[:, index], lower[:, index], slopes[index])
-            for index, band in enumerate(coefficients.bands)
-        ]
+        slopes = (SLOPE / self.spread).unsqueeze(1)
+        kept = map(
+            hard_threshold,
+            coefficients.groups,
+            upper.split(counts, dim=1),
+            lower.split(counts, dim=1),
+            slopes.split(counts),
+        )
         return Coefficients(tuple(kept), coefficients.length)
 
     def synthesise(self, coefficients: Coefficients) -> Tensor:
@@ -220,17 +237,12 @@ class Despawn(nn.Module):
         signal = synthesise(coefficients, self.synthesis_kernels, self.config.packet_levels)
         return signal * self.scale
 
-    def forward(self, waveform: Tensor, *, thresholds_open: bool = False) -> DespawnOutput:
-        """Analyse, threshold, synthesise.
+    def decompose(self, waveform: Tensor) -> Decomposition:
+        """Analyse and threshold.
 
         Args:
             waveform: ``(B, T)``, any T; below ``2^levels`` samples the deepest levels hold one
                 value each.
-            thresholds_open: keep every coefficient, so that orthonormal filters reconstruct
-                perfectly.
-
-        Returns:
-            Reconstruction, coefficients before and after the threshold, embeddings.
         """
         # Half precision would cost the perfect reconstruction and save next to nothing.
         with torch.autocast(waveform.device.type, enabled=False):
@@ -238,9 +250,15 @@ class Despawn(nn.Module):
             context = self.attention(coefficients, self.spread)
             relative = functional.softplus(self.raw_thresholds) * context.factors
             thresholds = relative * self.spread[:, None]  # (B, bands, 2)
-            kept = coefficients if thresholds_open else self.threshold(coefficients, thresholds)
-            reconstruction = self.synthesise(kept)
-        return DespawnOutput(reconstruction, coefficients, kept, thresholds, context.embedding)
+            kept = self.threshold(coefficients, thresholds)
+        return Decomposition(coefficients, kept, thresholds, context.embedding)
+
+    def forward(self, waveform: Tensor) -> DespawnOutput:
+        """Decompose waveforms ``(B, T)`` and put them together again from what is kept."""
+        parts = self.decompose(waveform)
+        with torch.autocast(waveform.device.type, enabled=False):
+            reconstruction = self.synthesise(parts.kept)
+        return DespawnOutput(reconstruction, *parts)
 
     def loss_terms(self, output: DespawnOutput, waveform: Tensor) -> dict[str, Tensor]:
         """Compute what training minimises; `DespawnConfig.loss_weights` weighs it.
@@ -253,11 +271,11 @@ class Despawn(nn.Module):
             Scalars: ``reconstruction`` mean ``|x - x^|`` in units of the machine's scale,
             ``sparsity`` mean ``|c|`` of what is kept, ``orthonormality``.
         """
-        bands = output.kept.bands
-        magnitude = torch.stack([band.abs().sum() for band in bands]).sum()
+        groups = output.kept.groups
+        magnitude = torch.stack([group.abs().sum() for group in groups]).sum()
         return {
             "reconstruction": functional.l1_loss(output.reconstruction, waveform) / self.scale,
-            "sparsity": magnitude / sum(band.numel() for band in bands),
+            "sparsity": magnitude / sum(group.numel() for group in groups),
             "orthonormality": self.orthonormality_error(),
         }
 
@@ -300,7 +318,7 @@ class Despawn(nn.Module):
             ``(B, bands, time_bins, statistics)``, named by `BAND_STATISTICS`; finite in silence.
         """
         pairs = zip(coefficients.windows(time_bins), kept.windows(time_bins), strict=True)
-        return torch.stack([_statistics(before, after) for before, after in pairs], dim=1)
+        return torch.cat([_statistics(before, after) for before, after in pairs], dim=1)
 
     def band_edges(self, sample_rate: int) -> Tensor:
         """Give the nominal lower and upper edge of each sub-band, ``(bands, 2)`` in Hz."""
@@ -312,18 +330,21 @@ class Despawn(nn.Module):
 
 
 def _statistics(before: Tensor, after: Tensor) -> Tensor:
-    """``(B, time_bins, w)`` twice -> ``(B, time_bins, statistics)``."""
+    """``(B, bands, time_bins, w)`` twice -> ``(B, bands, time_bins, statistics)``."""
     magnitude = before.abs()
     square = before.square()
     energy = square.mean(-1) + SILENCE**2
-    extreme = magnitude.topk(before.shape[-1] // 1000 + 1).values  # from the greatest down
+    log_energy = energy.log()
+    peak = magnitude.amax(-1)
+    above = before.shape[-1] // 1000  # coefficients above the quantile; sorting is slow
+    quantile = magnitude.topk(above + 1).values[..., -1] if above else peak
     columns = {
-        "log_energy": energy.log(),
+        "log_energy": log_energy,
         "log_magnitude": (magnitude.mean(-1) + SILENCE).log(),
-        "log_kurtosis": (square.square().mean(-1) + SILENCE**4).log() - 2 * energy.log(),
-        "log_crest": (extreme[..., 0] + SILENCE).log() - energy.log() / 2,
+        "log_kurtosis": (square.square().mean(-1) + SILENCE**4).log() - 2 * log_energy,
+        "log_crest": (peak + SILENCE).log() - log_energy / 2,
         "survival_rate": (after.abs() > magnitude / 2).to(before.dtype).mean(-1),
-        "log_quantile_999": (extreme[..., -1] + SILENCE).log(),
+        "log_quantile_999": (quantile + SILENCE).log(),
         "log_residual": ((before - after).square().mean(-1) + SILENCE**2).log(),
     }
     return torch.stack([columns[name] for name in BAND_STATISTICS], dim=-1)

@@ -16,13 +16,13 @@ def hard_threshold(x: Tensor, upper: Tensor, lower: Tensor, slope: Tensor) -> Te
     are 0.
 
     Args:
-        x: ``(B, n)`` coefficients.
-        upper: ``(B, 1)`` positive, in the units of x.
-        lower: ``(B, 1)``, likewise.
-        slope: scalar s, one over the units of x; it gets no gradient.
+        x: ``(B, bands, n)`` coefficients.
+        upper: ``(B, bands, 1)`` positive, in the units of x.
+        lower: ``(B, bands, 1)``, likewise.
+        slope: ``(bands, 1)`` s, one over the units of x; it gets no gradient.
 
     Returns:
-        ``(B, n)``.
+        ``(B, bands, n)``.
 
     Source: Michau, Frusque, Fink, PNAS 2022 (there with s = 10 on standardised signals).
     """

@@ -271,15 +271,21 @@ class MaskedTransformer(nn.Module):
             residual and negative log-likelihood, (B, F, T).
         """
         batch, _, n_frames = logmel.shape
+        masks = self.complementary_masks(n_frames, n_masks)
+        mean, log_variance = torch.empty_like(logmel), torch.empty_like(logmel)
+        # Masks that hide equally many patches go through in one batch: the first few hide one more.
+        larger = masks.shape[1] % n_masks
+        for alike in masks.split([larger, n_masks - larger]):
+            if len(alike):
+                output = self(logmel.repeat(len(alike), 1, 1), alike.repeat_interleave(batch, 0))
+                parts = (part.unflatten(0, (-1, batch)) for part in output[:3])
+                for one_mean, one_log_variance, hidden in zip(*parts, strict=True):
+                    mean = torch.where(hidden, one_mean, mean)
+                    log_variance = torch.where(hidden, one_log_variance, log_variance)
         target = self._standardise(logmel)
-        residual, nll = torch.zeros_like(target), torch.zeros_like(target)
-        for mask in self.complementary_masks(n_frames, n_masks):
-            output = self(logmel, mask.expand(batch, -1))
-            deviation = torch.exp(output.log_variance / 2)
-            hidden = output.hidden
-            residual = torch.where(hidden, (target - output.mean) / deviation, residual)
-            nll = torch.where(hidden, gaussian_nll(output.mean, output.log_variance, target), nll)
-        return HiddenPrediction(residual, nll)
+        return HiddenPrediction(
+            (target - mean) / torch.exp(log_variance / 2), gaussian_nll(mean, log_variance, target)
+        )
 
     def embed(self, logmel: Tensor) -> Embedding:
         """Encode with every patch visible and pool.

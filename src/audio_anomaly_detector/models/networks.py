@@ -93,7 +93,7 @@ class Networks(nn.Module):
             logmel: ``(B, F, N)`` of the same, dB.
         """
         steps = self.transformer.columns(logmel.shape[-1])
-        wavelet = self.despawn(waveform)
+        wavelet = self.despawn.decompose(waveform)
         bands = self.despawn.band_statistics(wavelet.coefficients, wavelet.kept, steps)
         bands = bands.transpose(1, 2)  # (B, S, bands, statistics)
         embedding = self.transformer.embed(logmel)

@@ -40,13 +40,21 @@ BLOCK = 16
 class Coefficients(NamedTuple):
     """Wavelet coefficients of a batch of signals.
 
+    Bands of equal length lie together: what is done to all of them is then done in one go.
+
     Attributes:
-        bands: one tensor ``(B, n_band)`` per band, in order of frequency from the lowest.
+        groups: neighbouring bands of equal length, ``(B, bands, n)`` each, all bands in order of
+            frequency from the lowest.
         length: samples of the signals that they came from.
     """
 
-    bands: tuple[Tensor, ...]
+    groups: tuple[Tensor, ...]
     length: int
+
+    @property
+    def bands(self) -> tuple[Tensor, ...]:
+        """One tensor ``(B, n)`` per band, in order of frequency from the lowest."""
+        return tuple(band for group in self.groups for band in group.unbind(1))
 
     def windows(self, time_bins: int) -> list[Tensor]:
         """Cut every band into equally long windows, spread evenly from its start to its end.
@@ -58,19 +66,19 @@ class Coefficients(NamedTuple):
             time_bins: number of windows.
 
         Returns:
-            Per band ``(B, time_bins, ceil(n_band / time_bins))``.
+            Per group ``(B, bands, time_bins, ceil(n / time_bins))``.
         """
-        return [_windows(band, time_bins) for band in self.bands]
+        return [_windows(group, time_bins) for group in self.groups]
 
 
-def _windows(band: Tensor, time_bins: int) -> Tensor:
-    length = band.shape[-1]
+def _windows(group: Tensor, time_bins: int) -> Tensor:
+    length = group.shape[-1]
     width = -(-length // time_bins)
     if width * time_bins == length:
-        return band.reshape(-1, time_bins, width)
-    bins = torch.arange(time_bins, device=band.device)
+        return group.unflatten(-1, (time_bins, width))
+    bins = torch.arange(time_bins, device=group.device)
     starts = bins * (length - width) // max(time_bins - 1, 1)
-    return band[:, starts[:, None] + torch.arange(width, device=band.device)]
+    return group[..., starts[:, None] + torch.arange(width, device=group.device)]
 
 
 def quadrature_mirror(low: Tensor) -> Tensor:
@@ -103,11 +111,14 @@ def analyse(signal: Tensor, kernels: Tensor, packet_levels: int) -> Coefficients
     for level in range(packet_levels):
         low, high = _split(nodes.flatten(0, 1), down[level], up[level])
         nodes = torch.stack((low, high), dim=1).view(signal.shape[0], -1, low.shape[-1])
-    approximation, *details = (nodes[:, node] for node in _frequency_order(nodes.shape[1]))
+    nodes = nodes[:, _frequency_order(nodes.shape[1])]
+    groups: list[Tensor] = []
     for level in range(packet_levels, len(kernels)):
-        approximation, detail = _split(approximation, down[level], up[level])
-        details.insert(0, detail)
-    return Coefficients((approximation, *details), signal.shape[-1])
+        if nodes.shape[1] > 1:
+            groups.insert(0, nodes[:, 1:])
+        low, high = _split(nodes[:, 0], down[level], up[level])
+        nodes = torch.stack((low, high), dim=1)  # the approximation and its detail
+    return Coefficients((nodes, *groups), signal.shape[-1])
 
 
 def synthesise(coefficients: Coefficients, kernels: Tensor, packet_levels: int) -> Tensor:
@@ -125,19 +136,18 @@ def synthesise(coefficients: Coefficients, kernels: Tensor, packet_levels: int) 
     lengths = [coefficients.length]
     for _ in range(len(kernels)):
         lengths.append((lengths[-1] + 1) // 2)
-    approximation, *details = coefficients.bands
+    nodes, *groups = coefficients.groups
     for level in reversed(range(packet_levels, len(kernels))):
-        merged = _Merge.apply(approximation, details.pop(0), up[level], down[level])
-        approximation = merged[:, : lengths[level]]
-    if not packet_levels:
-        return approximation
-    by_frequency = [approximation, *details]
-    rank = {node: rank for rank, node in enumerate(_frequency_order(len(by_frequency)))}
-    nodes = torch.stack([by_frequency[rank[node]] for node in sorted(rank)], dim=1)
+        merged = _Merge.apply(*nodes.unbind(1), up[level], down[level])
+        nodes = merged[:, None, : lengths[level]]
+        if groups:
+            nodes = torch.cat((nodes, groups.pop(0)), dim=1)
+    order = torch.tensor(_frequency_order(nodes.shape[1]), device=nodes.device)
+    nodes = nodes[:, order.argsort()]
     for level in reversed(range(packet_levels)):
         low, high = nodes.view(-1, 2, nodes.shape[-1]).unbind(1)
         merged = _Merge.apply(low, high, up[level], down[level])[:, : lengths[level]]
-        nodes = merged.reshape(approximation.shape[0], -1, lengths[level])
+        nodes = merged.reshape(nodes.shape[0], -1, lengths[level])
     return nodes[:, 0]
 
 

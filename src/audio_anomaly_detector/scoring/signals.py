@@ -96,7 +96,7 @@ class Signals:
         low = torch.tensor(DB4, device=self.waveform.device)
         kernels = torch.stack([low, quadrature_mirror(low)]).expand(_PACKET_LEVELS, -1, -1)
         coefficients = analyse(self.waveform.flatten(0, 1), kernels, _PACKET_LEVELS)
-        power = torch.stack(coefficients.bands, 1).square()
+        power = coefficients.groups[0].square()
         return power.clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
 
     @cached_property
