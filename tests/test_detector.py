@@ -17,7 +17,7 @@ from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.audio import read_clip
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
-from audio_anomaly_detector.detector import Detector
+from audio_anomaly_detector.detector import Detector, Score
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.scoring.components import FAMILIES
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
@@ -197,6 +197,26 @@ def test_a_clip_that_fails_does_not_stop_the_others(
     outcomes = [outcome for _, outcome in fitted.score_clips([clips[0], broken, clips[2]])]
     assert isinstance(outcomes[1], ClipError)
     assert not isinstance(outcomes[0], ClipError) and not isinstance(outcomes[2], ClipError)
+
+
+def test_clips_scored_together_get_the_scores_that_each_gets_alone(
+    fitted: Detector, clips: list[Clip], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "long.wav", hum(0, seconds=20), SAMPLE_RATE)
+    soundfile.write(tmp_path / "short.wav", hum(1, seconds=2), SAMPLE_RATE)
+    others = [
+        dataclasses.replace(clips[0], path=tmp_path / name) for name in ("long.wav", "short.wav")
+    ]
+    mixed = [*clips[:5], *others, *clips[5:9]]
+    for clip, score in fitted.score_clips(mixed, details=True):
+        assert isinstance(score, Score)
+        alone = fitted.score_clip(clip, details=True)
+        assert score.components == pytest.approx(alone.components, rel=1e-3, abs=1e-3)
+        assert score.score == pytest.approx(alone.score, rel=1e-4, abs=1e-4)
+        assert score.map is not None and alone.map is not None
+        np.testing.assert_allclose(score.map, alone.map, atol=1e-3)
+        assert score.latent is not None and alone.latent is not None
+        np.testing.assert_allclose(score.latent, alone.latent, atol=1e-4)
 
 
 def test_anomalous_clips_cannot_be_trained_on(clips: list[Clip], tiny: Config) -> None:

@@ -14,7 +14,7 @@ from audio_anomaly_detector.data.cache import WindowStore, build_store
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
-from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
+from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics, clips_at_once
 from audio_anomaly_detector.seeding import derive_seed
 
 # what is going on, steps done, steps in all
@@ -68,18 +68,17 @@ class Corpus:
         """Measure what needs no network and write the log-mels to disk, once for all folds."""
         logmel = self.measure.logmel
         logmels: np.ndarray | None = None
-        per_clip: list[Statistics] = []
-        for clip, rows in enumerate(self.windows_of):
-            windows = self.windows(rows)  # (W, C, T)
-            per_clip.append(self.measure(windows, None))
-            spectra = logmel(windows).cpu().numpy()  # (W, C, F, N)
+        parts: list[Statistics] = []
+        for clips in self._some_at_a_time("measuring clips"):
+            parts.append(self.measure(clips, None))
+        self.signal = _joined(parts)
+        for row in range(len(self.store.windows)):
+            spectra = logmel(self.windows(np.array([row])))[0].cpu().numpy()  # (C, F, N)
             if logmels is None:
-                shape = (len(self.store.windows), *spectra.shape[1:])
+                shape = (len(self.store.windows), *spectra.shape)
                 logmels = open_memmap(self.work / "logmel.npy", "w+", np.float32, shape)
-            logmels[rows] = spectra
-            self.progress("measuring clips", clip + 1, len(self.windows_of))
+            logmels[row] = spectra
         assert logmels is not None
-        self.signal = _stack(per_clip)
         return logmels
 
     def windows(self, rows: np.ndarray) -> Tensor:
@@ -92,11 +91,20 @@ class Corpus:
 
     def statistics(self, networks: Networks, what: str) -> Statistics:
         """Statistics of the networks' components, ``(n, C, D)`` each."""
-        per_clip = []
-        for clip, rows in enumerate(self.windows_of):
-            per_clip.append(self.measure(self.windows(rows), networks, of_signal=False))
-            self.progress(f"{what}: measuring clips", clip + 1, len(self.windows_of))
-        return _stack(per_clip)
+        return _joined(
+            [
+                self.measure(clips, networks, of_signal=False)
+                for clips in self._some_at_a_time(f"{what}: measuring clips")
+            ]
+        )
+
+    def _some_at_a_time(self, what: str) -> Iterator[list[Tensor]]:
+        """The windows ``(W, C, T)`` of each clip, of some clips at a time."""
+        together = clips_at_once(self.microphones)
+        for first in range(0, len(self.windows_of), together):
+            some = self.windows_of[first : first + together]
+            yield [self.windows(rows) for rows in some]
+            self.progress(what, first + len(some), len(self.windows_of))
 
 
 class _Items:
@@ -204,5 +212,5 @@ def make_statistics(config: Config, microphones: int) -> ClipStatistics:
     )
 
 
-def _stack(per_clip: list[Statistics]) -> Statistics:
-    return {name: torch.stack([s[name] for s in per_clip]) for name in per_clip[0]}
+def _joined(parts: list[Statistics]) -> Statistics:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

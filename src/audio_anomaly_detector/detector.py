@@ -4,9 +4,11 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +33,11 @@ from audio_anomaly_detector.model_file import (
     read_model_file,
     restore_networks,
 )
-from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
+from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.pretraining import Pretrained
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
-from audio_anomaly_detector.scoring.statistics import ClipStatistics
+from audio_anomaly_detector.scoring.statistics import ClipStatistics, clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 from audio_anomaly_detector.training import Epoch
 
@@ -225,7 +227,12 @@ class Detector:
             raise UserError("the waveform holds nan or infinite samples")
         if self.config.audio.level == "equalised":
             array = equalise_level(array)
-        return self._score(array, details)
+        if len(array) != self.microphones:
+            raise UserError(
+                f"the waveform has {len(array)} channels, the detector was fitted on "
+                f"{self.microphones}"
+            )
+        return self._score([array], details)[0]
 
     def score_clip(self, clip: Clip, details: bool = False) -> Score:
         """Score a clip from its file.
@@ -233,6 +240,39 @@ class Detector:
         Raises:
             ClipError: the clip cannot be read or has another number of microphones.
         """
+        return self._score([self._read(clip)], details)[0]
+
+    def score_clips(
+        self, clips: Iterable[Clip], details: bool = False
+    ) -> Iterator[tuple[Clip, Score | ClipError]]:
+        """Score many clips, in order; one that fails yields its error, the rest goes on.
+
+        Some clips are scored together and the next ones read meanwhile, which takes about half
+        the time of one after the other; the scores are those of `score_clip` but for rounding.
+        """
+        remaining = iter(clips)
+        together = clips_at_once(self.microphones)
+
+        def read_some() -> list[tuple[Clip, NDArray[np.float32] | ClipError]]:
+            return [(clip, self._try_to_read(clip)) for clip in islice(remaining, together)]
+
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(read_some)
+            while some := ahead.result():
+                ahead = reader.submit(read_some)
+                sound = [read for _, read in some if not isinstance(read, ClipError)]
+                scores = iter(self._score(sound, details) if sound else [])
+                for clip, read in some:
+                    yield clip, read if isinstance(read, ClipError) else next(scores)
+
+    def _try_to_read(self, clip: Clip) -> NDArray[np.float32] | ClipError:
+        try:
+            return self._read(clip)
+        except ClipError as error:
+            return error
+
+    def _read(self, clip: Clip) -> NDArray[np.float32]:
+        """``(C, T)`` of the microphones that the detector was fitted on."""
         waveform = read_clip(clip, self.config.audio)
         if len(waveform) != self.microphones:
             raise ClipError(
@@ -240,50 +280,39 @@ class Detector:
                 f"has {len(waveform)} channels, the detector was fitted on {self.microphones}",
                 "score recordings of the same microphones, or fit with --channels mean",
             )
-        return self._score(waveform, details)
+        return waveform
 
-    def score_clips(
-        self, clips: Iterable[Clip], details: bool = False
-    ) -> Iterator[tuple[Clip, Score | ClipError]]:
-        """Score clips one after the other; one that fails yields its error, the rest goes on."""
-        for clip in clips:
-            try:
-                yield clip, self.score_clip(clip, details)
-            except ClipError as error:
-                yield clip, error
+    def _score(self, waveforms: Sequence[NDArray[np.float32]], details: bool) -> list[Score]:
+        """Score waveforms ``(C, T)``."""
+        length = self.config.audio.length
+        windows = [torch.from_numpy(to_windows(one, length)).to(self.device) for one in waveforms]
+        maps: list[NDArray[np.float32]] = []
+        latents: list[NDArray[np.float32]] = []
 
-    def _score(self, waveform: NDArray[np.float32], details: bool) -> Score:
-        if len(waveform) != self.microphones:
-            raise UserError(
-                f"the waveform has {len(waveform)} channels, the detector was fitted on "
-                f"{self.microphones}"
-            )
-        windows = torch.from_numpy(to_windows(waveform, self.config.audio.length))
-        seen: list[NetworkOutputs] = []
-        statistics = self._measure(
-            windows.to(self.device), self.networks, observe=seen.append if details else None
-        )
-        raw = raw_scores(
-            {name: values.unsqueeze(0) for name, values in statistics.items()},
-            self.banks,
-        )
-        components = self.calibration.components(raw)
+        def observe(nll: torch.Tensor, quantised: torch.Tensor) -> None:
+            maps.extend(nll.mean(1).cpu().numpy())  # (F, N) of each window
+            latents.extend(quantised.mean((1, 2)).cpu().numpy())  # (L,)
+
+        statistics = self._measure(windows, self.networks, observe=observe if details else None)
+        components = self.calibration.components(raw_scores(statistics, self.banks))
         families = self.calibration.families(components, self._measure.families)
-        score = float(self.calibration.join(families)[0])
-        return Score(
-            score=score,
-            p_value=self.normal_scores.p_value(score, self.threshold_config),
-            is_anomalous=score > self.threshold,
-            threshold=self.threshold,
-            components={name: float(values[0]) for name, values in components.items()},
-            families={name: float(values[0]) for name, values in families.items()},
-            map=np.concatenate([s.nll[0].mean(0).cpu().numpy() for s in seen], -1)
-            if seen
-            else None,
-            latent=np.mean([s.quantised[0].mean((0, 1)).cpu().numpy() for s in seen], 0)
-            if seen
-            else None,
-        )
+        ends = np.cumsum([len(one) for one in windows])
+        scores = []
+        for clip, score in enumerate(self.calibration.join(families).tolist()):
+            of_clip = slice(ends[clip] - len(windows[clip]), ends[clip])
+            scores.append(
+                Score(
+                    score=score,
+                    p_value=self.normal_scores.p_value(score, self.threshold_config),
+                    is_anomalous=score > self.threshold,
+                    threshold=self.threshold,
+                    components={name: float(values[clip]) for name, values in components.items()},
+                    families={name: float(values[clip]) for name, values in families.items()},
+                    map=np.concatenate(maps[of_clip], -1) if maps else None,
+                    latent=np.mean(latents[of_clip], 0) if latents else None,
+                )
+            )
+        return scores
 
     @property
     def notes(self) -> list[str]:

@@ -16,7 +16,7 @@ POWER_FLOOR = 1e-10  # -100 dB, as librosa's `power_to_db(amin=1e-10)`
 # A whole batch at once is two to three times slower, and a long clip would take gigabytes.
 FRAMES_AT_ONCE = 320
 
-# Mel bands multiplied at a time: neighbours reach over few frequency bins, so that groups skip
+# Bands multiplied at a time: neighbours reach over few frequency bins, so that groups skip
 # most zeros of the filter matrix, which halves its share of the time.
 BANDS_AT_ONCE = 32
 
@@ -73,11 +73,7 @@ class LogMel(nn.Module):
                 f"{empty} of n_mels={config.n_mels} mel bands hold no frequency bin at"
                 f" n_fft={config.n_fft}: use fewer bands or a greater n_fft"
             )
-        self.groups: list[tuple[slice, slice]] = []  # mel bands and the bins that they reach over
-        for first in range(0, config.n_mels, BANDS_AT_ONCE):
-            bands = slice(first, first + BANDS_AT_ONCE)
-            bins = filters[bands].amax(dim=0).nonzero()
-            self.groups.append((bands, slice(int(bins.min()), int(bins.max()) + 1)))
+        self.groups = band_groups(filters)
         # What the config gives need not be stored in a model file.
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
@@ -101,10 +97,7 @@ class LogMel(nn.Module):
                 f" n_fft={self.config.n_fft}: give at least {half + 1}"
             )
         rows = waveform.reshape(-1, waveform.shape[-1])
-        # Reflection as `functional.pad` does it, which takes more than twice as long.
-        before, after = rows[:, 1 : half + 1].flip(1), rows[:, -half - 1 : -1].flip(1)
-        padded = torch.cat((before, rows, after), dim=1)
-        frames = padded.unfold(-1, self.config.n_fft, self.config.hop_length)  # a view, (B, S, n)
+        frames = centred_frames(rows, self.config.n_fft, self.config.hop_length)
         with torch.autocast(waveform.device.type, enabled=False):  # powers span ten decades
             if torch.compiler.is_exporting():  # a graph for any batch size has no loop over it
                 mel = self._mel_power(frames)
@@ -119,11 +112,50 @@ class LogMel(nn.Module):
 
     def _mel_power(self, frames: Tensor) -> Tensor:
         """``(..., S, n_fft)`` -> ``(..., n_mels, S)``."""
-        spectrum = torch.fft.rfft(frames * self.window)
-        # Not abs().square(): the root would only be undone.
-        power = spectrum.real.square() + spectrum.imag.square()
-        mel = [self.filters[bands, bins] @ power[..., bins].mT for bands, bins in self.groups]
-        return torch.cat(mel, dim=-2)
+        return band_power(power_spectrum(frames, self.window), self.filters, self.groups)
+
+
+def centred_frames(rows: Tensor, n_fft: int, hop_length: int) -> Tensor:
+    """Cut reflect-padded signals into overlapping frames, the first centred on the first sample.
+
+    Args:
+        rows: ``(B, T)``, T > n_fft // 2.
+        n_fft: samples of a frame.
+        hop_length: samples between frames.
+
+    Returns:
+        ``(B, S, n_fft)``, a view of the padded signals.
+    """
+    half = n_fft // 2
+    # Reflection as `functional.pad` does it, which takes more than twice as long.
+    before, after = rows[:, 1 : half + 1].flip(1), rows[:, -half - 1 : -1].flip(1)
+    return torch.cat((before, rows, after), dim=1).unfold(-1, n_fft, hop_length)
+
+
+def power_spectrum(frames: Tensor, window: Tensor) -> Tensor:
+    """Squared magnitude of the windowed frames' spectra, ``(..., n) -> (..., n // 2 + 1)``."""
+    spectrum = torch.fft.rfft(frames * window)
+    # Not abs().square(): the root would only be undone.
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def band_groups(filters: Tensor) -> list[tuple[slice, slice]]:
+    """Some bands at a time with the bins that they reach over, see `BANDS_AT_ONCE`.
+
+    Args:
+        filters: ``(bands, bins)``, in order of frequency; no band is empty.
+    """
+    groups = []
+    for first in range(0, len(filters), BANDS_AT_ONCE):
+        bands = slice(first, first + BANDS_AT_ONCE)
+        bins = filters[bands].amax(dim=0).nonzero()
+        groups.append((bands, slice(int(bins.min()), int(bins.max()) + 1)))
+    return groups
+
+
+def band_power(power: Tensor, filters: Tensor, groups: list[tuple[slice, slice]]) -> Tensor:
+    """Power in bands, ``(..., S, bins) -> (..., bands, S)``, by `filters` and their groups."""
+    return torch.cat([filters[bands, bins] @ power[..., bins].mT for bands, bins in groups], dim=-2)
 
 
 def mel_filters(config: LogMelConfig) -> Tensor:

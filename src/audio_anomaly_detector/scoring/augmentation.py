@@ -1,31 +1,33 @@
-"""Test-time augmentation: the views of one window over which its statistics are averaged."""
+"""Test-time augmentation: the views of a window over which its statistics are averaged."""
 
 import torch
 from torch import Tensor
 
 
-def make_views(waveform: Tensor, n_views: int, noise_db: float, seed: int) -> Tensor:
-    """The window itself and ``n_views`` shifted, slightly noisy copies.
+def make_views(windows: Tensor, n_views: int, noise_db: float, seed: int) -> Tensor:
+    """Each window itself and ``n_views`` shifted, slightly noisy copies.
 
     Noise is white and stands ``noise_db`` below the window's own level, so that a quiet machine
     is treated like a loud one; shifts are circular and spread evenly over the window. Both
     depend on the seed alone, so a clip has the same views wherever it is scored.
 
     Args:
-        waveform: one window, shape ``(C, T)``.
+        windows: shape ``(B, C, T)``.
         n_views: how many copies besides the window itself.
         noise_db: level of the noise relative to the window's RMS, in dB (negative).
         seed: seed of the noise.
 
     Returns:
-        Views, shape ``(1 + n_views, C, T)``; the first is the window untouched.
+        Views, shape ``(B, 1 + n_views, C, T)``; the first are the windows untouched.
     """
-    samples = waveform.shape[-1]
+    if n_views == 0:
+        return windows.unsqueeze(1)
+    samples = windows.shape[-1]
     generator = torch.Generator().manual_seed(seed)
-    level = waveform.square().mean().sqrt() * 10 ** (noise_db / 20)
-    views = [waveform]
+    level = windows.square().mean((1, 2), keepdim=True).sqrt() * 10 ** (noise_db / 20)
+    views = [windows]
     for view in range(1, n_views + 1):
         shift = samples * view // (n_views + 1)
-        noise = torch.randn(waveform.shape, generator=generator).to(waveform.device)
-        views.append(waveform.roll(shift, -1) + level * noise)
-    return torch.stack(views)  # (V, C, T)
+        noise = torch.randn(windows.shape[1:], generator=generator).to(windows.device)
+        views.append(windows.roll(shift, -1) + level * noise)
+    return torch.stack(views, 1)

@@ -7,7 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_anomaly_detector.models.logmel import LogMel
+from audio_anomaly_detector.models.logmel import (
+    LogMel,
+    band_groups,
+    band_power,
+    centred_frames,
+    power_spectrum,
+)
 from audio_anomaly_detector.models.wavelet import DB4, analyse, quadrature_mirror
 from audio_anomaly_detector.scoring.pooling import upper_quantile
 
@@ -47,32 +53,21 @@ class Signals:
     @cached_property
     def envelope(self) -> Tensor:
         """Power in 16 bands of equal width, one value every 2 ms, ``(B, C, 16, M)``."""
-        window = torch.hann_window(_ENVELOPE_FFT, device=self.waveform.device)
-        spectrum = torch.stft(
-            self.waveform.flatten(0, 1),
-            _ENVELOPE_FFT,
-            _ENVELOPE_HOP,
-            window=window,
-            return_complex=True,
-        )
-        power = torch.view_as_real(spectrum[:, 1:]).square().sum(-1)  # (B·C, 32, M) without DC
-        bands = power.unflatten(1, (_ENVELOPE_BANDS, -1)).mean(2)
-        return bands.clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
+        frames = centred_frames(self.waveform.flatten(0, 1), _ENVELOPE_FFT, _ENVELOPE_HOP)
+        transform, bands = (matrix.to(frames.device) for matrix in _envelope_matrices())
+        parts = (frames @ transform).square_()  # (B·C, M, 64), faster than short FFTs
+        return (bands @ parts.mT).clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
 
     @cached_property
     def spectrum(self) -> Tensor:
         """Mean over time of the level in narrow bands, ``(B, C, 224)`` in dB."""
         n_fft = min(_NARROW_FFT, self.waveform.shape[-1])
-        spectrum = torch.stft(
-            self.waveform.flatten(0, 1),
-            n_fft,
-            n_fft // 2,
-            window=torch.hann_window(n_fft, device=self.waveform.device),
-            return_complex=True,
-        )
-        power = torch.view_as_real(spectrum).square().sum(-1)  # (B·C, n_fft / 2 + 1, M)
-        bands = _narrow_bands(n_fft).to(power.device) @ power
-        level = 10 * bands.clamp_min(POWER_FLOOR).log10()
+        window = torch.hann_window(n_fft, device=self.waveform.device)
+        filters = _narrow_bands(n_fft).to(self.waveform.device)
+        groups = band_groups(filters)
+        frames = centred_frames(self.waveform.flatten(0, 1), n_fft, n_fft // 2)
+        bands = [band_power(power_spectrum(clip, window), filters, groups) for clip in frames]
+        level = 10 * torch.stack(bands).clamp_min(POWER_FLOOR).log10()  # (B·C, 224, M)
         return level.mean(-1).unflatten(0, self.waveform.shape[:2])
 
     @cached_property
@@ -86,7 +81,7 @@ class Signals:
         stretches = self.envelope.unfold(-1, frames, frames // 2)  # (B, C, 16, S, frames)
         swing = stretches / stretches.mean(-1, keepdim=True) - 1
         window = torch.hann_window(frames, device=swing.device)
-        power = torch.view_as_real(torch.fft.rfft(swing * window)).square().sum(-1)
+        power = power_spectrum(swing, window)
         rates = power.median(-2).values @ _modulation_bands(frames).to(power.device).mT
         return 10 * rates.clamp_min(POWER_FLOOR).log10()
 
@@ -149,6 +144,18 @@ class Signals:
         # In two copies, each along rows of memory: in one it takes twice as long.
         by_bin = spectrum.unflatten(0, self.waveform.shape[:2]).transpose(1, 2).contiguous()
         return torch.view_as_real(by_bin).permute(0, 1, 4, 2, 3).flatten(2, 3)
+
+
+@cache
+def _envelope_matrices() -> tuple[Tensor, Tensor]:
+    """Windowed frames to real and imaginary parts without DC, ``(64, 64)``; those to bands."""
+    frequency = torch.arange(1, _ENVELOPE_FFT // 2 + 1, dtype=torch.float64) / _ENVELOPE_FFT
+    phase = 2 * torch.pi * torch.arange(_ENVELOPE_FFT).unsqueeze(1) * frequency
+    window = torch.hann_window(_ENVELOPE_FFT, dtype=torch.float64).unsqueeze(1)
+    transform = torch.cat((phase.cos(), phase.sin()), 1) * window
+    in_band = torch.eye(_ENVELOPE_BANDS).repeat_interleave(len(frequency) // _ENVELOPE_BANDS, 1)
+    means = in_band / in_band.sum(1, keepdim=True)
+    return transform.float(), torch.cat((means, means), 1)
 
 
 @cache

@@ -1,12 +1,12 @@
-"""From the windows of a clip to its statistics: the one path that fitting and scoring share."""
+"""From the windows of clips to their statistics: the one path that fitting and scoring share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from audio_anomaly_detector.models.logmel import LogMel
-from audio_anomaly_detector.models.networks import NetworkOutputs, Networks
+from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.augmentation import make_views
 from audio_anomaly_detector.scoring.components import (
     NETWORK_COMPONENTS,
@@ -15,11 +15,20 @@ from audio_anomaly_detector.scoring.components import (
 )
 from audio_anomaly_detector.scoring.signals import Signals
 
-Statistics = dict[str, Tensor]  # component -> (C, D)
+Statistics = dict[str, Tensor]  # component -> (n, C, D)
+
+# Microphones of windows in work at a time: together they take half the time that each takes
+# alone, more take no less, and memory does not grow with the length of a clip.
+ROWS_AT_ONCE = 8
+
+
+def clips_at_once(microphones: int) -> int:
+    """How many clips of one window each are best measured together."""
+    return max(1, ROWS_AT_ONCE // microphones)
 
 
 class ClipStatistics(nn.Module):
-    """Measures every component of the chosen families on a clip.
+    """Measures every component of the chosen families on clips.
 
     Args:
         logmel: the front end.
@@ -42,6 +51,7 @@ class ClipStatistics(nn.Module):
         super().__init__()
         self.logmel = logmel
         self.views, self.noise_db, self.seed = views, noise_db, seed
+        self.windows_at_once = clips_at_once(microphones * (1 + views))
 
         def wanted(component: Component) -> bool:
             return component.family in families and component.microphones <= microphones
@@ -62,23 +72,24 @@ class ClipStatistics(nn.Module):
     @torch.no_grad()
     def forward(
         self,
-        windows: Tensor,
+        clips: Sequence[Tensor],
         networks: Networks | None,
         of_signal: bool = True,
-        observe: Callable[[NetworkOutputs], object] | None = None,
+        observe: Callable[[Tensor, Tensor], object] | None = None,
     ) -> Statistics:
-        """Statistics of one clip, averaged over its windows and views.
+        """Statistics of each clip, averaged over its windows and views.
 
         Args:
-            windows: ``(W, C, T)``.
+            clips: the windows ``(W, C, T)`` of each.
             networks: fitted and in evaluation mode; none leaves their components out.
             of_signal: measure the components that need no network too.
-            observe: is handed the networks' outputs of every window.
+            observe: is handed the networks' negative log-likelihood ``(B, C, F, N)`` and quantised
+                latent ``(B, C, S, L)`` of some windows at a time.
         """
-        sums: Statistics = {}
-        for window in windows:  # one at a time: memory does not grow with a clip's length
-            views = make_views(window, self.views, self.noise_db, self.seed)  # (V, C, T)
-            signals = Signals(views, self.logmel)
+        by_window: dict[str, list[Tensor]] = {}
+        for windows in torch.cat(list(clips)).split(self.windows_at_once):
+            views = make_views(windows, self.views, self.noise_db, self.seed)  # (B, V, C, T)
+            signals = Signals(views.flatten(0, 1), self.logmel)
             measured: Statistics = {}
             if of_signal:
                 for name, signal_component in self.signal_components.items():
@@ -86,11 +97,15 @@ class ClipStatistics(nn.Module):
             if networks is not None and self.network_components:
                 outputs = networks(signals.waveform, signals.logmel)
                 if observe is not None:
-                    observe(outputs)
+                    untouched = slice(None, None, 1 + self.views)
+                    observe(outputs.nll[untouched], outputs.quantised[untouched])
                 for name, component in self.network_components.items():
                     measured[name] = component.statistics(outputs)
             for name, values in measured.items():
-                total = values.sum(0)  # (C, D)
-                sums[name] = sums[name] + total if name in sums else total
-        count = len(windows) * (1 + self.views)
-        return {name: (total / count).cpu() for name, total in sums.items()}
+                over_views = values.unflatten(0, views.shape[:2]).mean(1)  # (B, C, D)
+                by_window.setdefault(name, []).append(over_views)
+        counts = [len(windows) for windows in clips]
+        return {
+            name: torch.stack([clip.mean(0) for clip in torch.cat(parts).split(counts)]).cpu()
+            for name, parts in by_window.items()
+        }
