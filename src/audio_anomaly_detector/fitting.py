@@ -26,7 +26,6 @@ from audio_anomaly_detector.models.vqvae import codebook_size
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import (
     Calibration,
-    Components,
     Raw,
     left_out_components,
 )
@@ -141,13 +140,14 @@ def fit(
     }
     # The same clips set centre and spread, which costs the threshold about a percentage point of
     # false alarms; leaving each out in turn instead overshoots far more with few clips.
-    families = calibration.families(calibration.components(of_held_out), measure.families)
+    components = calibration.components({n: torch.from_numpy(v) for n, v in of_held_out.items()})
+    families = calibration.families(components, measure.families)
     odd = _outliers(left_out_components(of_held_out, resolution))
     return Fitted(
         networks=learned.networks,
         banks=banks,
         calibration=calibration,
-        normal_scores=calibration.join(families),
+        normal_scores=calibration.join(families).numpy(),
         calibration_clips=learned.held_out,
         history=learned.history,
         odd=[learned.held_out[i] for i in odd],
@@ -203,7 +203,8 @@ def _learn(
         statistics = corpus.statistics(networks, name)
         banks = _fit_banks(_of(statistics, fold.fit), config, measure)
         if fold.held_out:
-            parts.append(raw_scores(_of(statistics, fold.held_out), banks))
+            scores = raw_scores(_of(statistics, fold.held_out), banks)
+            parts.append({name: values.numpy() for name, values in scores.items()})
     raw = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     held_out = [clip for fold in folds for clip in fold.held_out]
     return _Learned(networks, banks, raw, held_out, history, perplexity)
@@ -217,7 +218,7 @@ def _cross_fitted(corpus: Corpus, clips: list[Clip]) -> Raw:
         banks = _fit_banks(_of(signal, fold.fit), config, corpus.measure)
         for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
             scores = raw.setdefault(name, np.empty((len(clips), corpus.microphones)))
-            scores[fold.held_out] = values
+            scores[fold.held_out] = values.numpy()
     return raw
 
 
@@ -225,7 +226,7 @@ def _of(statistics: Statistics, clips: list[int]) -> Statistics:
     return {name: values[clips] for name, values in statistics.items()}
 
 
-def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> Raw:
+def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> dict[str, Tensor]:
     """Raw score of every component: its distance to the bank of normal clips.
 
     Args:
@@ -235,9 +236,7 @@ def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> Raw:
     Returns:
         By component, ``(n, C)``.
     """
-    return {
-        name: banks[name].distance(values).double().numpy() for name, values in statistics.items()
-    }
+    return {name: banks[name].distance(values).double() for name, values in statistics.items()}
 
 
 def fit_networks(
@@ -409,7 +408,7 @@ def _training_folds(clips: list[Clip], config: Config) -> tuple[list[Fold], int]
     return folds, config.stages.held_out_factor
 
 
-def _outliers(left_out: Components) -> list[int]:
+def _outliers(left_out: dict[str, np.ndarray]) -> list[int]:
     """Positions of clips that lie far from all the others, by median and MAD."""
     scores = np.mean([np.arcsinh(values) for values in left_out.values()], axis=0)
     median = np.median(scores)

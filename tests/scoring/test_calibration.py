@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+
+
+def tensors(scores: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(values) for name, values in scores.items()}
 
 
 def raw_scores(n: int, seed: int = 0, scale: float = 1.0) -> dict[str, np.ndarray]:
@@ -22,17 +27,18 @@ FAMILIES = {"steady": "a", "loose": "b"}
 
 def test_calibrated_normals_have_median_zero_and_unit_spread() -> None:
     raw = raw_scores(2000)
-    for values in Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).components(raw).values():
+    calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES)
+    for values in calibration.components(tensors(raw)).values():
         assert np.median(values) == pytest.approx(0, abs=0.05)
         assert values.std() == pytest.approx(0.5, abs=0.05)  # mean of four microphones
 
 
 def test_units_of_the_raw_score_do_not_matter() -> None:
     raw, query = raw_scores(50), raw_scores(5, seed=1)
-    plain = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).components(query)
+    plain = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).components(tensors(query))
     scaled = Calibration.fit(
         {k: 100 * v for k, v in raw.items()}, RESOLUTION, RELIABLE, FAMILIES
-    ).components({k: 100 * v for k, v in query.items()})
+    ).components(tensors({k: 100 * v for k, v in query.items()}))
     for name in plain:
         np.testing.assert_allclose(plain[name], scaled[name])
 
@@ -40,7 +46,7 @@ def test_units_of_the_raw_score_do_not_matter() -> None:
 def test_a_component_without_spread_cannot_shout() -> None:
     raw = {"steady": np.full((10, 2), 3.0)}
     z = Calibration.fit(raw, {"steady": 0.5}, RELIABLE, FAMILIES).components(
-        {"steady": np.full((1, 2), 4.0)}
+        tensors({"steady": np.full((1, 2), 4.0)})
     )
     assert z["steady"] == pytest.approx(2.0)
 
@@ -51,7 +57,7 @@ def families_of(z: dict[str, float], weight: dict[str, float] | None = None) -> 
         {}, {}, weight, 1e-4, {"a": 1.0, "b": 1.0}
     )  # hardly more than the mean
     family_of = {"steady": "a", "also steady": "a", "loose": "b"}
-    values = {name: np.array([value]) for name, value in z.items()}
+    values = {name: torch.tensor([value], dtype=torch.float64) for name, value in z.items()}
     return float(calibration.join(calibration.families(values, family_of))[0])
 
 
@@ -69,18 +75,20 @@ def test_components_of_a_family_count_once() -> None:
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.floats(0.01, 0.99))
 def test_the_join_lies_between_mean_and_maximum(evidence: list[float], trust: float) -> None:
-    families = {str(i): np.array([value]) for i, value in enumerate(evidence)}
+    families = {
+        str(i): torch.tensor([value], dtype=torch.float64) for i, value in enumerate(evidence)
+    }
     more, votes = min(2 * trust, 1.0), dict.fromkeys(families, 1.0)
-    low, high = (float(Calibration({}, {}, {}, t, votes).join(families)[0]) for t in (trust, more))
+    low, high = (float(Calibration({}, {}, {}, t, votes).join(families)) for t in (trust, more))
     assert np.mean(evidence) - 1e-9 <= low <= high + 1e-9
     assert high <= max(evidence) + 1e-9
 
 
 def test_more_normal_clips_let_one_family_speak_louder() -> None:
     few, many = (Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, FAMILIES) for n in (8, 500))
-    one_hears_it = {"a": np.array([4.0]), "b": np.array([0.0])}
+    one_hears_it = {"a": torch.tensor([4.0]), "b": torch.tensor([0.0])}
     assert few.join(one_hears_it) < many.join(one_hears_it)
-    alike = {"a": np.array([1.5]), "b": np.array([1.5])}
+    alike = {"a": torch.tensor([1.5]), "b": torch.tensor([1.5])}
     assert few.join(alike) == pytest.approx(many.join(alike))
 
 
@@ -88,10 +96,10 @@ def test_networks_that_learned_from_a_handful_of_clips_count_less() -> None:
     few, many = (
         Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, FAMILIES, ("b",)) for n in (8, 2000)
     )
-    network_hears_it = {"a": np.array([0.0]), "b": np.array([1.0])}
-    signal_hears_it = {"a": np.array([1.0]), "b": np.array([0.0])}
+    network_hears_it = {"a": torch.tensor([0.0]), "b": torch.tensor([1.0])}
+    signal_hears_it = {"a": torch.tensor([1.0]), "b": torch.tensor([0.0])}
     assert few.join(network_hears_it) < 0.5 * few.join(signal_hears_it)
-    assert many.join(network_hears_it) == pytest.approx(many.join(signal_hears_it)[0], rel=0.02)
+    assert many.join(network_hears_it) == pytest.approx(float(many.join(signal_hears_it)), rel=0.02)
 
 
 def test_an_unstable_network_is_left_out_and_named() -> None:
@@ -101,9 +109,9 @@ def test_an_unstable_network_is_left_out_and_named() -> None:
     assert kept.unstable == []  # what needs no network only weighs less
     calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES, ("b",))
     assert calibration.unstable == ["b"]
-    steady = {"a": np.array([1.0]), "b": np.array([0.0])}
+    steady = {"a": torch.tensor([1.0]), "b": torch.tensor([0.0])}
     assert calibration.join(steady) == pytest.approx(1.0)
-    assert calibration.join({"b": np.array([2.0])}) == pytest.approx(2.0)  # asked for it alone
+    assert calibration.join({"b": torch.tensor([2.0])}) == pytest.approx(2.0)  # asked for it alone
 
 
 def test_what_is_wild_on_normal_clips_weighs_less() -> None:
@@ -126,8 +134,8 @@ def test_fresh_normal_clips_alarm_at_the_nominal_rate(n: int) -> None:
         calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES)
 
         def score(scores: dict[str, np.ndarray], calibration: Calibration) -> np.ndarray:
-            families = calibration.families(calibration.components(scores), FAMILIES)
-            return calibration.join(families)
+            families = calibration.families(calibration.components(tensors(scores)), FAMILIES)
+            return calibration.join(families).numpy()
 
         normal = NormalScores(score(raw, calibration))
         threshold = normal.threshold(ThresholdConfig(false_alarm_rate=0.1))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from audio_anomaly_detector.benchmark.rival import Outcome
 from audio_anomaly_detector.config import Config
@@ -46,15 +47,15 @@ def run_detector(
             raise score
         row = {JOINED: score.score, P_VALUE: score.p_value, P_STEP: p_step}
         row[DECISION] = float(score.is_anomalous)
-        families = {name: np.array([value]) for name, value in score.families.items()}
+        families = {n: torch.tensor([e], dtype=torch.float64) for n, e in score.families.items()}
         of_networks = {name: families[name] for name in NETWORK_FAMILIES if name in families}
         if of_networks:
-            row[THREE_MODELS] = float(join(of_networks)[0])
+            row[THREE_MODELS] = float(join(of_networks))
         row |= {f"family:{name}": value for name, value in score.families.items()}
         if len(families) > 1:
             for name in families:
                 others = {other: values for other, values in families.items() if other != name}
-                row[f"without:{name}"] = float(join(others)[0])
+                row[f"without:{name}"] = float(join(others))
         row |= {f"component:{name}": value for name, value in score.components.items()}
         for name, value in row.items():
             columns.setdefault(name, []).append(value)

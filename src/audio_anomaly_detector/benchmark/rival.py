@@ -92,9 +92,14 @@ def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config:
     scorer = rival.fit(known, seed)
     fitted = time.perf_counter()
     seen, clip_of = _features(rival, test, config)
-    scores = calibration.components(_clip_means(scorer(seen), clip_of))
+    raw = _clip_means(scorer(seen), clip_of)
+    scores = calibration.components({name: torch.from_numpy(v) for name, v in raw.items()})
     finished = time.perf_counter()
-    return Outcome(scores, fitted - started, 1000 * (finished - fitted) / len(test))
+    return Outcome(
+        {name: values.numpy() for name, values in scores.items()},
+        fitted - started,
+        1000 * (finished - fitted) / len(test),
+    )
 
 
 def _features(

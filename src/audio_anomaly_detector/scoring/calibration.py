@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Raw = dict[str, NDArray[np.float64]]  # component -> (n, C)
-Components = dict[str, NDArray[np.float64]]  # component or family -> (n,)
 
 # Half of each microphone's spread is taken from all microphones together.
 _SPREAD_SHRINKAGE = 0.5
@@ -32,8 +33,8 @@ class Calibration:
         votes: 0 to 1, by family, how much it counts in the score.
     """
 
-    centre: Raw
-    spread: Raw
+    centre: dict[str, Tensor]
+    spread: dict[str, Tensor]
     weight: dict[str, float]
     trust: float
     votes: dict[str, float]
@@ -61,7 +62,8 @@ class Calibration:
         """
         centre, spread = {}, {}
         for name, values in raw.items():
-            centre[name], spread[name] = _centre_and_spread(values, resolution[name])
+            scale = _centre_and_spread(values, resolution[name])
+            centre[name], spread[name] = (torch.from_numpy(part) for part in scale)
         left_out = left_out_components(raw, resolution)
         steadiness = _steadiness(left_out)
         counts = [len(values) for values in raw.values()]
@@ -93,14 +95,16 @@ class Calibration:
             return []
         return [f"left out of the score, unstable on held-out normals: {', '.join(self.unstable)}"]
 
-    def components(self, raw: Raw) -> Components:
+    def components(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each component in standard units, averaged over microphones: ``(n, C) -> (n,)``."""
         return {
-            name: _standardise(raw[name], self.centre[name], self.spread[name])
+            name: ((raw[name] - self.centre[name]) / self.spread[name]).mean(-1)
             for name in self.centre
         }
 
-    def families(self, components: Components, family_of: dict[str, str]) -> Components:
+    def families(
+        self, components: dict[str, Tensor], family_of: dict[str, str]
+    ) -> dict[str, Tensor]:
         """The evidence of each family: its components compressed, weighted and averaged.
 
         ``asinh`` keeps small deviations as they are and large ones logarithmic, so that what is
@@ -113,12 +117,12 @@ class Calibration:
         Returns:
             By family, shape ``(n,)``.
         """
-        grouped: dict[str, list[NDArray[np.float64]]] = {}
+        grouped: dict[str, list[Tensor]] = {}
         for name, values in components.items():
-            grouped.setdefault(family_of[name], []).append(self.weight[name] * np.arcsinh(values))
-        return {family: np.asarray(np.mean(group, axis=0)) for family, group in grouped.items()}
+            grouped.setdefault(family_of[name], []).append(self.weight[name] * values.asinh())
+        return {family: torch.stack(group).mean(0) for family, group in grouped.items()}
 
-    def join(self, families: Components) -> NDArray[np.float64]:
+    def join(self, families: dict[str, Tensor]) -> Tensor:
         """The anomaly score, ``(n,)``; higher = more anomalous.
 
         A soft maximum of the families' evidence, ``log(sum(v exp(t e)) / sum(v)) / t``: their
@@ -126,16 +130,17 @@ class Calibration:
         family that hears the fault where its scale is known well. If none of the families has a
         vote v, all count alike.
         """
-        evidence = np.stack(list(families.values()))  # (families, n)
-        votes = np.array([self.votes[name] for name in families])
-        if not votes.any():
-            votes = np.ones(len(votes))
-        largest = evidence.max(0)
-        powers = np.exp(self.trust * (evidence - largest))
-        return np.asarray(largest + np.log(votes @ powers / votes.sum()) / self.trust)
+        evidence = torch.stack(list(families.values()), -1)  # (n, families)
+        votes = [self.votes[name] for name in families]
+        if not any(votes):
+            votes = [1.0] * len(votes)
+        share = evidence.new_tensor(votes) / sum(votes)
+        largest = evidence.amax(-1)
+        powers = torch.exp(self.trust * (evidence - largest.unsqueeze(-1)))
+        return largest + torch.log(powers @ share) / self.trust
 
 
-def left_out_components(raw: Raw, resolution: dict[str, float]) -> Components:
+def left_out_components(raw: Raw, resolution: dict[str, float]) -> dict[str, NDArray[np.float64]]:
     """Each clip's components by the centre and spread of the others, shape ``(n,)`` each.
 
     Args:
@@ -148,8 +153,8 @@ def left_out_components(raw: Raw, resolution: dict[str, float]) -> Components:
         result[name] = np.empty(len(values))
         for group in range(min(len(values), _GROUPS)):
             left_out = clips % _GROUPS == group
-            scale = _centre_and_spread(values[~left_out], resolution[name])
-            result[name][left_out] = _standardise(values[left_out], *scale)
+            centre, spread = _centre_and_spread(values[~left_out], resolution[name])
+            result[name][left_out] = ((values[left_out] - centre) / spread).mean(-1)
     return result
 
 
@@ -164,13 +169,7 @@ def _centre_and_spread(
     return median, np.maximum(shrunk, resolution)
 
 
-def _standardise(
-    values: NDArray[np.float64], centre: NDArray[np.float64], spread: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return np.asarray(((values - centre) / spread).mean(-1))
-
-
-def _steadiness(left_out: Components) -> dict[str, float]:
+def _steadiness(left_out: dict[str, NDArray[np.float64]]) -> dict[str, float]:
     """One over the root mean square of the left-out normals' deviations, at most 1."""
     return {
         name: float(1 / max(1.0, np.sqrt(np.mean(np.square(values)))))
