@@ -36,8 +36,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/models.py
-	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) out build dist

@@ -1,84 +1,255 @@
-"""How long fitting and scoring take, and how much memory: `make bench`.
+"""Fitting and scoring from files: the time, the memory, their growth, and where the time goes."""
 
-    python benchmarks/pipeline.py --clips 10 --channels 8
-
-Works on made recordings; every figure is of this machine and says how many threads it used.
-"""
-
-import json
-import multiprocessing
-import resource
-import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
+import numpy as np
 import torch
-import typer
+from benchmarks.measure import (
+    Limits,
+    Row,
+    in_new_process,
+    in_turns,
+    memory_mb,
+    noise_file,
+)
+from torch.utils.flop_counter import FlopCounterMode
 
 from audio_anomaly_detector.config import load_config
+from audio_anomaly_detector.data.audio import read_clip, to_windows
 from audio_anomaly_detector.data.layouts import find_clips
-from audio_anomaly_detector.data.synthetic import SyntheticConfig, synthesise
-from audio_anomaly_detector.detector import Detector, Score
+from audio_anomaly_detector.detector import Detector, Score, SilentListener
+from audio_anomaly_detector.evaluation.machine import evaluate_machine
+from audio_anomaly_detector.export.runtime import OnnxDetector
+from audio_anomaly_detector.export.write import export_onnx
+from audio_anomaly_detector.fitting import raw_scores
+from audio_anomaly_detector.scoring.signals import Signals
+from audio_anomaly_detector.scoring.statistics import ROWS_AT_ONCE
 
-REPEATS = 7
+THREADS = 2
+SECONDS = 10.0
+# Clips by number, seconds by length, microphones: each with the others at 10 clips, 10 s, 1.
+GROWTH: dict[str, dict[str, list[float]]] = {
+    "instant": {
+        "clips": [10, 100, 1000, 3000],
+        "seconds": [2, 10, 60, 600],
+        "channels": [1, 2, 4, 8],
+    },
+    "small": {"clips": [10, 100, 1000], "seconds": [2, 10, 60], "channels": [1, 2, 4, 8]},
+}
+Figures = dict[str, float]
+Growth = dict[str, dict[str, list[Figures]]]  # by preset and axis
 
 
-def anonymous_memory_mb() -> float:
-    """Memory of this process without the pages of mapped files, MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("this system does not tell RssAnon")
+def run(preset: str, clips: int, seconds: float, channels: int) -> Figures:
+    """Fit on that many clips, score and evaluate as many others, in a process of its own."""
+    return in_new_process(_run, preset, clips, seconds, channels)
 
 
-def measure(clips: int, channels: int, preset: str, threads: int) -> dict[str, float | int | str]:
-    """Fit on ``clips`` clips of 10 s and score one of them, in a process of its own."""
-    torch.set_num_threads(threads)
-    with tempfile.TemporaryDirectory() as folder:
-        made = SyntheticConfig(
-            machines=("valve",), ids=1, normal=clips, abnormal=0, channels=channels
-        )
-        found = find_clips(synthesise(Path(folder), made)).clips
-        before = anonymous_memory_mb()
+def _run(preset: str, clips: int, seconds: float, channels: int) -> Figures:
+    torch.set_num_threads(THREADS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind, first in (("normal", 0), ("others", clips)):
+            (folder / kind).mkdir()
+            for number in range(clips):
+                file = folder / kind / f"{number:05}.wav"
+                noise_file(file, first + number, channels, seconds)
+        normal = find_clips(folder / "normal").clips
         started = time.perf_counter()
-        detector = Detector.fit(found, load_config(preset), device="cpu").detector
-        fit_seconds = time.perf_counter() - started
-        times = []
-        for clip in (found * REPEATS)[:REPEATS]:
-            started = time.perf_counter()
-            _, score = next(detector.score_clips([clip]))
-            times.append(time.perf_counter() - started)
-            assert isinstance(score, Score)
-    per_channel = statistics.median(times) / channels
-    return {
-        "preset": preset,
-        "clips": clips,
-        "channels": channels,
-        "threads": threads,
-        "fit_s": round(fit_seconds, 1),
-        "score_ms_per_10_s_channel": round(1000 * per_channel, 1),
-        "times_real_time": round(10 / per_channel),
-        "memory_before_mb": round(before),
-        "memory_after_mb": round(anonymous_memory_mb()),
-        "peak_memory_with_mapped_files_mb": round(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        detector = Detector.fit(normal, load_config(preset), device="cpu").detector
+        fitted = time.perf_counter()
+        peak = memory_mb("VmHWM")
+        anonymous = memory_mb("RssAnon")
+        others = [replace(clip, label=None) for clip in find_clips(folder / "others").clips]
+        seconds_scoring = []
+        for _ in range(7 if clips <= 100 else 1):
+            begun = time.perf_counter()
+            assert all(isinstance(score, Score) for _, score in detector.score_clips(others))
+            seconds_scoring.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        evaluate_machine(detector, others, folder / "run", SilentListener())
+        return {
+            "clips": clips,
+            "seconds": seconds,
+            "channels": channels,
+            "fit_s": fitted - started,
+            "score_s": sorted(seconds_scoring)[len(seconds_scoring) // 2],
+            "evaluate_s": time.perf_counter() - begun,
+            "fit_peak_mb": peak,
+            "fit_anonymous_mb": anonymous,
+            "peak_mb": memory_mb("VmHWM"),
+        }
+
+
+def rows(limits: Limits, growth: Growth) -> Iterator[Row]:
+    """The lines that are read off fits and scores."""
+    for preset, target in (("small", 60), ("instant", 5)):
+        fit = run(preset, 10, SECONDS, 8)["fit_s"]
+        yield Row(
+            f"fit, 10 clips x 8 channels, `{preset}`",
+            "",
+            f"{fit:.1f} s",
+            "",
+            f"{target} s",
+            fit <= target,
+        )
+    largest = next(point for point in growth["small"]["clips"] if point["clips"] == 1000)
+    yield Row(
+        "fit, 1000 clips x 1 channel, `small`",
+        "",
+        f"{largest['fit_s'] / 60:.1f} min, peak {largest['fit_peak_mb']:.0f} MB",
+        "",
+        "12 min, 1500 MB",
+        largest["fit_s"] <= 720 and largest["fit_peak_mb"] <= 1500,
+    )
+    for preset, wanted in (("small", 600), ("instant", 2500)):
+        many = next(point for point in growth[preset]["clips"] if point["clips"] == 1000)
+        per_clip = many["score_s"] / many["clips"]
+        yield Row(
+            f"score, 1000 files of 10 s mono, `{preset}`",
+            f"decoding alone: {limits.decode_ms:.2f} ms",
+            f"{1000 * per_clip:.1f} ms",
+            f"{SECONDS / per_clip:.0f} x real time",
+            f"{wanted} x real time",
+            SECONDS / per_clip >= wanted,
+        )
+
+
+def start_rows(folder: Path) -> Iterator[Row]:
+    """How long the program takes to start."""
+    model, clip = _model(folder, "small"), folder / "clip.wav"
+    program = [sys.executable, "-m", "audio_anomaly_detector"]
+
+    def call(*arguments: object) -> None:
+        subprocess.run([*program, *map(str, arguments)], check=True, capture_output=True)
+
+    for what, arguments, target in (
+        ("`aad --help`, new process", ["--help"], 0.6),
+        ("`aad score` of one clip, new process", ["score", model, clip], 4.0),
+    ):
+        (seconds,) = in_turns(lambda arguments=arguments: call(*arguments))  # type: ignore[misc]
+        yield Row(what, "", f"{seconds:.2f} s", "", f"{target:g} s", seconds <= target)
+
+
+def export_rows(folder: Path) -> Iterator[Row]:
+    """Exported graphs beside the program, one clip at a time."""
+    torch.set_num_threads(THREADS)
+    waveform = (np.random.default_rng(0).standard_normal((1, 160_000)) / 20).astype(np.float32)
+    for preset in ("instant", "small"):
+        detector = Detector.load(_model(folder, preset), "cpu")
+        started = time.perf_counter()
+        exact = export_onnx(detector, folder / f"{preset}.onnx")
+        seconds = time.perf_counter() - started
+        graphs = {"fp32": exact}
+        if detector.networks is not None:
+            graphs["int8"] = export_onnx(detector, folder / f"{preset}.int8.onnx", quantize="int8")
+        for kind, exported in graphs.items():
+            graph = OnnxDetector.load(exported.path, THREADS)
+            times = in_turns(lambda: detector.score(waveform), lambda: graph.score(waveform))  # noqa: B023
+            yield Row(
+                f"exported graph, `{preset}`, {kind}, {exported.path.stat().st_size / 1e6:.1f} MB, "
+                f"one clip of 10 s",
+                f"PyTorch: {1000 * times[0]:.0f} ms",
+                f"{1000 * times[1]:.0f} ms",
+                f"{times[0] / times[1]:.2f} x, scores within {exported.difference:.0e}",
+                "within 1e-4" if kind == "fp32" else "",
+                exported.difference <= 1e-4 if kind == "fp32" else None,
+            )
+        yield Row(f"writing the graph of `{preset}`", "", f"{seconds:.0f} s", "", "", None)
+
+
+def growth() -> Growth:
+    """Time and memory against number of clips, their length and the microphones."""
+    result: Growth = {}
+    known: dict[tuple[str, int, float, int], Figures] = {}
+    for preset, axes in GROWTH.items():
+        for axis, values in axes.items():
+            for value in values:
+                point = {"clips": 10.0, "seconds": SECONDS, "channels": 1.0, axis: value}
+                key = (preset, int(point["clips"]), point["seconds"], int(point["channels"]))
+                print("growth:", *key, flush=True)
+                known.setdefault(key, {}) or known[key].update(run(*key))
+                result.setdefault(preset, {}).setdefault(axis, []).append(known[key])
+    return result
+
+
+def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
+    """Where the time of a clip goes: stage, ms a clip, and ms at the rate of matrix products.
+
+    Of 8 clips in work together, as `score_clips` does it, on one thread. The last figure holds the
+    multiply-adds of a stage against the GEMM rate; transforms, sorting and passes over memory have
+    none of them.
+    """
+    torch.set_num_threads(1)
+    detector = Detector.load(_model(folder, "small"), "cpu")
+    networks, front_end = detector.networks, detector.measure.logmel
+    assert networks is not None
+    clip = find_clips(folder / "clip.wav").clips[0]
+    audio = detector.config.audio
+    one = torch.from_numpy(to_windows(read_clip(clip, audio), audio.length))
+    windows = one.repeat(ROWS_AT_ONCE, 1, 1)  # (8, 1, T)
+    done = Signals(windows, front_end)
+    logmel = done.logmel.flatten(0, 1)
+    parts = networks.despawn.decompose(windows[:, 0])
+    steps = networks.transformer.columns(logmel.shape[-1])
+    features = networks.features(windows[:, 0], logmel)
+    outputs = networks(windows, done.logmel)
+    statistics = detector.measure([one] * ROWS_AT_ONCE, networks)
+
+    def fresh(name: str) -> Callable[[], Any]:
+        def work() -> Any:
+            signals = Signals(windows, front_end)
+            signals.__dict__["envelope"] = done.envelope  # modulation is made of it
+            if name == "envelope":
+                del signals.__dict__["envelope"]
+            return getattr(signals, name)
+
+        return work
+
+    network_components = detector.measure.network_components.values()
+    signal_components = detector.measure.signal_components.values()
+    works: dict[str, Callable[[], Any]] = {
+        "reading a file": lambda: [read_clip(clip, audio) for _ in range(ROWS_AT_ONCE)],
+        "log-mel": fresh("logmel"),
+        "fast envelopes": fresh("envelope"),
+        "narrow bands": fresh("spectrum"),
+        "modulation": fresh("modulation"),
+        "wavelet packets": fresh("packets"),
+        "statistics of signals": lambda: [c.statistics(done) for c in signal_components],
+        "DeSpaWN: analysis and thresholds": lambda: networks.despawn.decompose(windows[:, 0]),
+        "DeSpaWN: sub-band statistics": lambda: networks.despawn.band_statistics(
+            parts.coefficients, parts.kept, steps
         ),
+        "transformer: embedding": lambda: networks.transformer.embed(logmel),
+        "transformer: hidden patches": lambda: networks.transformer.predict_hidden(logmel),
+        "VQ-VAE": lambda: networks.vqvae(features.bands, features.time),
+        "statistics of networks": lambda: [c.statistics(outputs) for c in network_components],
+        "distances": lambda: raw_scores(statistics, detector.banks),
     }
+    with torch.no_grad():
+        for stage, work in works.items():
+            with FlopCounterMode(display=False) as counter:
+                work()
+            (seconds,) = in_turns(work)
+            flops = counter.get_total_flops() / ROWS_AT_ONCE
+            yield stage, 1000 * seconds / ROWS_AT_ONCE, flops / (limits.gemm[1] * 1e6)
 
 
-def main(
-    clips: Annotated[str, typer.Option(help="Numbers of clips, comma-separated.")] = "10",
-    channels: Annotated[int, typer.Option(help="Microphones.")] = 8,
-    preset: Annotated[str, typer.Option(help="instant, small, base or paper.")] = "small",
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-) -> None:
-    """Print one JSON line for each number of clips."""
-    for count in clips.split(","):
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            print(json.dumps(pool.apply(measure, (int(count), channels, preset, threads))))
-
-
-if __name__ == "__main__":
-    typer.run(main)
+def _model(folder: Path, preset: str) -> Path:
+    """A mono detector of 10 clips, fitted once."""
+    path = folder / f"{preset}.pth"
+    if not path.exists():
+        clips = folder / "normal"
+        clips.mkdir(exist_ok=True)
+        for number in range(10):
+            noise_file(clips / f"{number}.wav", number)
+        config = load_config(preset)
+        Detector.fit(find_clips(clips).clips, config, device="cpu").detector.save(path)
+    return path

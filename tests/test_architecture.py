@@ -18,7 +18,7 @@ FLOORS = [
     {"model_file"},
     {"pretraining"},
     {"detector"},
-    {"evaluation"},
+    {"evaluation", "export"},
     {"fleet"},
     {"benchmark"},
     {"console"},

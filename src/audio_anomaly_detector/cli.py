@@ -39,10 +39,13 @@ from audio_anomaly_detector.options import (
 if TYPE_CHECKING:
     from audio_anomaly_detector.config import Config
     from audio_anomaly_detector.detector import Detector
+    from audio_anomaly_detector.export.runtime import OnnxDetector
+    from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 
 DONE, SOME_FAILED, FAILED = 0, 1, 2  # exit codes
 MODEL_NAME = "model.pth"
 DEVICES = ("auto", "cpu", "cuda")
+RUNTIMES = ("torch", "onnx")
 
 app = typer.Typer(
     name="aad",
@@ -271,15 +274,19 @@ def score(
     as_json: AsJson = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
+    runtime: Annotated[
+        str, typer.Option(help="torch, or onnx for a file that `aad export` wrote.")
+    ] = "torch",
 ) -> int:
     """Say of each recording how anomalous it is: score, p-value, verdict, what stands out."""
     from audio_anomaly_detector.console import ProgressListener, print_scores, start_logging
     from audio_anomaly_detector.data.layouts import find_clips
-    from audio_anomaly_detector.evaluation.machine import write_scores
+    from audio_anomaly_detector.evaluation.score_table import write_scores
 
     start_logging(-1 if quiet else verbose)
     on_error = _choice("--on-error", on_error, "skip", "stop")
-    detector = _detector(model, device, false_alarm_rate, threshold_method, threshold)
+    load = _detector if _choice("--runtime", runtime, *RUNTIMES) == "torch" else _onnx_detector
+    detector = load(model, device, false_alarm_rate, threshold_method, threshold)
     failures: list[UserError] = []
     clips, scored = [], []
     for path in inputs:
@@ -307,6 +314,45 @@ def score(
         print_scores(scored)
     code = _report_failures(failures)
     return code if scored else FAILED
+
+
+@app.command()
+def export(
+    model: Model,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the file.  [default: the model's own]")
+    ] = None,
+    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
+    quantize: Annotated[
+        str | None, typer.Option(help="int8: the networks' weights in 8 bits.")
+    ] = None,
+    max_seconds: Annotated[
+        float, typer.Option(min=1, help="Longest recording that the graph may be given.")
+    ] = 60.0,
+) -> int:
+    """Write a model as one graph, waveform to score, that runs without Python or PyTorch.
+
+    The file's metadata says what a program that calls the graph must know: sample rate, number
+    of microphones, bounds of the length, threshold. `aad score --runtime onnx` reads it, and
+    examples/score_onnx.py shows how in 30 lines.
+    """
+    from audio_anomaly_detector.console import out as stdout
+    from audio_anomaly_detector.detector import Detector
+    from audio_anomaly_detector.export.write import export_onnx
+
+    _choice("--format", format, "onnx")
+    quantize = None if quantize is None else _choice("--quantize", quantize, "int8")
+    suffix = ".onnx" if quantize is None else f".{quantize}.onnx"
+    path = (out or model.parent) / f"{model.stem}{suffix}"
+    stdout.print("exporting, about a minute ...")
+    exported = export_onnx(
+        Detector.load(model, "cpu"), path, max_seconds=max_seconds, quantize=quantize
+    )
+    stdout.print(
+        f"{path}: {path.stat().st_size / 1e6:.1f} MB, scores within "
+        f"{exported.difference:.0e} of the model's own on noise"
+    )
+    return DONE
 
 
 @app.command()
@@ -529,11 +575,39 @@ def _detector(
     value: float | None,
 ) -> "Detector":
     """Load a model, with another threshold where one is asked for."""
-    from audio_anomaly_detector.config import validated
     from audio_anomaly_detector.detector import Detector
-    from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 
     detector = Detector.load(model, _choice("--device", device, *DEVICES))
+    change = _threshold(detector.threshold_config, false_alarm_rate, method, value)
+    return detector.with_threshold(change)
+
+
+def _onnx_detector(
+    model: Path,
+    device: str,
+    false_alarm_rate: float | None,
+    method: str | None,
+    value: float | None,
+) -> "OnnxDetector":
+    """Load an exported graph, likewise."""
+    from audio_anomaly_detector.export.runtime import OnnxDetector
+
+    if _choice("--device", device, *DEVICES) == "cuda":
+        raise UserError("--runtime onnx computes on the CPU; leave --device out")
+    detector = OnnxDetector.load(model)
+    change = _threshold(detector.threshold_config, false_alarm_rate, method, value)
+    return detector.with_threshold(change)
+
+
+def _threshold(
+    config: "ThresholdConfig",
+    false_alarm_rate: float | None,
+    method: str | None,
+    value: float | None,
+) -> "ThresholdConfig":
+    """A threshold's config with what is asked for changed."""
+    from audio_anomaly_detector.config import validated
+
     change: dict[str, Any] = {}
     if false_alarm_rate is not None:
         change["false_alarm_rate"] = false_alarm_rate
@@ -541,11 +615,7 @@ def _detector(
         change["method"] = method
     if value is not None:
         change |= {"method": "value", "value": value}
-    if not change:
-        return detector
-    return detector.with_threshold(
-        validated(ThresholdConfig, {**detector.threshold_config.model_dump(), **change})
-    )
+    return validated(type(config), {**config.model_dump(), **change})
 
 
 def _choice(option: str, value: str, *known: str) -> Any:

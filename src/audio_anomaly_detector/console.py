@@ -1,10 +1,12 @@
 """What the terminal shows: progress, tables and one-line messages."""
 
+from __future__ import annotations
+
 import logging
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -18,13 +20,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from audio_anomaly_detector.benchmark.standings import Table as Standings
-from audio_anomaly_detector.benchmark.standings import estimate_text
-from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.inspection import Inspection
-from audio_anomaly_detector.detector import Score
-from audio_anomaly_detector.evaluation.metrics import Metrics
-from audio_anomaly_detector.training import Epoch
+if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
+    from audio_anomaly_detector.benchmark.standings import Table as Standings
+    from audio_anomaly_detector.data.clips import Clip
+    from audio_anomaly_detector.data.inspection import Inspection
+    from audio_anomaly_detector.detector import Score
+    from audio_anomaly_detector.evaluation.metrics import Metrics
+    from audio_anomaly_detector.training import Epoch
 
 # Results go to stdout, all that goes on meanwhile to stderr: pipes stay clean.
 # A pipe has no width; tables there are as wide as they like.
@@ -180,8 +182,8 @@ def print_standings(title: str, standings: Standings, verdict: str) -> None:
         table.add_row(
             f"{line.title} (oracle)" if line.is_oracle else line.title,
             *(f"{line.result.types[name].value:.3f}" for name in standings.machine_types),
-            estimate_text(line.result.mean),
-            "" if line.lead is None else estimate_text(line.lead.mean),
+            str(line.result.mean),
+            "" if line.lead is None else str(line.lead.mean),
         )
     out.print(table)
     if verdict:

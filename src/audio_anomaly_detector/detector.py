@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
 from audio_anomaly_detector.corpus import make_statistics, read_clips
-from audio_anomaly_detector.data.audio import equalise_level, read_clip, to_windows
+from audio_anomaly_detector.data.audio import equalise_level, read_microphones, to_windows
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.errors import ClipError, UserError
@@ -132,11 +132,11 @@ class Detector:
 
     def __post_init__(self) -> None:
         measure = make_statistics(self.config, self.microphones).to(self.device).eval()
-        object.__setattr__(self, "_measure", measure)
+        object.__setattr__(self, "measure", measure)
         threshold = self.normal_scores.threshold(self.threshold_config)
         object.__setattr__(self, "threshold", threshold)
 
-    _measure: ClipStatistics = field(init=False, repr=False)
+    measure: ClipStatistics = field(init=False, repr=False)
     threshold: float = field(init=False)
 
     @classmethod
@@ -272,15 +272,7 @@ class Detector:
             return error
 
     def _read(self, clip: Clip) -> NDArray[np.float32]:
-        """``(C, T)`` of the microphones that the detector was fitted on."""
-        waveform = read_clip(clip, self.config.audio)
-        if len(waveform) != self.microphones:
-            raise ClipError(
-                clip.path,
-                f"has {len(waveform)} channels, the detector was fitted on {self.microphones}",
-                "score recordings of the same microphones, or fit with --channels mean",
-            )
-        return waveform
+        return read_microphones(clip, self.config.audio, self.microphones)
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], details: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""
@@ -293,9 +285,9 @@ class Detector:
             maps.extend(nll.mean(1).cpu().numpy())  # (F, N) of each window
             latents.extend(quantised.mean((1, 2)).cpu().numpy())  # (L,)
 
-        statistics = self._measure(windows, self.networks, observe=observe if details else None)
+        statistics = self.measure(windows, self.networks, observe=observe if details else None)
         components = self.calibration.components(raw_scores(statistics, self.banks))
-        families = self.calibration.families(components, self._measure.families)
+        families = self.calibration.families(components, self.measure.families)
         ends = np.cumsum([len(one) for one in windows])
         scores = []
         for clip, score in enumerate(self.calibration.join(families).tolist()):
@@ -332,7 +324,7 @@ class Detector:
             "threshold": self.threshold,
             "threshold_from": self.normal_scores.method(self.threshold_config),
             "trained_weights": weights,
-            "components": self._measure.families,
+            "components": self.measure.families,
             "weights": self.calibration.weight,
             "votes": self.calibration.votes,
             **origin,

@@ -18,7 +18,6 @@ from audio_anomaly_detector.benchmark.plots import draw_learning_curve, draw_tab
 from audio_anomaly_detector.benchmark.standings import (
     Standing,
     Table,
-    estimate_text,
     make_table,
 )
 from audio_anomaly_detector.evaluation.canvas import figure_png
@@ -242,9 +241,9 @@ def _fields(line: Standing, types: list[str]) -> list[str]:
     return [
         title,
         *(f"{line.result.types[name].value:.3f}" for name in types),
-        estimate_text(line.result.mean),
+        str(line.result.mean),
         "–" if line.partial_auroc is None else f"{line.partial_auroc:.3f}",
-        "" if line.lead is None else estimate_text(line.lead.mean),
+        "" if line.lead is None else str(line.lead.mean),
         f"{line.fit_seconds:.1f}",
         f"{line.score_milliseconds:.0f}",
         f"{line.peak_megabytes:.0f}",
@@ -294,7 +293,6 @@ def _html(sections: list[Section], curves: list[bytes]) -> str:
         "results.html",
         sections=sections,
         curves=curves,
-        estimate=estimate_text,
         decisions_summary=DECISIONS_SUMMARY,
         data_url=data_url,
     )

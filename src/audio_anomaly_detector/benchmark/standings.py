@@ -13,7 +13,6 @@ from audio_anomaly_detector.benchmark.contenders import CONTENDERS, LEVEL_ONLY, 
 from audio_anomaly_detector.benchmark.decisions import Decisions, judge_decisions
 from audio_anomaly_detector.evaluation.protocol import (
     MachineWins,
-    ProtocolEstimate,
     ProtocolResult,
     Wins,
     compare,
@@ -258,9 +257,3 @@ def _partial_auroc(scores: Scores) -> float | None:
 
 def _median(lines: Sequence[Line], column: str) -> float:
     return float(np.median([float(line[column]) for line in lines]))
-
-
-def estimate_text(estimate: ProtocolEstimate) -> str:
-    """A value with its 95 % interval over clips."""
-    low, high = estimate.over_clips
-    return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}]"

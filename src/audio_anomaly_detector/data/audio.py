@@ -80,6 +80,22 @@ def read_clip(clip: Clip, config: AudioConfig) -> np.ndarray:
     return reading.waveform
 
 
+def read_microphones(clip: Clip, config: AudioConfig, microphones: int) -> np.ndarray:
+    """Read one clip of which a detector expects so many microphones, ``(C, T)``.
+
+    Raises:
+        ClipError: the clip cannot be read or has another number of channels.
+    """
+    waveform = read_clip(clip, config)
+    if len(waveform) != microphones:
+        raise ClipError(
+            clip.path,
+            f"has {len(waveform)} channels, the detector was fitted on {microphones}",
+            "score recordings of the same microphones, or fit with --channels mean",
+        )
+    return waveform
+
+
 def examine_clip(clip: Clip, config: AudioConfig) -> Reading:
     """Read one clip and everything there is to say about it.
 

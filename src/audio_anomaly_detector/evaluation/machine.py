@@ -29,6 +29,7 @@ from audio_anomaly_detector.evaluation.history import History
 from audio_anomaly_detector.evaluation.metrics import Metrics, auroc
 from audio_anomaly_detector.evaluation.plots import evaluation_sheet, save_plots
 from audio_anomaly_detector.evaluation.report import ReportData, write_report
+from audio_anomaly_detector.evaluation.score_table import write_scores
 from audio_anomaly_detector.evaluation.watch import TestWatch
 from audio_anomaly_detector.files import make_folder, write_text
 from audio_anomaly_detector.fitting import Listener
@@ -160,27 +161,6 @@ def evaluate_machine(
     save_figure(evaluation_sheet(data), folder / SHEET)
     _write_report(detector, data, pictures, failures, folder)
     return Evaluation(scored, failures, metrics, notes)
-
-
-def write_scores(path: Path, scored: Sequence[tuple[Clip, Score]]) -> None:
-    """One line per clip: path, label if known, score, p-value, decision, components."""
-    names = list(scored[0][1].components) if scored else []
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "score", "p_value", "is_anomalous", "threshold", *names])
-    for clip, score in scored:
-        writer.writerow(
-            [
-                clip.name,
-                "" if clip.label is None else clip.label,
-                repr(score.score),
-                repr(score.p_value),
-                int(score.is_anomalous),
-                repr(score.threshold),
-                *(repr(score.components[name]) for name in names),
-            ]
-        )
-    write_text(path, text.getvalue())
 
 
 class _Recorder:

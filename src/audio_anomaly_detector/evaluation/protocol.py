@@ -54,6 +54,11 @@ class ProtocolEstimate:
     over_clips: Interval
     over_ids: Interval | None
 
+    def __str__(self) -> str:
+        """Format as `0.912 [0.830, 0.974]`, the interval that over clips."""
+        low, high = self.over_clips
+        return f"{self.value:.3f} [{low:.3f}, {high:.3f}]"
+
 
 @dataclass(frozen=True)
 class ProtocolResult:

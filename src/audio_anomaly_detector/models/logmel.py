@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from pydantic import BaseModel, Field, model_validator
@@ -99,20 +100,27 @@ class LogMel(nn.Module):
         rows = waveform.reshape(-1, waveform.shape[-1])
         frames = centred_frames(rows, self.config.n_fft, self.config.hop_length)
         with torch.autocast(waveform.device.type, enabled=False):  # powers span ten decades
-            if torch.compiler.is_exporting():  # a graph for any batch size has no loop over it
-                mel = self._mel_power(frames)
-            else:
-                clips = [
-                    torch.cat([self._mel_power(part) for part in clip.split(FRAMES_AT_ONCE)], dim=1)
-                    for clip in frames
-                ]
-                mel = torch.stack(clips)  # (B, n_mels, S)
+            mel = clip_by_clip(self._mel_power, frames)  # (B, n_mels, S)
             decibels = 10 * torch.log10(mel.clamp(min=POWER_FLOOR))
         return decibels.view(*waveform.shape[:-1], *decibels.shape[1:])
 
     def _mel_power(self, frames: Tensor) -> Tensor:
         """``(..., S, n_fft)`` -> ``(..., n_mels, S)``."""
-        return band_power(power_spectrum(frames, self.window), self.filters, self.groups)
+        parts = [
+            band_power(power_spectrum(some, self.window), self.filters, self.groups)
+            for some in frames.split(FRAMES_AT_ONCE, dim=-2)
+        ]
+        return torch.cat(parts, dim=-1)
+
+
+def clip_by_clip(work: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    """Do the same to every clip's frames ``(S, n)`` in turn, few enough to stay in the cache.
+
+    An exported graph has no loop over a batch of any size and does it to all at once.
+    """
+    if torch.compiler.is_exporting():
+        return work(frames)
+    return torch.stack([work(clip) for clip in frames])
 
 
 def centred_frames(rows: Tensor, n_fft: int, hop_length: int) -> Tensor:
@@ -132,11 +140,46 @@ def centred_frames(rows: Tensor, n_fft: int, hop_length: int) -> Tensor:
     return torch.cat((before, rows, after), dim=1).unfold(-1, n_fft, hop_length)
 
 
+def spectrum(frames: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part of the windowed frames' spectra, ``(..., n) -> (..., n // 2 + 1)``.
+
+    In an exported graph as two matrix products (Cooley and Tukey, 1965, one step of it): runtimes
+    transform hundreds of times more slowly than they multiply.
+    """
+    if not torch.compiler.is_exporting():
+        bins = torch.fft.rfft(frames * window)
+        return bins.real, bins.imag
+    n = frames.shape[-1]
+    columns = next(size for size in range(math.isqrt(n), 0, -1) if n % size == 0)
+    rows = n // columns
+    # Sample rows * t + s, bin columns * l + k: over t first, for each k and s.
+    over_t = _roots(columns, torch.arange(columns)[:, None] * torch.arange(columns))
+    twist = _roots(n, torch.arange(rows)[:, None] * torch.arange(columns))
+    over_s = _roots(rows, torch.arange(rows)[:, None] * torch.arange(rows // 2 + 1))
+    by_sample = (frames * window).unflatten(-1, (columns, rows)).mT  # (..., s, t)
+    real, imaginary = (by_sample @ torch.cat(over_t, -1)).chunk(2, -1)  # (..., s, k)
+    twisted = torch.cat(
+        (real * twist[0] - imaginary * twist[1], real * twist[1] + imaginary * twist[0]), -2
+    )
+    over_both = torch.cat(
+        (torch.cat(over_s, -1), torch.cat((-over_s[1], over_s[0]), -1)), -2
+    )  # (2 s, 2 l)
+    parts = (twisted.mT @ over_both).chunk(2, -1)  # (..., k, l) each
+    real, imaginary = (part.mT.flatten(-2)[..., : n // 2 + 1] for part in parts)
+    return real, imaginary
+
+
+def _roots(n: int, powers: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part of ``exp(-2 pi i powers / n)``."""
+    phase = 2 * math.pi / n * (powers % n).double()
+    return phase.cos().float(), -phase.sin().float()
+
+
 def power_spectrum(frames: Tensor, window: Tensor) -> Tensor:
     """Squared magnitude of the windowed frames' spectra, ``(..., n) -> (..., n // 2 + 1)``."""
-    spectrum = torch.fft.rfft(frames * window)
+    real, imaginary = spectrum(frames, window)
     # Not abs().square(): the root would only be undone.
-    return spectrum.real.square() + spectrum.imag.square()
+    return real.square() + imaginary.square()
 
 
 def band_groups(filters: Tensor) -> list[tuple[slice, slice]]:

@@ -4,6 +4,7 @@ Patches are numbered row by row: n = row * columns + column, row 0 the lowest me
 per `patch_frames` frames. In every mask True means hidden.
 """
 
+from functools import cache
 from typing import NamedTuple, Self
 
 import torch
@@ -176,9 +177,10 @@ class MaskedTransformer(nn.Module):
         Returns:
             (n_masks, N) bool on the CPU, True = hidden.
         """
-        n_patches = self.rows * self.columns(n_frames)
-        order = torch.randperm(n_patches, generator=torch.Generator().manual_seed(seed))
-        return (order % n_masks) == torch.arange(n_masks).unsqueeze(1)
+        order = _shuffled(self.rows * self.columns(n_frames), seed)
+        return torch.tensor(
+            [[place % n_masks == mask for place in order] for mask in range(n_masks)]
+        )
 
     def forward(self, logmel: Tensor, mask: Tensor) -> MaskedOutput:
         """Predict every bin from the visible patches; only hidden bins are a fair test.
@@ -194,7 +196,11 @@ class MaskedTransformer(nn.Module):
         Raises:
             ValueError: rows of `mask` hide different numbers of patches.
         """
-        visible = self._visible(mask).to(logmel.device, non_blocking=True)
+        return self._predict(logmel, mask, self._visible(mask))
+
+    def _predict(self, logmel: Tensor, mask: Tensor, visible: Tensor) -> MaskedOutput:
+        """`forward` with the places (B * V,) of the visible patches at hand."""
+        visible = visible.to(logmel.device, non_blocking=True)
         mask = mask.to(logmel.device, non_blocking=True)
         grid = self._embed_patches(logmel, mask)  # (B, R, S, D)
         latent = self.encode(grid, visible)  # (B, V, D)
@@ -272,12 +278,21 @@ class MaskedTransformer(nn.Module):
         """
         batch, _, n_frames = logmel.shape
         masks = self.complementary_masks(n_frames, n_masks)
+        n_patches = masks.shape[1]
+        order = _shuffled(n_patches, 0)
         mean, log_variance = torch.empty_like(logmel), torch.empty_like(logmel)
         # Masks that hide equally many patches go through in one batch: the first few hide one more.
-        larger = masks.shape[1] % n_masks
-        for alike in masks.split([larger, n_masks - larger]):
-            if len(alike):
-                output = self(logmel.repeat(len(alike), 1, 1), alike.repeat_interleave(batch, 0))
+        larger = n_patches % n_masks
+        for alike in (range(larger), range(larger, n_masks)):
+            if alike:
+                # No search for what is visible: an exported graph has shapes, no data, to go by.
+                places = [[n for n in range(n_patches) if order[n] % n_masks != m] for m in alike]
+                clips = torch.arange(len(alike) * batch).view(len(alike), batch, 1) * n_patches
+                visible = (clips + torch.tensor(places).unsqueeze(1)).flatten()
+                hidden = masks[alike.start : alike.stop].unsqueeze(1).expand(-1, batch, -1)
+                output = self._predict(
+                    logmel.repeat(len(alike), 1, 1), hidden.flatten(0, 1), visible
+                )
                 parts = (part.unflatten(0, (-1, batch)) for part in output[:3])
                 for one_mean, one_log_variance, hidden in zip(*parts, strict=True):
                     mean = torch.where(hidden, one_mean, mean)
@@ -333,3 +348,9 @@ class MaskedTransformer(nn.Module):
         if (counts != counts[0]).any():
             raise ValueError("every row of a mask must hide the same number of patches")
         return (~mask).flatten().nonzero().squeeze(1)
+
+
+@cache
+def _shuffled(count: int, seed: int) -> list[int]:
+    """The numbers below `count` in an order that the seed decides."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from audio_anomaly_detector.models.despawn import BAND_STATISTICS, Despawn, DespawnConfig
 from audio_anomaly_detector.models.masked_transformer import (
@@ -129,8 +128,22 @@ def _targets(logmel: Tensor, bands: Tensor) -> Tensor:
     Fixed functions of the recording: targets that were trained along could collapse.
     """
     steps = bands.shape[1]
-    coarse = functional.adaptive_avg_pool2d(logmel, (_TARGET_MELS, logmel.shape[-1]))
-    mean = functional.adaptive_avg_pool1d(coarse, steps)
-    peak = functional.adaptive_max_pool1d(coarse, steps)
+    coarse = _pieces(logmel.mT, _TARGET_MELS)[0].mT  # (B, 32, N)
+    mean, peak = _pieces(coarse, steps)  # (B, 32, S)
     statistics = bands[..., _TARGET_STATISTICS].flatten(2)  # (B, S, 2·bands)
     return torch.cat([mean.transpose(1, 2), peak.transpose(1, 2), statistics], -1)
+
+
+def _pieces(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Mean and maximum of `count` pieces of the last axis, overlapping by one where they must.
+
+    As adaptive pooling does it, in operations that an exported graph has.
+    """
+    length = values.shape[-1]
+    piece = torch.arange(count, device=values.device).unsqueeze(1)
+    starts, ends = piece * length // count, -(-(piece + 1) * length // count)
+    place = starts + torch.arange(-(-length // count) + 1, device=values.device)
+    inside = place < ends
+    pieces = values[..., place.minimum(ends - 1)]  # (..., count, width), the last value repeated
+    mean = (pieces * (inside / (ends - starts))).sum(-1)
+    return mean, pieces.amax(-1)

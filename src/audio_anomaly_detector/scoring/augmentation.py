@@ -1,5 +1,7 @@
 """Test-time augmentation: the views of a window over which its statistics are averaged."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -23,11 +25,17 @@ def make_views(windows: Tensor, n_views: int, noise_db: float, seed: int) -> Ten
     if n_views == 0:
         return windows.unsqueeze(1)
     samples = windows.shape[-1]
-    generator = torch.Generator().manual_seed(seed)
     level = windows.square().mean((1, 2), keepdim=True).sqrt() * 10 ** (noise_db / 20)
     views = [windows]
-    for view in range(1, n_views + 1):
+    for view, noise in enumerate(_noise(n_views, windows.shape[1], samples, seed), 1):
         shift = samples * view // (n_views + 1)
-        noise = torch.randn(windows.shape[1:], generator=generator).to(windows.device)
-        views.append(windows.roll(shift, -1) + level * noise)
+        views.append(windows.roll(shift, -1) + level * noise.to(windows.device))
     return torch.stack(views, 1)
+
+
+@lru_cache(maxsize=1)
+def _noise(n_views: int, channels: int, samples: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack(
+        [torch.randn(channels, samples, generator=generator) for _ in range(n_views)]
+    )

@@ -72,7 +72,11 @@ class Bank:
         """
         standard = ((statistics - self.mean) / self.scale).transpose(0, 1)  # (C, m, D)
         queries = _decorrelate(standard, self.axes, self.gain)
-        distances = torch.cdist(queries, self.clips.transpose(0, 1), p=1)
+        known = self.clips.transpose(0, 1)  # (C, n, D)
+        if torch.compiler.is_exporting():  # no runtime has this distance
+            distances = (queries.unsqueeze(2) - known.unsqueeze(1)).abs().sum(-1)
+        else:
+            distances = torch.cdist(queries, known, p=1)
         return distances.amin(-1).transpose(0, 1) / statistics.shape[-1]  # (m, C)
 
     def reliability(self, effect: float) -> float:

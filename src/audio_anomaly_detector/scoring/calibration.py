@@ -1,6 +1,6 @@
 """Raw component scores to common units, and their join into one score, without labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -81,6 +81,14 @@ class Calibration:
             {name: reliability[name] * steadiness[name] for name in raw},
             min(counts) / (min(counts) + _PRIOR_CLIPS),
             votes,
+        )
+
+    def single_precision(self) -> "Calibration":
+        """The same for raw scores in float32, which is what an exported graph computes in."""
+        return replace(
+            self,
+            centre={name: values.float() for name, values in self.centre.items()},
+            spread={name: values.float() for name, values in self.spread.items()},
         )
 
     @property

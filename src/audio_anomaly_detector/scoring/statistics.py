@@ -88,24 +88,34 @@ class ClipStatistics(nn.Module):
         """
         by_window: dict[str, list[Tensor]] = {}
         for windows in torch.cat(list(clips)).split(self.windows_at_once):
-            views = make_views(windows, self.views, self.noise_db, self.seed)  # (B, V, C, T)
-            signals = Signals(views.flatten(0, 1), self.logmel)
-            measured: Statistics = {}
-            if of_signal:
-                for name, signal_component in self.signal_components.items():
-                    measured[name] = signal_component.statistics(signals)
-            if networks is not None and self.network_components:
-                outputs = networks(signals.waveform, signals.logmel)
-                if observe is not None:
-                    untouched = slice(None, None, 1 + self.views)
-                    observe(outputs.nll[untouched], outputs.quantised[untouched])
-                for name, component in self.network_components.items():
-                    measured[name] = component.statistics(outputs)
+            measured = self.of_windows(windows, networks, of_signal, observe)
             for name, values in measured.items():
-                over_views = values.unflatten(0, views.shape[:2]).mean(1)  # (B, C, D)
-                by_window.setdefault(name, []).append(over_views)
+                by_window.setdefault(name, []).append(values)
         counts = [len(windows) for windows in clips]
         return {
             name: torch.stack([clip.mean(0) for clip in torch.cat(parts).split(counts)]).cpu()
             for name, parts in by_window.items()
         }
+
+    def of_windows(
+        self,
+        windows: Tensor,
+        networks: Networks | None,
+        of_signal: bool = True,
+        observe: Callable[[Tensor, Tensor], object] | None = None,
+    ) -> Statistics:
+        """Statistics ``(B, C, D)`` of windows ``(B, C, T)``, averaged over views; see `forward`."""
+        views = make_views(windows, self.views, self.noise_db, self.seed)  # (B, V, C, T)
+        signals = Signals(views.flatten(0, 1), self.logmel)
+        measured: Statistics = {}
+        if of_signal:
+            for name, signal_component in self.signal_components.items():
+                measured[name] = signal_component.statistics(signals)
+        if networks is not None and self.network_components:
+            outputs = networks(signals.waveform, signals.logmel)
+            if observe is not None:
+                untouched = slice(None, None, 1 + self.views)
+                observe(outputs.nll[untouched], outputs.quantised[untouched])
+            for name, component in self.network_components.items():
+                measured[name] = component.statistics(outputs)
+        return {n: values.unflatten(0, views.shape[:2]).mean(1) for n, values in measured.items()}

@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
-from scipy import stats
+from scipy.special import gammaincc, gammainccinv
 
 from audio_anomaly_detector.errors import UserError
 
@@ -75,7 +75,8 @@ class NormalScores:
         random world", 2005); otherwise the survival function of the gamma fit.
         """
         if self.method(config) == "gamma":
-            return float(self._gamma().sf(score))
+            start, scale = self._gamma()
+            return float(gammaincc(_GAMMA_SHAPE, max(score - start, 0.0) / scale))
         return float((1 + np.sum(self.scores >= score)) / (len(self.scores) + 1))
 
     def threshold(self, config: ThresholdConfig) -> float:
@@ -89,7 +90,8 @@ class NormalScores:
                 raise UserError("threshold method 'value' needs a number: give the threshold too")
             return config.value
         if self.method(config) == "gamma":
-            return float(self._gamma().isf(config.false_alarm_rate))
+            start, scale = self._gamma()
+            return float(start + scale * gammainccinv(_GAMMA_SHAPE, config.false_alarm_rate))
         # p <= rate exactly for scores above the rank-th largest normal score.
         rank = math.floor(config.false_alarm_rate * (len(self.scores) + 1))
         if rank < 1:
@@ -100,8 +102,10 @@ class NormalScores:
             )
         return float(np.sort(self.scores)[-rank])
 
-    def _gamma(self) -> Any:
-        """Gamma of fixed shape, matched in mean and standard deviation (DCASE thresholds).
+    def _gamma(self) -> tuple[float, float]:
+        """Start and scale of a gamma of fixed shape with the scores' mean and deviation.
+
+        As for the thresholds of DCASE Task 2.
 
         The standard deviation is widened by ``sqrt(1 + 1/n)`` for the unknown mean and, as it is
         itself known from n clips only, as Student's t is wider than the normal distribution.
@@ -111,4 +115,4 @@ class NormalScores:
         student = 1 + _STUDENT / max(n - 1, 1)
         deviation = float(np.std(self.scores, ddof=1)) * student * math.sqrt(1 + 1 / n)
         scale = max(deviation, 1e-9) / math.sqrt(_GAMMA_SHAPE)
-        return stats.gamma(_GAMMA_SHAPE, loc=mean - _GAMMA_SHAPE * scale, scale=scale)
+        return mean - _GAMMA_SHAPE * scale, scale

@@ -1,75 +1,51 @@
-"""Speed and memory of the front ends, as ratios to a named reference measured in the same run.
-
-    python benchmarks/models.py [--threads 2] [--repeats 7]
+"""Front ends and networks against a named reference measured in the same run.
 
 Log-mel against librosa; DeSpaWN against its straightforward formulation (one convolution per
-band and level, plain autograd) with the same numbers. Reference and ours take turns, so that a
-busy machine slows both; a figure is the median of the repeats. Set OMP_WAIT_POLICY=passive where
-anything else runs: OpenMP threads that spin for a core in use by others wait a hundred times as
-long.
+band and level, plain autograd) with the same numbers; a training step of the masked transformer
+against its own multiply-adds at the measured rate of matrix products. Reference and ours take
+turns, so that a busy machine slows both.
 """
 
-from __future__ import annotations
-
-import argparse
-import multiprocessing
-import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import librosa
 import torch
+from benchmarks.measure import Limits, Row, in_new_process, in_turns, memory_mb
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
+from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.models.despawn import SLOPE, Despawn, DespawnConfig
 from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
+from audio_anomaly_detector.models.masked_transformer import MaskedTransformer
 from audio_anomaly_detector.models.wavelet import Coefficients
 
 SAMPLES = 160_000  # 10 s at 16 kHz
 CLIPS = 8  # DeSpaWN's batch
+THREADS = 2
 
 
-def main() -> None:
-    """Print one table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    threadpool_limits(arguments.threads)  # NumPy's, under librosa
-    print(f"threads {arguments.threads}, median of {arguments.repeats}, ms per 10-s clip")
-    print(f"{'work':<34}{'reference':>12}{'ours':>10}{'ratio':>8}{'difference':>12}")
+def rows(limits: Limits) -> Iterator[Row]:
+    """All lines of this part."""
+    torch.set_num_threads(THREADS)
+    threadpool_limits(THREADS)  # NumPy's, under librosa
     for batch in (1, 32):
-        log_mel(batch, arguments.repeats)
-    despawn(arguments.repeats)
+        yield log_mel(batch)
+    yield from despawn()
     for backward in (False, True):
-        reference, ours = (peak_memory(which, backward) for which in (True, False))
-        name = f"DeSpaWN {'forward + backward' if backward else 'forward'}, peak MB"
-        print(f"{name:<34}{reference:>12.0f}{ours:>10.0f}{reference / ours:>8.1f}")
-
-
-def row(name: str, reference: float, ours: float, clips: int, difference: float) -> None:
-    """Print seconds of a batch as milliseconds of a clip."""
-    milliseconds = 1000 / clips
-    print(
-        f"{name:<34}{reference * milliseconds:>12.2f}{ours * milliseconds:>10.2f}"
-        f"{reference / ours:>8.1f}{difference:>12.1e}"
-    )
-
-
-def in_turns(repeats: int, *works: Callable[[], object]) -> list[float]:
-    """Give the median time of each work in seconds, after one run that does not count."""
-    times: list[list[float]] = [[] for _ in works]
-    for repeat in range(repeats + 1):
-        for work, seen in zip(works, times, strict=True):
-            start = time.perf_counter()
-            work()
-            if repeat:
-                seen.append(time.perf_counter() - start)
-    return [statistics.median(seen) for seen in times]
+        reference, ours = (in_new_process(_peak_memory, which, backward) for which in (True, False))
+        yield Row(
+            f"DeSpaWN {'forward + backward' if backward else 'forward'}, memory of a pass",
+            f"straightforward: {reference:.0f} MB",
+            f"{ours:.0f} MB",
+            f"1 / {reference / ours:.1f}",
+            "at most half",
+            ours <= reference / 2,
+        )
+    for preset, batch in (("small", 16), ("base", 8)):
+        yield transformer_step(preset, batch, limits)
 
 
 def noise(clips: int) -> Tensor:
@@ -77,8 +53,21 @@ def noise(clips: int) -> Tensor:
     return 0.1 * torch.randn(clips, SAMPLES, generator=torch.Generator().manual_seed(0))
 
 
+def compared(work: str, reference: str, times: list[float], clips: int, target: float) -> Row:
+    """A line of two times of a batch, reference first, as milliseconds of a clip."""
+    slow, fast = (1000 * seconds / clips for seconds in times[:2])
+    return Row(
+        work,
+        f"{reference}: {slow:.2f} ms",
+        f"{fast:.2f} ms",
+        f"{slow / fast:.1f} x",
+        f"{target:g} x",
+        slow / fast >= target,
+    )
+
+
 @torch.no_grad()
-def log_mel(clips: int, repeats: int) -> None:
+def log_mel(clips: int) -> Row:
     """Compare with librosa."""
     config = LogMelConfig()
     ours, waveform = LogMel(config), noise(clips)
@@ -94,9 +83,9 @@ def log_mel(clips: int, repeats: int) -> None:
         )
         return torch.from_numpy(librosa.power_to_db(power, amin=1e-10, top_db=None))
 
-    difference = (reference() - ours(waveform)).abs().max().item()
-    times = in_turns(repeats, reference, lambda: ours(waveform))
-    row(f"log-mel, batch {clips}, against librosa", times[0], times[1], clips, difference)
+    torch.testing.assert_close(ours(waveform), reference(), atol=1e-2, rtol=0)  # dB
+    times = in_turns(reference, lambda: ours(waveform))
+    return compared(f"log-mel of a 10-s clip, batch {clips}", "librosa", times, clips, 5)
 
 
 def network() -> Despawn:
@@ -162,37 +151,59 @@ def ours(model: Despawn, waveform: Tensor) -> tuple[Tensor, Coefficients]:
     return output.reconstruction, output.kept
 
 
-def despawn(repeats: int) -> None:
+def despawn() -> Iterator[Row]:
     """Compare with the straightforward formulation and with copying the coefficients."""
     model, waveform = network(), noise(CLIPS)
     target = torch.empty_like(waveform)
     with torch.no_grad():
-        slow, fast = straightforward(model, waveform)[0], ours(model, waveform)[0]
-        difference = (slow - fast).abs().max().item()
+        torch.testing.assert_close(
+            ours(model, waveform)[0], straightforward(model, waveform)[0], atol=1e-5, rtol=0
+        )
         times = in_turns(
-            repeats,
             lambda: straightforward(model, waveform),
             lambda: ours(model, waveform),
             lambda: target.copy_(waveform),
         )
-    row("DeSpaWN forward", times[0], times[1], CLIPS, difference)
-    copy = times[2] * 1000 / CLIPS
-    print(f"  one copy of its coefficients: {copy:.3f} ms, {times[1] / times[2]:.0f} such copies")
+    name = f"DeSpaWN, 17 levels, batch {CLIPS}, per clip"
+    line = compared(f"{name}: forward", "straightforward", times, CLIPS, 25)
+    copies = f"{times[1] / times[2]:.0f} copies of its coefficients"
+    yield line._replace(ours=f"{line.ours}, {copies}")
 
     def step(run: Callable[[Despawn, Tensor], tuple[Tensor, Coefficients]]) -> Tensor:
         return backpropagate(model, waveform, run(model, waveform)).clone()
 
     gradient = step(straightforward)
-    difference = ((gradient - step(ours)).abs().max() / gradient.abs().max()).item()
-    times = in_turns(repeats, lambda: step(straightforward), lambda: step(ours))
-    row("DeSpaWN forward + backward", times[0], times[1], CLIPS, difference)
+    torch.testing.assert_close(
+        step(ours), gradient, atol=1e-5 * float(gradient.abs().max()), rtol=0
+    )
+    times = in_turns(lambda: step(straightforward), lambda: step(ours))
+    yield compared(f"{name}: forward + backward", "straightforward", times, CLIPS, 12)
 
 
-def peak_memory(reference: bool, backward: bool) -> float:
-    """Give the MB that one pass adds to a fresh process at its peak."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_peak_memory, (reference, backward))
+def transformer_step(preset: str, clips: int, limits: Limits) -> Row:
+    """Compare a training step with its own multiply-adds at the rate of matrix products."""
+    config = load_config(preset)
+    model = MaskedTransformer(config.transformer)
+    logmel = LogMel(config.logmel)(noise(clips))
+    generator = torch.Generator().manual_seed(0)
+    mask = model.random_mask(clips, logmel.shape[-1], generator=generator, ratio=0.5)
+
+    def step() -> None:
+        model.zero_grad()
+        model.loss_terms(model(logmel, mask), logmel)["nll"].backward()
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    limit = counter.get_total_flops() / (limits.gemm[THREADS] * 1e9)
+    seconds = in_turns(step)[0]
+    return Row(
+        f"masked transformer, training step of {clips} clips, `{preset}`",
+        f"{counter.get_total_flops() / 1e9:.1f} GFLOP at the GEMM rate: {1000 * limit:.0f} ms",
+        f"{1000 * seconds:.0f} ms",
+        f"{limit / seconds:.0%} of the limit",
+        "40 %",
+        limit / seconds >= 0.4,
+    )
 
 
 def _peak_memory(reference: bool, backward: bool) -> float:
@@ -208,20 +219,6 @@ def _peak_memory(reference: bool, backward: bool) -> float:
                 run(model, clips)
 
     once(waveform[:1, :4096])  # what libraries allocate once is not counted
-    before = high_water_mark()
+    before = memory_mb("VmHWM")
     once(waveform)
-    return high_water_mark() - before
-
-
-def high_water_mark() -> float:
-    """Give the process's greatest resident memory so far in MB (Linux).
-
-    Not `resource.getrusage`, whose figure a new process inherits from its parent.
-    """
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
-
-
-if __name__ == "__main__":
-    main()
+    return memory_mb("VmHWM") - before

@@ -1,0 +1,31 @@
+"""Score recordings with an exported detector; needs onnxruntime, soundfile and NumPy alone.
+
+python examples/score_onnx.py model.onnx recording.wav ...
+"""
+
+import json
+import sys
+
+import onnxruntime
+import soundfile
+
+
+def main(model: str, *recordings: str) -> None:
+    """Print score and verdict of each recording."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    facts = json.loads(session.get_modelmeta().custom_metadata_map["audio_anomaly_detector"])
+    for name in recordings:
+        samples, rate = soundfile.read(name, dtype="float32", always_2d=True)  # (T, C)
+        if rate != facts["sample_rate"]:
+            sys.exit(f"{name}: {rate} Hz, the graph takes {facts['sample_rate']}; resample it")
+        if samples.shape[1] != facts["microphones"]:
+            sys.exit(f"{name}: {samples.shape[1]} channels, not {facts['microphones']}")
+        if not facts["min_samples"] <= len(samples) <= facts["max_samples"]:
+            shortest, longest = facts["min_samples"] / rate, facts["max_samples"] / rate
+            sys.exit(f"{name}: {len(samples) / rate:.2f} s, not {shortest:g} to {longest:g} s")
+        score = session.run(["score"], {"waveform": samples.T[None]})[0][0]
+        print(f"{name}: {score:.4f} {'ANOMALOUS' if score > facts['threshold'] else 'normal'}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""A fitted detector as one graph that runs without this package."""

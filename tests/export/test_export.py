@@ -1,0 +1,189 @@
+"""The exported graph says what the detector says, and is told apart from garbage."""
+
+import subprocess
+import sys
+import venv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.layouts import find_clips
+from audio_anomaly_detector.detector import Detector, Score
+from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.export import runtime, write
+from audio_anomaly_detector.export.graph import ScoreGraph
+from audio_anomaly_detector.export.runtime import OnnxDetector
+from audio_anomaly_detector.export.write import export_onnx
+from audio_anomaly_detector.models import logmel
+from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+from made_data import SAMPLE_RATE, TINY, hum, knock
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "score_onnx.py"
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Detector:
+    """All networks, views, level-equalised: every part that a graph can have."""
+    clips = [clip for clip in find_clips(data_root).clips if clip.label == 0]
+    overrides = (*TINY, "scoring.views=1", "audio.level=equalised")
+    return Detector.fit(clips, load_config("small", overrides=overrides)).detector
+
+
+@pytest.fixture(scope="module")
+def graph(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    exported = export_onnx(detector, tmp_path_factory.mktemp("graph") / "model.onnx")
+    assert exported.difference < 1e-4
+    return exported.path
+
+
+def agree(ours: Score, theirs: Score) -> bool:
+    assert theirs.components == pytest.approx(ours.components, rel=1e-3, abs=1e-3)
+    assert theirs.families == pytest.approx(ours.families, rel=1e-4, abs=1e-4)
+    assert theirs.p_value == pytest.approx(ours.p_value, rel=1e-3)
+    assert theirs.is_anomalous == ours.is_anomalous
+    return abs(theirs.score - ours.score) <= 1e-4 * max(1, abs(ours.score))
+
+
+@pytest.mark.parametrize("samples", [16_000, 16_001, 65_536, 65_600, 131_072, 200_000])
+def test_one_score_whatever_the_length(detector: Detector, graph: Path, samples: int) -> None:
+    exported = OnnxDetector.load(graph)
+    for waveform in (hum(3, seconds=13).T, knock(3).T):
+        cut = np.ascontiguousarray(np.tile(waveform, 2)[:, :samples], np.float32)
+        assert agree(detector.score(cut), exported.score(cut))
+
+
+def test_a_batch_scores_as_its_clips_do(detector: Detector, graph: Path) -> None:
+    waveforms = np.stack([hum(seed).T for seed in range(3)]).astype(np.float32)
+    session = OnnxDetector.load(graph).session
+    (scores,) = session.run(["score"], {"waveform": waveforms})
+    alone = [detector.score(waveform).score for waveform in waveforms]
+    np.testing.assert_allclose(scores, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_files_score_as_with_the_model(
+    detector: Detector, graph: Path, clips: list[Clip], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "long.wav", hum(0, seconds=61), SAMPLE_RATE)
+    soundfile.write(tmp_path / "mono.wav", hum(0, channels=1), SAMPLE_RATE)
+    others = [replace(clips[0], path=tmp_path / name) for name in ("long.wav", "mono.wav")]
+    outcomes = [outcome for _, outcome in OnnxDetector.load(graph).score_clips(clips + others)]
+    for clip, outcome in zip(clips, outcomes[: len(clips)], strict=True):
+        assert isinstance(outcome, Score)
+        assert agree(detector.score_clip(clip), outcome)
+    too_long, wrong_channels = outcomes[len(clips) :]
+    assert isinstance(too_long, ClipError) and "takes 1 to 60 s" in str(too_long)
+    assert isinstance(wrong_channels, ClipError) and "1 channels" in str(wrong_channels)
+
+
+def test_the_threshold_changes_without_a_new_export(detector: Detector, graph: Path) -> None:
+    exported = OnnxDetector.load(graph)
+    assert exported.threshold == detector.threshold
+    other = ThresholdConfig(false_alarm_rate=0.3)
+    assert exported.with_threshold(other).threshold == detector.with_threshold(other).threshold
+
+
+def test_int8_is_smaller_and_close(normals: list[Clip], tmp_path: Path) -> None:
+    overrides = (*TINY, "scoring.families=[masked]", "transformer.width=64")
+    fitted = Detector.fit(normals, load_config("small", overrides=overrides)).detector
+    exact = export_onnx(fitted, tmp_path / "exact.onnx")
+    small = export_onnx(fitted, tmp_path / "small.onnx", quantize="int8")
+    assert small.path.stat().st_size < 0.8 * exact.path.stat().st_size
+    assert exact.difference < 1e-4 < small.difference < 0.2
+
+
+def test_nothing_of_this_machine_is_in_the_file(graph: Path) -> None:
+    content = graph.read_bytes()
+    assert str(Path(write.__file__).parent).encode() not in content
+
+
+def test_without_networks_there_is_nothing_to_quantise(
+    normals: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    fitted = Detector.fit(normals, without_networks).detector
+    with pytest.raises(UserError, match="no networks to quantise"):
+        export_onnx(fitted, tmp_path / "small.onnx", quantize="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_without_counterpart_is_named(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        ScoreGraph, "forward", lambda self, waveform: torch.cdist(waveform, waveform, p=1)
+    )
+    with pytest.raises(UserError, match=r"cannot be exported.*cdist"):
+        export_onnx(detector, tmp_path / "model.onnx")
+
+
+def test_a_missing_runtime_is_said(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match=r"audio-anomaly-detector\[onnx\]"):
+        OnnxDetector.load(graph)
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"\x08\x0a"])
+def test_what_is_no_export_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="ONNX file"):
+        OnnxDetector.load(path)
+    with pytest.raises(UserError, match="no such file"):
+        OnnxDetector.load(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("n", [64, 1024, 8192, 30, 7])
+def test_spectra_by_products_are_those_of_the_fft(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = torch.randn(3, 5, n, generator=torch.Generator().manual_seed(0))
+    window = torch.hann_window(n)
+    expected = torch.stack(logmel.spectrum(frames, window))
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    by_products = torch.stack(logmel.spectrum(frames, window))
+    torch.testing.assert_close(by_products, expected, atol=1e-3, rtol=1e-4)
+
+
+def test_the_example_scores_and_refuses(detector: Detector, graph: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "hum.wav", hum(1), SAMPLE_RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "short.wav", hum(1, seconds=0.5), SAMPLE_RATE)
+    # No torch in there, nor this package.
+    run = [sys.executable, "-c", "import sys; sys.modules['torch'] = None; " + EXAMPLE.read_text()]
+    good = subprocess.run(
+        [*run, graph, tmp_path / "hum.wav"], capture_output=True, text=True, check=False
+    )
+    expected = detector.score(hum(1).T.astype(np.float32)).score
+    assert float(good.stdout.split()[-2]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    bad = subprocess.run(
+        [*run, graph, tmp_path / "short.wav"], capture_output=True, text=True, check=False
+    )
+    assert bad.returncode == 1 and "0.50 s, not 1 to 60 s" in bad.stderr
+
+
+@pytest.mark.slow
+def test_the_example_in_an_environment_without_torch(
+    detector: Detector, graph: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "hum.wav", hum(1), SAMPLE_RATE, subtype="FLOAT")
+    venv.create(tmp_path / "fresh", with_pip=True)
+    python = tmp_path / "fresh" / "bin" / "python"
+    needed = ["onnxruntime", "soundfile", "numpy"]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *needed], check=True)
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run([python, "-c", "import torch"], capture_output=True, check=True)
+    run = subprocess.run(
+        [python, EXAMPLE, graph, tmp_path / "hum.wav"], capture_output=True, text=True, check=True
+    )
+    expected = detector.score(hum(1).T.astype(np.float32)).score
+    assert float(run.stdout.split()[-2]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_the_facts_are_enough_for_a_stranger(detector: Detector, graph: Path) -> None:
+    facts = OnnxDetector.load(graph).facts
+    assert facts.format == runtime.FORMAT
+    assert (facts.sample_rate, facts.microphones, facts.min_samples) == (16_000, 2, 16_000)
+    assert facts.threshold == detector.threshold
+    assert facts.audio.level == "recorded"  # the graph equalises
