@@ -25,7 +25,7 @@ else
 endif
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

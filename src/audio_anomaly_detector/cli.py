@@ -344,7 +344,7 @@ def export(
     quantize = None if quantize is None else _choice("--quantize", quantize, "int8")
     suffix = ".onnx" if quantize is None else f".{quantize}.onnx"
     path = (out or model.parent) / f"{model.stem}{suffix}"
-    stdout.print("exporting, about a minute ...")
+    stdout.print("exporting, which takes about a minute")
     exported = export_onnx(
         Detector.load(model, "cpu"), path, max_seconds=max_seconds, quantize=quantize
     )

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +11,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.export.graph import ScoreGraph, WindowGraph
+from audio_anomaly_detector.export.graph import ScoreGraph
 from audio_anomaly_detector.export.runtime import (
     FORMAT,
     INPUT,
@@ -92,18 +91,7 @@ def export_onnx(
     )
     shape = (_EXAMPLES, detector.microphones, audio.length + audio.length // 2)
     example = 0.05 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    batch, windows = torch.export.Dim("batch"), torch.export.Dim("windows")
-    samples = torch.export.Dim("samples", min=facts.min_samples, max=facts.max_samples)
-    cut = WindowGraph(audio)
-    model = import_extra("onnx.compose").merge_models(
-        _traced(cut, example, {0: batch, 2: samples}, [INPUT], ["windows"]),
-        _traced(
-            ScoreGraph(detector).eval(), cut(example), {0: batch, 1: windows}, ["cut"], OUTPUTS
-        ),
-        io_map=[("windows", "cut")],
-        prefix1="cut/",
-        prefix2="score/",
-    )
+    model = _traced(ScoreGraph(detector).eval(), example, facts)
     if quantize == "int8":
         model = _quantised(model)
     _describe(model, facts)
@@ -111,30 +99,31 @@ def export_onnx(
     return Exported(path, _difference(detector, OnnxDetector.load(path), example.numpy()))
 
 
-def _traced(
-    module: nn.Module,
-    example: torch.Tensor,
-    dimensions: dict[int, Any],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-) -> Any:
-    module(example)  # constants that are made on first use must not be made while tracing
+def _traced(graph: ScoreGraph, example: torch.Tensor, facts: GraphFacts) -> Any:
+    graph(example)  # constants that are made on first use must not be made while tracing
+    samples = torch.export.Dim("samples", min=facts.min_samples, max=facts.max_samples)
     try:
         with _quiet():
             program = torch.onnx.export(
-                module,
+                graph,
                 (example,),
                 dynamo=True,
-                dynamic_shapes=(dimensions,),
+                dynamic_shapes=({0: torch.export.Dim("batch"), 2: samples},),
                 opset_version=_OPSET,
-                input_names=inputs,
-                output_names=outputs,
+                input_names=[INPUT],
+                output_names=OUTPUTS,
+                optimize=False,
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise UserError(f"this detector cannot be exported to ONNX: {reason}") from error
     assert program is not None
+    # Of the exporter's optimisations this takes a second and makes the graph half as large; all
+    # together take a minute, and ONNX Runtime does the same again when it loads the file.
+    optimizer = import_extra("onnxscript.optimizer")
+    optimizer.fold_constants(program.model)
+    optimizer.remove_unused_nodes(program.model)
     return program.model_proto
 
 
