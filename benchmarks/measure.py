@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 REPEATS = 7
+_PAUSE = 0.05  # s
 SAMPLE_RATE = 16_000
 
 
@@ -42,7 +43,7 @@ class Limits(NamedTuple):
 
     Attributes:
         gemm: fp32 multiplications of 2048 x 2048 matrices, GFLOP/s, by number of threads.
-        gemm_bf16: the same in bfloat16, one thread.
+        gemm_bf16: of 512 x 512 matrices in bfloat16, one thread.
         copy: bytes copied within memory, GB/s, one thread.
         decode_ms: libsndfile, a 10-s mono clip of 16-bit integers, read as such.
     """
@@ -56,11 +57,13 @@ class Limits(NamedTuple):
 def in_turns(*works: Callable[[], object], repeats: int = REPEATS) -> list[float]:
     """Median time of each work in seconds, after one run that does not count.
 
-    They take turns, so that a busy machine slows all of them.
+    They take turns, so that a busy machine slows all of them, with a pause before each: idle
+    threads of one library (OpenBLAS under librosa) would otherwise still spin under the next.
     """
     times: list[list[float]] = [[] for _ in works]
     for repeat in range(repeats + 1):
         for work, seen in zip(works, times, strict=True):
+            time.sleep(_PAUSE)
             start = time.perf_counter()
             work()
             if repeat:
@@ -76,8 +79,8 @@ def limits(folder: Path) -> Limits:
         torch.set_num_threads(threads)
         rates[threads] = 2 * 2048**3 / in_turns(lambda: square @ square)[0] / 1e9
     torch.set_num_threads(1)
-    half = square.bfloat16()
-    bf16 = 2 * 2048**3 / in_turns(lambda: half @ half)[0] / 1e9
+    half = square[:512, :512].bfloat16()  # without instructions for it, seconds a product
+    bf16 = 2 * 512**3 / in_turns(lambda: half @ half)[0] / 1e9
     source = torch.randn(32 * 2**20)
     target = torch.empty_like(source)
     copied = source.nbytes / in_turns(lambda: target.copy_(source))[0] / 1e9

@@ -112,9 +112,9 @@ def test_synth_fit_evaluate_score_info(aad: Aad, tmp_path: Path) -> None:
     for row in rows:
         path = data / row["path"]
         [scored] = json.loads(aad("score", out / "model.pth", path, "--json", "-q").out)
-        assert scored["score"] == float(row["score"])
-        assert scored["p_value"] == float(row["p_value"])
-        assert scored["components"]["vq_errors"] == float(row["vq_errors"])
+        assert scored["score"] == pytest.approx(float(row["score"]), rel=1e-5, abs=1e-5)
+        assert scored["p_value"] == pytest.approx(float(row["p_value"]), rel=1e-3)
+        assert scored["components"]["vq_errors"] == pytest.approx(float(row["vq_errors"]), rel=1e-4)
     told = json.loads(aad("info", out / "model.pth", "--json").out)
     assert told["machine"] == "-6_dB_valve/valve/id_00"
     assert told["n_training_clips"] == 5

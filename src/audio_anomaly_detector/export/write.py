@@ -122,8 +122,9 @@ def _traced(graph: ScoreGraph, example: torch.Tensor, facts: GraphFacts) -> Any:
     # Of the exporter's optimisations this takes a second and makes the graph half as large; all
     # together take a minute, and ONNX Runtime does the same again when it loads the file.
     optimizer = import_extra("onnxscript.optimizer")
-    optimizer.fold_constants(program.model)
-    optimizer.remove_unused_nodes(program.model)
+    with _quiet():
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)
     return program.model_proto
 
 

@@ -106,21 +106,26 @@ class LogMel(nn.Module):
 
     def _mel_power(self, frames: Tensor) -> Tensor:
         """``(..., S, n_fft)`` -> ``(..., n_mels, S)``."""
-        parts = [
-            band_power(power_spectrum(some, self.window), self.filters, self.groups)
-            for some in frames.split(FRAMES_AT_ONCE, dim=-2)
-        ]
-        return torch.cat(parts, dim=-1)
+        return band_power(power_spectrum(frames, self.window), self.filters, self.groups)
 
 
 def clip_by_clip(work: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
     """Do the same to every clip's frames ``(S, n)`` in turn, few enough to stay in the cache.
 
-    An exported graph has no loop over a batch of any size and does it to all at once.
+    An exported graph has no loop over a batch or length of any size and does it to all at once.
+
+    Args:
+        work: ``(S, n) -> (bands, S)``, frame by frame.
+        frames: ``(B, S, n)``.
+
+    Returns:
+        ``(B, bands, S)``.
     """
     if torch.compiler.is_exporting():
         return work(frames)
-    return torch.stack([work(clip) for clip in frames])
+    return torch.stack(
+        [torch.cat([work(part) for part in clip.split(FRAMES_AT_ONCE)], dim=1) for clip in frames]
+    )
 
 
 def centred_frames(rows: Tensor, n_fft: int, hop_length: int) -> Tensor:

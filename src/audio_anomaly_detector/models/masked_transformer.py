@@ -288,7 +288,7 @@ class MaskedTransformer(nn.Module):
                 # No search for what is visible: an exported graph has shapes, no data, to go by.
                 places = [[n for n in range(n_patches) if order[n] % n_masks != m] for m in alike]
                 clips = torch.arange(len(alike) * batch).view(len(alike), batch, 1) * n_patches
-                visible = (clips + torch.tensor(places).unsqueeze(1)).flatten()
+                visible = (clips + torch.tensor(places, dtype=torch.int64).unsqueeze(1)).flatten()
                 hidden = masks[alike.start : alike.stop].unsqueeze(1).expand(-1, batch, -1)
                 output = self._predict(
                     logmel.repeat(len(alike), 1, 1), hidden.flatten(0, 1), visible
