@@ -63,12 +63,18 @@ def _growth_plot(grown: pipeline.Growth) -> Figure:
                 panels[0, column].loglog(along, times, style + "o", color=colour, label=name)
             memory = [point["peak_mb"] for point in points]
             panels[1, column].loglog(along, memory, style + "o", color="C3", label=preset)
+            without = [point["fit_anonymous_mb"] for point in points]
+            name = f"{preset}, without mapped files"
+            panels[1, column].loglog(along, without, style + "s", color="C4", label=name)
         panels[1, column].set_xlabel(label)
         panels[1, column].set_ylim(100, 10_000)
         slope = np.array([min(along), max(along)])
         panels[0, column].loglog(slope, slope / slope[0], ":", color="0.6", label="linear")
+        ticks = [point[axis] for point in grown["instant"][axis]]
         for panel in panels[:, column]:
             panel.grid(visible=True, which="major", alpha=0.3)
+            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            panel.set_xticks([], minor=True)
     panels[0, 0].set_ylabel("seconds")
     panels[1, 0].set_ylabel("peak memory, MB")
     panels[0, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
@@ -105,7 +111,8 @@ def _page(machine: Limits, rows: list[Row], stages: list[tuple[str, float, float
         "",
         "Clips of 10 s with one microphone, 20 of them, unless the axis says otherwise; `score`",
         "and `evaluate` take as many other clips. Memory is the peak of the process, pages of",
-        "mapped files included. `performance.json` holds the figures.",
+        "mapped files included (the system takes them back when it needs them), and what the fit",
+        "leaves without them. `performance.json` holds the figures.",
         "",
         f"![Time and memory against the amount of data]({PLOT})",
         "",
