@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from audio_anomaly_detector.config import Config
     from audio_anomaly_detector.detector import Detector
     from audio_anomaly_detector.export.runtime import OnnxDetector
-    from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 
 DONE, SOME_FAILED, FAILED = 0, 1, 2  # exit codes
 MODEL_NAME = "model.pth"
 DEVICES = ("auto", "cpu", "cuda")
 RUNTIMES = ("torch", "onnx")
+AnyDetector = TypeVar("AnyDetector", "Detector", "OnnxDetector")
 
 app = typer.Typer(
     name="aad",
@@ -578,8 +578,7 @@ def _detector(
     from audio_anomaly_detector.detector import Detector
 
     detector = Detector.load(model, _choice("--device", device, *DEVICES))
-    change = _threshold(detector.threshold_config, false_alarm_rate, method, value)
-    return detector.with_threshold(change)
+    return _with_threshold(detector, false_alarm_rate, method, value)
 
 
 def _onnx_detector(
@@ -594,18 +593,13 @@ def _onnx_detector(
 
     if _choice("--device", device, *DEVICES) == "cuda":
         raise UserError("--runtime onnx computes on the CPU; leave --device out")
-    detector = OnnxDetector.load(model)
-    change = _threshold(detector.threshold_config, false_alarm_rate, method, value)
-    return detector.with_threshold(change)
+    return _with_threshold(OnnxDetector.load(model), false_alarm_rate, method, value)
 
 
-def _threshold(
-    config: "ThresholdConfig",
-    false_alarm_rate: float | None,
-    method: str | None,
-    value: float | None,
-) -> "ThresholdConfig":
-    """A threshold's config with what is asked for changed."""
+def _with_threshold(
+    detector: AnyDetector, false_alarm_rate: float | None, method: str | None, value: float | None
+) -> AnyDetector:
+    """The same detector, made anew only where another threshold is asked for."""
     from audio_anomaly_detector.config import validated
 
     change: dict[str, Any] = {}
@@ -615,7 +609,10 @@ def _threshold(
         change["method"] = method
     if value is not None:
         change |= {"method": "value", "value": value}
-    return validated(type(config), {**config.model_dump(), **change})
+    if not change:
+        return detector
+    config = detector.threshold_config
+    return detector.with_threshold(validated(type(config), {**config.model_dump(), **change}))
 
 
 def _choice(option: str, value: str, *known: str) -> Any:

@@ -69,15 +69,18 @@ class Corpus:
         logmel = self.measure.logmel
         logmels: np.ndarray | None = None
         parts: list[Statistics] = []
+        row = 0  # the store holds the windows clip after clip
         for clips in self._some_at_a_time("measuring clips"):
             parts.append(self.measure(clips, None))
+            for windows in clips:
+                for window in windows:  # one at a time, of a long recording too
+                    spectra = logmel(window).cpu().numpy()  # (C, F, N)
+                    if logmels is None:
+                        shape = (len(self.store.windows), *spectra.shape)
+                        logmels = open_memmap(self.work / "logmel.npy", "w+", np.float32, shape)
+                    logmels[row] = spectra
+                    row += 1
         self.signal = _joined(parts)
-        for row in range(len(self.store.windows)):
-            spectra = logmel(self.windows(np.array([row])))[0].cpu().numpy()  # (C, F, N)
-            if logmels is None:
-                shape = (len(self.store.windows), *spectra.shape)
-                logmels = open_memmap(self.work / "logmel.npy", "w+", np.float32, shape)
-            logmels[row] = spectra
         assert logmels is not None
         return logmels
 
