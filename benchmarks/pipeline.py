@@ -213,7 +213,7 @@ def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
     steps = networks.transformer.columns(logmel.shape[-1])
     features = networks.features(windows[:, 0], logmel)
     outputs = networks(windows, done.logmel)
-    statistics = detector.measure([one] * ROWS_AT_ONCE, networks)
+    statistics = detector.measure([one] * ROWS_AT_ONCE, networks).statistics
 
     def fresh(name: str) -> Callable[[], Any]:
         def work() -> Any:

@@ -71,7 +71,7 @@ class Corpus:
         parts: list[Statistics] = []
         row = 0  # the store holds the windows clip after clip
         for clips in self._some_at_a_time("measuring clips"):
-            parts.append(self.measure(clips, None))
+            parts.append(self.measure(clips, None).statistics)
             for windows in clips:
                 for window in windows:  # one at a time, of a long recording too
                     spectra = logmel(window).cpu().numpy()  # (C, F, N)
@@ -96,14 +96,14 @@ class Corpus:
         """Statistics of the networks' components, ``(n, C, D)`` each."""
         return _joined(
             [
-                self.measure(clips, networks, of_signal=False)
+                self.measure(clips, networks, of_signal=False).statistics
                 for clips in self._some_at_a_time(f"{what}: measuring clips")
             ]
         )
 
     def _some_at_a_time(self, what: str) -> Iterator[list[Tensor]]:
         """The windows ``(W, C, T)`` of each clip, of some clips at a time."""
-        together = clips_at_once(self.microphones)
+        together = 2 * torch.get_num_threads() * clips_at_once(self.microphones)
         for first in range(0, len(self.windows_of), together):
             some = self.windows_of[first : first + together]
             yield [self.windows(rows) for rows in some]

@@ -4,9 +4,9 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,7 @@ from audio_anomaly_detector.model_file import (
     restore_networks,
 )
 from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.parallel import each_on_one_thread
 from audio_anomaly_detector.pretraining import Pretrained
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
@@ -42,6 +43,9 @@ from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConf
 from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
+
+# Times that every thread scores some clips before results are handed out.
+_TURNS = 4
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -247,29 +251,31 @@ class Detector:
     ) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score many clips, in order; one that fails yields its error, the rest goes on.
 
-        Some clips are scored together and the next ones read meanwhile, which takes about half
-        the time of one after the other; the scores are those of `score_clip` but for rounding.
+        Every thread reads and scores some clips together; the scores are those of `score_clip` but
+        for rounding.
         """
         remaining = iter(clips)
         together = clips_at_once(self.microphones)
+        while turn := list(islice(remaining, _TURNS * torch.get_num_threads() * together)):
+            pieces = [turn[first : first + together] for first in range(0, len(turn), together)]
+            for scored in each_on_one_thread(partial(self._read_and_score, details), pieces):
+                yield from scored
 
-        def read_some() -> list[tuple[Clip, NDArray[np.float32] | ClipError]]:
-            return [(clip, self._try_to_read(clip)) for clip in islice(remaining, together)]
-
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(read_some)
-            while some := ahead.result():
-                ahead = reader.submit(read_some)
-                sound = [read for _, read in some if not isinstance(read, ClipError)]
-                scores = iter(self._score(sound, details) if sound else [])
-                for clip, read in some:
-                    yield clip, read if isinstance(read, ClipError) else next(scores)
-
-    def _try_to_read(self, clip: Clip) -> NDArray[np.float32] | ClipError:
-        try:
-            return self._read(clip)
-        except ClipError as error:
-            return error
+    def _read_and_score(
+        self, details: bool, clips: list[Clip]
+    ) -> list[tuple[Clip, Score | ClipError]]:
+        read: list[NDArray[np.float32] | ClipError] = []
+        for clip in clips:
+            try:
+                read.append(self._read(clip))
+            except ClipError as error:
+                read.append(error)
+        sound = [one for one in read if not isinstance(one, ClipError)]
+        scores = iter(self._score(sound, details) if sound else [])
+        return [
+            (clip, one if isinstance(one, ClipError) else next(scores))
+            for clip, one in zip(clips, read, strict=True)
+        ]
 
     def _read(self, clip: Clip) -> NDArray[np.float32]:
         return read_microphones(clip, self.config.audio, self.microphones)
@@ -278,20 +284,17 @@ class Detector:
         """Score waveforms ``(C, T)``."""
         length = self.config.audio.length
         windows = [torch.from_numpy(to_windows(one, length)).to(self.device) for one in waveforms]
-        maps: list[NDArray[np.float32]] = []
-        latents: list[NDArray[np.float32]] = []
-
-        def observe(nll: torch.Tensor, quantised: torch.Tensor) -> None:
-            maps.extend(nll.mean(1).cpu().numpy())  # (F, N) of each window
-            latents.extend(quantised.mean((1, 2)).cpu().numpy())  # (L,)
-
-        statistics = self.measure(windows, self.networks, observe=observe if details else None)
-        components = self.calibration.components(raw_scores(statistics, self.banks))
+        measured = self.measure(windows, self.networks, details=details)
+        components = self.calibration.components(raw_scores(measured.statistics, self.banks))
         families = self.calibration.families(components, self.measure.families)
-        ends = np.cumsum([len(one) for one in windows])
+        counts = [len(one) for one in windows]
+        nll, latents = (
+            [None] * len(windows) if values is None else values.split(counts)
+            for values in (measured.nll, measured.latent)
+        )
         scores = []
         for clip, score in enumerate(self.calibration.join(families).tolist()):
-            of_clip = slice(ends[clip] - len(windows[clip]), ends[clip])
+            map_, latent = nll[clip], latents[clip]
             scores.append(
                 Score(
                     score=score,
@@ -300,8 +303,8 @@ class Detector:
                     threshold=self.threshold,
                     components={name: float(values[clip]) for name, values in components.items()},
                     families={name: float(values[clip]) for name, values in families.items()},
-                    map=np.concatenate(maps[of_clip], -1) if maps else None,
-                    latent=np.mean(latents[of_clip], 0) if latents else None,
+                    map=None if map_ is None else torch.cat(list(map_), -1).numpy(),
+                    latent=None if latent is None else latent.mean(0).numpy(),
                 )
             )
         return scores

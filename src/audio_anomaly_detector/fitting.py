@@ -121,7 +121,7 @@ def fit(
             kept last (`Pretrained.folds_of`); nothing is trained then.
     """
     corpus = Corpus(store, config, measure, work, device, listener.progress)
-    banks = _fit_banks(corpus.signal, config, measure)
+    banks = _fit_banks(corpus.signal, config, measure, len(store.clips))
     raw = _cross_fitted(corpus, store.clips)
     learned = _Learned(None, {}, {}, list(range(len(store.clips))), [], None)
     if measure.network_components:
@@ -201,7 +201,7 @@ def _learn(
                 corpus, fold.fit, name, longer, listener, watch if final else None
             )
         statistics = corpus.statistics(networks, name)
-        banks = _fit_banks(_of(statistics, fold.fit), config, measure)
+        banks = _fit_banks(_of(statistics, fold.fit), config, measure, len(folds[-1].fit))
         if fold.held_out:
             scores = raw_scores(_of(statistics, fold.held_out), banks)
             parts.append({name: values.numpy() for name, values in scores.items()})
@@ -215,7 +215,7 @@ def _cross_fitted(corpus: Corpus, clips: list[Clip]) -> Raw:
     config, signal = corpus.config, corpus.signal
     raw: Raw = {}
     for fold in cross_folds(clips, _SIGNAL_FOLDS, derive_seed(config.seed, "folds")):
-        banks = _fit_banks(_of(signal, fold.fit), config, corpus.measure)
+        banks = _fit_banks(_of(signal, fold.fit), config, corpus.measure, len(clips))
         for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
             scores = raw.setdefault(name, np.empty((len(clips), corpus.microphones)))
             scores[fold.held_out] = values.numpy()
@@ -389,10 +389,13 @@ def _mel_statistics(corpus: Corpus, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
-def _fit_banks(statistics: Statistics, config: Config, measure: ClipStatistics) -> dict[str, Bank]:
-    seed = derive_seed(config.seed, "bank")
+def _fit_banks(
+    statistics: Statistics, config: Config, measure: ClipStatistics, stands_for: int
+) -> dict[str, Bank]:
+    """Bank of every component; `stands_for` as in `Bank.fit`."""
+    seed, capacity = derive_seed(config.seed, "bank"), config.scoring.bank_capacity
     return {
-        name: Bank.fit(values, config.scoring.bank_capacity, seed, measure.components[name].scaled)
+        name: Bank.fit(values, capacity, seed, measure.components[name].scaled, stands_for)
         for name, values in statistics.items()
     }
 

@@ -87,6 +87,16 @@ def test_standings_order_leads_and_the_oracle(folder: Path) -> None:
     assert values == sorted(values, reverse=True)
 
 
+def test_a_machine_type_in_several_conditions_has_a_column_for_each(tmp_path: Path) -> None:
+    both = {"score": {"fan": 1.0, "valve": -1.0}}
+    lines = list(made_cells(both))
+    noisy = [{**each, "condition": "-6_dB_fan"} for each in lines if each["machine"] == "fan"]
+    Cells(cells_path(tmp_path, FOLDS, "knn")).add([*lines, *noisy])
+    table = make_table(tmp_path, FOLDS)
+    assert table is not None
+    assert table.machine_types == ["-6_dB_fan", "0_dB/fan", "valve"]
+
+
 def test_ablation_shows_each_family_alone_and_left_out(folder: Path) -> None:
     table = make_table(folder, FOLDS)
     assert table is not None

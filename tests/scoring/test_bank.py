@@ -50,6 +50,20 @@ def test_a_handful_of_clips_decorrelates_less() -> None:
     assert (few.gain <= 1e-6).all()
 
 
+def test_a_cross_fit_measures_in_the_units_of_the_bank_it_stands_for() -> None:
+    """As a longer recording would be shrunk less, so its distances along the axes are shorter."""
+    generator = torch.Generator().manual_seed(0)
+    clips = torch.randn(60, 1, 1, generator=generator) * torch.randn(1, 1, 40, generator=generator)
+    clips = clips + 0.3 * torch.randn(60, 1, 40, generator=generator)
+    alone = Bank.fit(clips[:30], 1000, 0)
+    cross_fit = Bank.fit(clips[:30], 1000, 0, stands_for=60)
+    fresh = clips[30:]
+    assert (cross_fit.distance(fresh) < alone.distance(fresh)).all()
+    assert torch.equal(
+        Bank.fit(clips[:30], 1000, 0, stands_for=30).distance(fresh), alone.distance(fresh)
+    )
+
+
 def test_microphones_do_not_mix() -> None:
     clips = normal_clips()
     bank = Bank.fit(clips, 100, 0)

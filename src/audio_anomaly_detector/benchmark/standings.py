@@ -25,7 +25,7 @@ from audio_anomaly_detector.evaluation.protocol import (
 Floats = NDArray[np.float64]
 # Scores of one id: by seed, then fold, those of its held-out normals and its anomalous clips.
 IdScores = dict[str, list[tuple[Floats, Floats]]]
-# machine type -> condition/id -> scores
+# machine type, with its condition where there are several -> condition/id -> scores
 Scores = dict[str, dict[str, IdScores]]
 
 
@@ -209,12 +209,21 @@ def _scores(lines: Sequence[Line], row: Row) -> Scores:
 
 
 def _column_scores(lines: Sequence[Line], column: str) -> Scores:
-    """Scores of one column by machine type, id, seed and fold; clips in their order."""
+    """Scores of one column by machine type, id, seed and fold; clips in their order.
+
+    Where a machine type comes in several conditions (signal-to-noise ratios), each stands alone.
+    """
+    conditions: dict[str, set[str]] = defaultdict(set)
+    for line in lines:
+        conditions[line["machine"]].add(line["condition"])
     folds: dict[tuple[str, str, str, str], tuple[list[float], list[float]]] = defaultdict(
         lambda: ([], [])
     )
     for line in lines:
-        place = (line["machine"], f"{line['condition']}/{line['id']}", line["seed"], line["fold"])
+        machine, condition = line["machine"], line["condition"]
+        if len(conditions[machine]) > 1:  # MIMII's conditions name the machine
+            machine = condition if machine in condition else f"{condition}/{machine}"
+        place = (machine, f"{condition}/{line['id']}", line["seed"], line["fold"])
         folds[place][int(line["label"])].append(float(line[column]))
     scores: Scores = {}
     for machine, machine_id, seed, fold in sorted(folds):

@@ -36,7 +36,7 @@ class ScoreGraph(nn.Module):
     def forward(self, waveform: Tensor) -> GraphScores:
         """Score waveforms ``(B, C, T)`` in full scale ±1 at the detector's sample rate."""
         windows = self._windows(waveform)  # (B, W, C, length)
-        measured = self.measure.of_windows(windows.flatten(0, 1), self.networks)
+        measured = self.measure.of_windows(windows.flatten(0, 1), self.networks).statistics
         raw = {
             name: self.banks[name].distance(values.unflatten(0, windows.shape[:2]).mean(1))
             for name, values in measured.items()

@@ -177,10 +177,8 @@ class MaskedTransformer(nn.Module):
         Returns:
             (n_masks, N) bool on the CPU, True = hidden.
         """
-        order = _shuffled(self.rows * self.columns(n_frames), seed)
-        return torch.tensor(
-            [[place % n_masks == mask for place in order] for mask in range(n_masks)]
-        )
+        hidden_in = _deal(self.rows * self.columns(n_frames), n_masks, seed)
+        return torch.tensor([[mask == m for mask in hidden_in] for m in range(n_masks)])
 
     def forward(self, logmel: Tensor, mask: Tensor) -> MaskedOutput:
         """Predict every bin from the visible patches; only hidden bins are a fair test.
@@ -196,16 +194,23 @@ class MaskedTransformer(nn.Module):
         Raises:
             ValueError: rows of `mask` hide different numbers of patches.
         """
-        return self._predict(logmel, mask, self._visible(mask))
+        n_frames = logmel.shape[-1]
+        latent, patches = self._predict_patches(logmel, mask, self._visible(mask))
+        mean, log_variance = self._bins(patches, n_frames)
+        hidden = mask.to(logmel.device, non_blocking=True)
+        hidden = hidden.unflatten(1, (self.rows, self.columns(n_frames)))
+        hidden = hidden.repeat_interleave(self.config.patch_mels, dim=1)
+        hidden = hidden.repeat_interleave(self.config.patch_frames, dim=2)[..., :n_frames]
+        return MaskedOutput(mean, log_variance, hidden, latent)
 
-    def _predict(self, logmel: Tensor, mask: Tensor, visible: Tensor) -> MaskedOutput:
-        """`forward` with the places (B * V,) of the visible patches at hand."""
+    def _predict_patches(
+        self, logmel: Tensor, mask: Tensor, visible: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Latent (B, V, D) and what `_bins` takes, the visible patches' places (B * V,) at hand."""
         visible = visible.to(logmel.device, non_blocking=True)
         mask = mask.to(logmel.device, non_blocking=True)
-        grid = self._embed_patches(logmel, mask)  # (B, R, S, D)
-        latent = self.encode(grid, visible)  # (B, V, D)
-        mean, log_variance, hidden = self.decode(latent, visible, mask, logmel.shape[-1])
-        return MaskedOutput(mean, log_variance, hidden, latent)
+        latent = self.encode(self._embed_patches(logmel, mask), visible)
+        return latent, self.decode(latent, visible, self.columns(logmel.shape[-1]))
 
     def encode(self, grid: Tensor, visible: Tensor) -> Tensor:
         """Encode the visible tokens.
@@ -220,37 +225,36 @@ class MaskedTransformer(nn.Module):
         tokens = grid.flatten(0, 2).index_select(0, visible).unflatten(0, (grid.shape[0], -1))
         return self.encoder_norm(self.encoder_blocks(tokens))
 
-    def decode(
-        self, latent: Tensor, visible: Tensor, mask: Tensor, n_frames: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Put mask tokens in the hidden places and predict every bin.
+    def decode(self, latent: Tensor, visible: Tensor, columns: int) -> Tensor:
+        """Put mask tokens in the hidden places and predict every patch.
 
         Args:
             latent: (B, V, D) encoded visible tokens.
             visible: (B * V,) their places in the flattened batch of grids.
-            mask: (B, N) bool, True = hidden.
-            n_frames: frames T to cut the padded prediction to.
+            columns: patch columns S.
 
         Returns:
-            mean, log-variance and hidden bins, (B, F, T).
+            (B, N, 2 P) mean and raw log-variance of the P bins of every patch.
         """
-        config, columns = self.config, self.columns(n_frames)
         shown = self.decoder_embedding(latent).flatten(0, 1)
-        blank = self.mask_token.to(shown.dtype).expand(mask.numel(), -1)
+        places = latent.shape[0] * self.rows * columns
+        blank = self.mask_token.to(shown.dtype).expand(places, -1)
         grid = blank.index_copy(0, visible, shown)
         grid = grid.unflatten(0, (-1, self.rows, columns))  # (B, R, S, D')
         grid = grid + sinusoidal_positions(
-            self.rows, columns, config.decoder_width, grid.device
+            self.rows, columns, self.config.decoder_width, grid.device
         ).to(grid.dtype)
         tokens = self.decoder_blocks(self.decoder_temporal(grid).flatten(1, 2))
-        patches = self.head(self.decoder_norm(tokens)).unflatten(1, (self.rows, columns))
-        # (B, R, S, 2 * P) -> (2, B, R, patch_mels, S, patch_frames) -> (2, B, F, S * patch_frames)
-        bins = patches.unflatten(-1, (2, config.patch_mels, config.patch_frames))
+        return self.head(self.decoder_norm(tokens))
+
+    def _bins(self, patches: Tensor, n_frames: int) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of every bin, (B, N, 2 P) -> (B, F, T) twice."""
+        config = self.config
+        bins = patches.unflatten(1, (self.rows, -1))
+        bins = bins.unflatten(-1, (2, config.patch_mels, config.patch_frames))
+        # (B, R, S, 2, mels, frames) -> (2, B, R, mels, S, frames) -> (2, B, F, S * frames)
         mean, raw = bins.permute(3, 0, 1, 4, 2, 5).flatten(4).flatten(2, 3)[..., :n_frames]
-        hidden = mask.unflatten(1, (self.rows, columns))
-        hidden = hidden.repeat_interleave(config.patch_mels, dim=1)
-        hidden = hidden.repeat_interleave(config.patch_frames, dim=2)[..., :n_frames]
-        return mean.float(), bounded_log_variance(raw), hidden
+        return mean.float(), bounded_log_variance(raw)
 
     def loss_terms(self, output: MaskedOutput, logmel: Tensor) -> dict[str, Tensor]:
         """Mean negative log-likelihood of the hidden bins; padded frames are in none of them.
@@ -279,24 +283,27 @@ class MaskedTransformer(nn.Module):
         batch, _, n_frames = logmel.shape
         masks = self.complementary_masks(n_frames, n_masks)
         n_patches = masks.shape[1]
-        order = _shuffled(n_patches, 0)
-        mean, log_variance = torch.empty_like(logmel), torch.empty_like(logmel)
+        hidden_in = _deal(n_patches, n_masks, 0)
+        chosen: Tensor | None = None  # (B, N, 2 P)
         # Masks that hide equally many patches go through in one batch: the first few hide one more.
         larger = n_patches % n_masks
         for alike in (range(larger), range(larger, n_masks)):
             if alike:
                 # No search for what is visible: an exported graph has shapes, no data, to go by.
-                places = [[n for n in range(n_patches) if order[n] % n_masks != m] for m in alike]
+                places = [[n for n, mask in enumerate(hidden_in) if mask != m] for m in alike]
                 clips = torch.arange(len(alike) * batch).view(len(alike), batch, 1) * n_patches
                 visible = (clips + torch.tensor(places, dtype=torch.int64).unsqueeze(1)).flatten()
-                hidden = masks[alike.start : alike.stop].unsqueeze(1).expand(-1, batch, -1)
-                output = self._predict(
-                    logmel.repeat(len(alike), 1, 1), hidden.flatten(0, 1), visible
+                hidden = masks[alike.start : alike.stop].unsqueeze(1)  # (M, 1, N)
+                _, patches = self._predict_patches(
+                    logmel.repeat(len(alike), 1, 1),
+                    hidden.expand(-1, batch, -1).flatten(0, 1),
+                    visible,
                 )
-                parts = (part.unflatten(0, (-1, batch)) for part in output[:3])
-                for one_mean, one_log_variance, hidden in zip(*parts, strict=True):
-                    mean = torch.where(hidden, one_mean, mean)
-                    log_variance = torch.where(hidden, one_log_variance, log_variance)
+                for one, mask in zip(patches.unflatten(0, (-1, batch)), hidden, strict=True):
+                    of_one = mask.unsqueeze(-1).to(one.device)
+                    chosen = one if chosen is None else torch.where(of_one, one, chosen)
+        assert chosen is not None
+        mean, log_variance = self._bins(chosen, n_frames)
         target = self._standardise(logmel)
         return HiddenPrediction(
             (target - mean) / torch.exp(log_variance / 2), gaussian_nll(mean, log_variance, target)
@@ -351,6 +358,7 @@ class MaskedTransformer(nn.Module):
 
 
 @cache
-def _shuffled(count: int, seed: int) -> list[int]:
-    """The numbers below `count` in an order that the seed decides."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+def _deal(patches: int, n_masks: int, seed: int) -> list[int]:
+    """Which mask hides each patch, dealt out in an order that the seed decides."""
+    order = torch.randperm(patches, generator=torch.Generator().manual_seed(seed))
+    return (order % n_masks).tolist()

@@ -109,15 +109,14 @@ def analyse(signal: Tensor, kernels: Tensor, packet_levels: int) -> Coefficients
     down, up = _down_matrices(kernels), _up_matrices(kernels.detach())
     nodes = signal.unsqueeze(1)  # (B, nodes, n)
     for level in range(packet_levels):
-        low, high = _split(nodes.flatten(0, 1), down[level], up[level])
-        nodes = torch.stack((low, high), dim=1).view(signal.shape[0], -1, low.shape[-1])
+        halves = _split(nodes.flatten(0, 1), down[level], up[level])
+        nodes = halves.view(signal.shape[0], -1, halves.shape[-1])
     nodes = nodes[:, _frequency_order(nodes.shape[1])]
     groups: list[Tensor] = []
     for level in range(packet_levels, len(kernels)):
         if nodes.shape[1] > 1:
             groups.insert(0, nodes[:, 1:])
-        low, high = _split(nodes[:, 0], down[level], up[level])
-        nodes = torch.stack((low, high), dim=1)  # the approximation and its detail
+        nodes = _split(nodes[:, 0], down[level], up[level])  # the approximation and its detail
     return Coefficients((nodes, *groups), signal.shape[-1])
 
 
@@ -138,15 +137,15 @@ def synthesise(coefficients: Coefficients, kernels: Tensor, packet_levels: int) 
         lengths.append((lengths[-1] + 1) // 2)
     nodes, *groups = coefficients.groups
     for level in reversed(range(packet_levels, len(kernels))):
-        merged = _Merge.apply(*nodes.unbind(1), up[level], down[level])
+        merged = _Merge.apply(nodes, up[level], down[level])
         nodes = merged[:, None, : lengths[level]]
         if groups:
             nodes = torch.cat((nodes, groups.pop(0)), dim=1)
     order = torch.tensor(_frequency_order(nodes.shape[1]), device=nodes.device)
     nodes = nodes[:, order.argsort()]
     for level in reversed(range(packet_levels)):
-        low, high = nodes.view(-1, 2, nodes.shape[-1]).unbind(1)
-        merged = _Merge.apply(low, high, up[level], down[level])[:, : lengths[level]]
+        halves = nodes.view(-1, 2, nodes.shape[-1])
+        merged = _Merge.apply(halves, up[level], down[level])[:, : lengths[level]]
         nodes = merged.reshape(nodes.shape[0], -1, lengths[level])
     return nodes[:, 0]
 
@@ -160,8 +159,8 @@ def _frequency_order(nodes: int) -> list[int]:
     return [rank ^ (rank >> 1) for rank in range(nodes)]
 
 
-def _split(signal: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
-    """``(R, n)`` -> low and high ``(R, ceil(n / 2))``."""
+def _split(signal: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """``(R, n)`` -> low and high half, ``(R, 2, ceil(n / 2))``."""
     if signal.shape[-1] % 2:
         signal = torch.cat((signal, signal[:, -1:]), dim=1)
     return _Split.apply(signal, down, up)
@@ -199,74 +198,72 @@ def _at_taps(kernels: Tensor, tap: Tensor) -> Tensor:
     return functional.pad(kernels, (0, 1))[..., tap.where((tap >= 0) & (tap < taps), taps)]
 
 
-def _frames(signals: tuple[Tensor, ...], block: int, halo: int) -> Tensor:
-    """Cut periodic signals of equal length into blocks with `halo` neighbours on either side.
+def _frames(signals: Tensor, block: int, halo: int) -> Tensor:
+    """Cut periodic signals into blocks with `halo` neighbours on either side.
 
-    ``(R, n)`` each -> ``(R * ceil(n / block), signals * (block + 2 halo))``.
+    ``(R, S, n) -> (R * ceil(n / block), S * (block + 2 halo))``.
     """
-    length = signals[0].shape[-1]
+    length = signals.shape[-1]
     after = -length % block + halo
     if length >= max(halo, after):
-        pieces = [s for x in signals for s in (x[:, length - halo :], x, x[:, :after])]
+        pieces = (signals[..., length - halo :], signals, signals[..., :after])
+        extended = torch.cat(pieces, dim=-1)
     else:  # shorter than its own border: goes round more than once
-        around = torch.arange(-halo, length + after, device=signals[0].device) % length
-        pieces = [x[:, around] for x in signals]
-    extended = torch.cat(pieces, dim=1).unflatten(1, (len(signals), -1))
-    frames = extended.unfold(2, block + 2 * halo, block)  # (R, signals, blocks, block + 2 halo)
-    return frames.transpose(1, 2).flatten(2).flatten(0, 1)
+        extended = signals[..., torch.arange(-halo, length + after, device=signals.device) % length]
+    frames = extended.unfold(-1, block + 2 * halo, block)  # (R, S, blocks, block + 2 halo)
+    return frames.transpose(1, 2).reshape(-1, signals.shape[1] * (block + 2 * halo))
 
 
-def _blocks(signals: tuple[Tensor, ...], block: int) -> Tensor:
+def _blocks(signals: Tensor, block: int) -> Tensor:
     """Cut into blocks without neighbours, the last one filled with zeros."""
-    missing = -signals[0].shape[-1] % block
-    padded = [functional.pad(x, (0, missing)).unflatten(1, (-1, block)) for x in signals]
-    return torch.stack(padded, dim=2).flatten(2).flatten(0, 1)  # (R * blocks, signals * block)
+    padded = functional.pad(signals, (0, -signals.shape[-1] % block))
+    blocks = padded.unflatten(-1, (-1, block)).transpose(1, 2)  # (R, blocks, S, block)
+    return blocks.reshape(-1, signals.shape[1] * block)
 
 
-def _down(signal: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """``(R, n)``, n even -> low and high ``(R, n / 2)``."""
+def _down(signal: Tensor, matrix: Tensor) -> Tensor:
+    """``(R, n)``, n even -> low and high half, ``(R, 2, n / 2)``."""
     halo = len(matrix) // 2 - BLOCK
-    products = _frames((signal,), 2 * BLOCK, halo) @ matrix
-    low, high = products.view(signal.shape[0], -1, 2, BLOCK).unbind(2)
-    half = signal.shape[-1] // 2
-    return low.flatten(1)[:, :half], high.flatten(1)[:, :half]
+    products = _frames(signal.unsqueeze(1), 2 * BLOCK, halo) @ matrix
+    halves = products.view(signal.shape[0], -1, 2, BLOCK).transpose(1, 2).flatten(2)
+    return halves[..., : signal.shape[-1] // 2]
 
 
-def _up(low: Tensor, high: Tensor, matrix: Tensor) -> Tensor:
-    """``(R, n)`` twice -> ``(R, 2n)``."""
+def _up(halves: Tensor, matrix: Tensor) -> Tensor:
+    """``(R, 2, n) -> (R, 2n)``."""
     halo = (len(matrix) // 2 - BLOCK) // 2
-    products = _frames((low, high), BLOCK, halo) @ matrix
-    return products.view(low.shape[0], -1)[:, : 2 * low.shape[-1]]
+    products = _frames(halves, BLOCK, halo) @ matrix
+    return products.view(halves.shape[0], -1)[:, : 2 * halves.shape[-1]]
 
 
 class _Split(torch.autograd.Function):
     """A step down. Its gradient is a step up, so nothing but the signal is kept for it."""
 
     @staticmethod
-    def forward(ctx: Any, signal: Tensor, down: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, signal: Tensor, down: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(signal, down, up)
         return _down(signal, down)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, low: Tensor, high: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    def backward(ctx: Any, halves: Tensor) -> tuple[Tensor | None, Tensor, None]:
         signal, down, up = ctx.saved_tensors
-        to_signal = _up(low, high, up) if ctx.needs_input_grad[0] else None
-        frames = _frames((signal,), 2 * BLOCK, len(down) // 2 - BLOCK)
-        return to_signal, frames.T @ _blocks((low, high), BLOCK), None
+        to_signal = _up(halves, up) if ctx.needs_input_grad[0] else None
+        frames = _frames(signal.unsqueeze(1), 2 * BLOCK, len(down) // 2 - BLOCK)
+        return to_signal, frames.T @ _blocks(halves, BLOCK), None
 
 
 class _Merge(torch.autograd.Function):
     """A step up. Its gradient is a step down."""
 
     @staticmethod
-    def forward(ctx: Any, low: Tensor, high: Tensor, up: Tensor, down: Tensor) -> Tensor:
-        ctx.save_for_backward(low, high, up, down)
-        return _up(low, high, up)
+    def forward(ctx: Any, halves: Tensor, up: Tensor, down: Tensor) -> Tensor:
+        ctx.save_for_backward(halves, up, down)
+        return _up(halves, up)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        low, high, up, down = ctx.saved_tensors
-        frames = _frames((low, high), BLOCK, (len(up) // 2 - BLOCK) // 2)
-        return *_down(signal, down), frames.T @ _blocks((signal,), 2 * BLOCK), None
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, Tensor, None]:
+        halves, up, down = ctx.saved_tensors
+        frames = _frames(halves, BLOCK, (len(up) // 2 - BLOCK) // 2)
+        return _down(signal, down), frames.T @ _blocks(signal.unsqueeze(1), 2 * BLOCK), None

@@ -35,7 +35,14 @@ class Bank:
     gain: Tensor
 
     @classmethod
-    def fit(cls, statistics: Tensor, capacity: int, seed: int, scaled: bool = True) -> "Bank":
+    def fit(
+        cls,
+        statistics: Tensor,
+        capacity: int,
+        seed: int,
+        scaled: bool = True,
+        stands_for: int | None = None,
+    ) -> "Bank":
         """Keep at most ``capacity`` clips, drawn at random under ``seed``.
 
         What varies together in normal clips (a hall that is louder today, a machine under load)
@@ -49,12 +56,15 @@ class Bank:
             capacity: largest number of clips kept, so that memory stays flat.
             seed: seed of the draw.
             scaled: use the clips' spread; otherwise the statistics' own units stand.
+            stands_for: clips of the bank that this one is a cross-fit of. Both are shrunk as that
+                one asks for: distances are in units that depend on it, and fresh clips would come
+                out nearer than the cross-fitted ones that set the threshold.
         """
         mean = statistics.mean(0)  # (C, D)
         scale = _scale(statistics) if scaled else torch.ones_like(mean)
         standard = ((statistics - mean) / scale).transpose(0, 1)  # (C, n, D)
         if scaled:
-            axes, gain = _decorrelation(standard)
+            axes, gain = _decorrelation(standard, stands_for or len(statistics))
         else:
             axes, gain = standard[:, :0], standard[:, :0, 0]
         if len(statistics) > capacity:
@@ -97,11 +107,12 @@ def _scale(statistics: Tensor) -> Tensor:
     return (shrunk + 1e-12).sqrt()
 
 
-def _decorrelation(standard: Tensor) -> tuple[Tensor, Tensor]:
+def _decorrelation(standard: Tensor, stands_for: int) -> tuple[Tensor, Tensor]:
     """Axes and gains that make the shrunk covariance a multiple of the identity.
 
     Args:
         standard: centred, scaled statistics, shape ``(C, n, D)``.
+        stands_for: clips that set the least shrinkage.
 
     Returns:
         ``(C, r, D)`` and ``(C, r)`` with r = min(n, D), at most 256.
@@ -114,7 +125,7 @@ def _decorrelation(standard: Tensor) -> tuple[Tensor, Tensor]:
     off = (eigenvalues.square().sum(-1, keepdim=True) - features * mean.square()).clamp_min(1e-12)
     fourth = standard.double().square().sum(-1).square().sum(-1, keepdim=True) / n**2
     noise = (fourth - eigenvalues.square().sum(-1, keepdim=True) / n).clamp_min(0)
-    shrinkage = (noise / off).clamp(_PRIOR_CLIPS / (_PRIOR_CLIPS + n), 1.0)
+    shrinkage = (noise / off).clamp(_PRIOR_CLIPS / (_PRIOR_CLIPS + stands_for), 1.0)
     floor = shrinkage * mean
     shrunk = (1 - shrinkage) * eigenvalues + floor
     # Off all axes only the floor is left, there a unit stays what it is; so it does everywhere

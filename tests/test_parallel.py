@@ -1,0 +1,41 @@
+import time
+
+import pytest
+import torch
+
+from audio_anomaly_detector.parallel import each_on_one_thread
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_results_keep_the_order_of_the_pieces() -> None:
+    def work(piece: int) -> int:
+        time.sleep(0.01 * (3 - piece))
+        return piece
+
+    assert each_on_one_thread(work, range(4)) == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_each_piece_has_one_thread_and_the_caller_its_own_again() -> None:
+    assert each_on_one_thread(lambda _: torch.get_num_threads(), range(3)) == [1, 1, 1]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_single_piece_has_all_threads() -> None:
+    assert each_on_one_thread(lambda _: torch.get_num_threads(), range(1)) == [2]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_comes_out_and_the_threads_are_as_before() -> None:
+    with pytest.raises(ZeroDivisionError):
+        each_on_one_thread(lambda piece: 1 // piece, range(3))
+    assert torch.get_num_threads() == 2
