@@ -99,38 +99,41 @@ class LogMel(nn.Module):
                 f" n_fft={self.config.n_fft}: give at least {half + 1}"
             )
         rows = waveform.reshape(-1, waveform.shape[-1])
-        frames = centred_frames(rows, self.config.n_fft, self.config.hop_length)
         with torch.autocast(waveform.device.type, enabled=False):  # powers span ten decades
-            mel = clip_by_clip(self._mel_power, frames)  # (B, n_mels, S)
-            decibels = 10 * torch.log10(mel.clamp(min=POWER_FLOOR))
+            decibels = by_frames(self._decibels, rows, self.config.n_fft, self.config.hop_length)
         return decibels.view(*waveform.shape[:-1], *decibels.shape[1:])
 
-    def _mel_power(self, frames: Tensor) -> Tensor:
+    def _decibels(self, frames: Tensor) -> Tensor:
         """``(..., S, n_fft)`` -> ``(..., n_mels, S)``."""
-        return band_power(power_spectrum(frames, self.window), self.filters, self.groups)
+        power = band_power(power_spectrum(frames, self.window), self.filters, self.groups)
+        return power.clamp_(min=POWER_FLOOR).log10_().mul_(10)
 
 
-def clip_by_clip(work: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Do the same to every clip's frames ``(S, n)``, few enough at a time to stay in the cache.
+def by_frames(
+    work: Callable[[Tensor], Tensor], rows: Tensor, n_fft: int, hop_length: int
+) -> Tensor:
+    """Cut signals into frames and do the same to all, few enough at a time to stay in the cache.
 
     An exported graph has no loop over a batch or length of any size and does it to all at once,
     and so does a GPU.
 
     Args:
-        work: ``(S, n) -> (bands, S)``, frame by frame.
-        frames: ``(B, S, n)``.
+        work: ``(..., S, n_fft) -> (..., bands, S)``, frame by frame.
+        rows: ``(B, T)``.
+        n_fft: as in `centred_frames`.
+        hop_length: as in `centred_frames`.
 
     Returns:
         ``(B, bands, S)``.
     """
-    if torch.compiler.is_exporting() or frames.is_cuda:
-        return work(frames)
-    parts = [part for clip in frames for part in clip.split(FRAMES_AT_ONCE)]
-    done = each_on_one_thread(work, parts)
-    of_clip = len(parts) // len(frames)
-    return torch.stack(
-        [torch.cat(done[first : first + of_clip], 1) for first in range(0, len(parts), of_clip)]
-    )
+    if torch.compiler.is_exporting() or rows.is_cuda:
+        return work(centred_frames(rows, n_fft, hop_length))
+
+    def of_row(row: Tensor) -> Tensor:
+        (frames,) = centred_frames(row, n_fft, hop_length)
+        return torch.cat([work(part) for part in frames.split(FRAMES_AT_ONCE)], dim=1)
+
+    return torch.stack(each_on_one_thread(of_row, rows.split(1)))
 
 
 def centred_frames(rows: Tensor, n_fft: int, hop_length: int) -> Tensor:
@@ -187,11 +190,9 @@ def _roots(n: int, powers: Tensor) -> tuple[Tensor, Tensor]:
 
 def power_spectrum(frames: Tensor, window: Tensor) -> Tensor:
     """Squared magnitude of the windowed frames' spectra, ``(..., n) -> (..., n // 2 + 1)``."""
-    if torch.compiler.is_exporting():
-        real, imaginary = spectrum(frames, window)
-        return real.square() + imaginary.square()
-    bins = torch.fft.rfft(frames * window)
-    return (bins * bins.conj()).real  # faster than from the parts; abs() would take a root
+    real, imaginary = spectrum(frames, window)
+    # Not abs().square(): the root would only be undone.
+    return real.square() + imaginary.square()
 
 
 def band_groups(filters: Tensor) -> list[tuple[slice, slice]]:

@@ -11,8 +11,8 @@ from audio_anomaly_detector.models.logmel import (
     LogMel,
     band_groups,
     band_power,
+    by_frames,
     centred_frames,
-    clip_by_clip,
     power_spectrum,
     spectrum,
 )
@@ -67,12 +67,13 @@ class Signals:
         window = _hann(n_fft).to(self.waveform.device)
         filters, groups = _narrow_bands(n_fft)
         filters = filters.to(self.waveform.device)
-        frames = centred_frames(self.waveform.flatten(0, 1), n_fft, n_fft // 2)
-        bands = clip_by_clip(
-            lambda clip: band_power(power_spectrum(clip, window), filters, groups), frames
-        )
-        level = 10 * bands.clamp_min(POWER_FLOOR).log10()  # (B·C, 224, M)
-        return level.mean(-1).unflatten(0, self.waveform.shape[:2])
+
+        def level(frames: Tensor) -> Tensor:
+            bands = band_power(power_spectrum(frames, window), filters, groups)
+            return bands.clamp_min(POWER_FLOOR).log10() * 10
+
+        levels = by_frames(level, self.waveform.flatten(0, 1), n_fft, n_fft // 2)  # (B·C, 224, M)
+        return levels.mean(-1).unflatten(0, self.waveform.shape[:2])
 
     @cached_property
     def modulation(self) -> Tensor:
