@@ -9,7 +9,7 @@ PACKAGE = Path(audio_anomaly_detector.__file__).parent
 # From the ground up; rooms of one line stand side by side and do not use each other.
 FLOORS = [
     {"errors"},
-    {"files", "options", "seeding"},
+    {"files", "options", "parallel", "seeding"},
     {"data", "models"},
     {"scoring", "training"},
     {"config"},
