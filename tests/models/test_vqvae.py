@@ -152,6 +152,27 @@ def test_each_score_sees_its_own_kind_of_oddity(trained: FusionVQVAE) -> None:
     assert commitment.mean() > 1.5 * base.commitment.mean()
 
 
+@pytest.mark.parametrize("sees", ["wavelet", "transformer"])
+def test_a_view_that_is_not_fused_makes_no_difference(sees: str) -> None:
+    model = make_model(TINY.model_copy(update={"sees": sees})).eval()
+    wavelet, transformer, _ = machine_cycle(2)
+    latent = model.encode(wavelet, transformer)
+    assert torch.equal(latent, model.encode(wavelet, transformer + 1)) == (sees == "wavelet")
+    assert torch.equal(latent, model.encode(wavelet + 1, transformer)) == (sees == "transformer")
+
+
+def test_what_is_not_quantised_keeps_what_codes_take_away() -> None:
+    wavelet, transformer, _ = machine_cycle(4)
+    nudged = transformer + 1e-3  # too little for another code
+    changes = {}
+    for quantise in (True, False):
+        model = make_model(TINY.model_copy(update={"quantise": quantise})).eval()
+        before, after = model(wavelet, transformer), model(wavelet, nudged)
+        assert torch.equal(before.codes, after.codes)
+        changes[quantise] = (before.mean - after.mean).abs().max()
+    assert changes[False] > 1e-6 > changes[True]
+
+
 def test_surprise_of_unseen_transitions() -> None:
     model = make_model(n_codes=4)
     codes = torch.tensor([[0, 1, 2, 0, 1, 2, 0, 1, 2]])

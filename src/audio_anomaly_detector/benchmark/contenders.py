@@ -101,6 +101,15 @@ CONTENDERS: dict[str, Contender] = {
         *(f"stages.{stage}.epochs=0" for stage in ("despawn", "transformer", "vqvae")),
     ),
     "fixed_filters": _ours("ours (small, fixed db4 filters)", "small", "stages.despawn.epochs=0"),
+    "unquantised": _ours(
+        "ours (small, latent not quantised)",
+        "small",
+        *("vqvae.quantise=false", "vqvae.commitment=0"),
+    ),
+    "wavelet_fused": _ours("ours (small, VQ-VAE of wavelets alone)", "small", "vqvae.sees=wavelet"),
+    "transformer_fused": _ours(
+        "ours (small, VQ-VAE of the transformer alone)", "small", "vqvae.sees=transformer"
+    ),
     "views": _ours("ours (small, four views)", "small", "scoring.views=4"),
     "level": _rival(LevelOnly, Row("level-only control", ("score",))),
     "knn": _statistics("nearest neighbour", classical.nearest_neighbour),

@@ -1,6 +1,6 @@
 """VQ-VAE over fused wavelet and transformer features, one code per time step."""
 
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,12 @@ class VQVAEConfig(BaseModel, frozen=True, extra="forbid"):
     decay: float = Field(0.95, gt=0, lt=1, description="of the codes' moving averages")
     dead_usage: float = Field(2.0, ge=0, description="members per batch below which a code moves")
     smoothing: float = Field(1.0, gt=0, description="pseudo-counts of code statistics")
+    sees: Literal["both", "wavelet", "transformer"] = Field(
+        "both", description="what is fused; one view alone is a control of the benchmark"
+    )
+    quantise: bool = Field(
+        True, description="decode the codes; false, the latent itself, is a control"
+    )
     seed: int = Field(0, ge=0, description="of k-means and of moved codes")
 
     @model_validator(mode="after")
@@ -185,10 +191,11 @@ class FusionVQVAE(nn.Module):
             latent, codes and the prediction of the targets.
         """
         latent = self.encode(wavelet, transformer)
+        unit = F.normalize(latent.float(), dim=-1)
         quantised = self.quantiser(latent)
-        mean, log_variance = self.decode(quantised.quantised)
+        mean, log_variance = self.decode(quantised.quantised if self.config.quantise else unit)
         return FusionOutput(
-            latent=F.normalize(latent.float(), dim=-1),
+            latent=unit,
             quantised=quantised.quantised,
             codes=quantised.codes,
             commitment=quantised.commitment,
@@ -199,10 +206,15 @@ class FusionVQVAE(nn.Module):
 
     def encode(self, wavelet: Tensor, transformer: Tensor) -> Tensor:
         """Latent vectors (B, S, L) of wavelet (B, S, bands, statistics), transformer (B, S, D)."""
-        fused = self.fusion(
-            self.standardise_wavelet(wavelet), self.standardise_transformer(transformer)
+        wavelet, transformer = (
+            self.standardise_wavelet(wavelet),
+            self.standardise_transformer(transformer),
         )
-        return self.encoder(fused)
+        if self.config.sees == "wavelet":
+            transformer = torch.zeros_like(transformer)
+        if self.config.sees == "transformer":
+            wavelet = torch.zeros_like(wavelet)
+        return self.encoder(self.fusion(wavelet, transformer))
 
     def decode(self, quantised: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (B, S, K) of the standardised targets from (B, S, L)."""
