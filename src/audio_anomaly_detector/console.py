@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
 _width = None if sys.stdout.isatty() else 160
 out = Console(width=_width, highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+_COLUMNS_SHOWN = 6  # machine types of a table that a terminal has room for
 
 
 def start_logging(verbosity: int) -> None:
@@ -171,17 +172,20 @@ def print_metrics(title: str, metrics: Metrics | None) -> None:
 
 
 def print_standings(title: str, standings: Standings, verdict: str) -> None:
-    """The benchmark's lines from the highest mean AUROC down."""
+    """The benchmark's lines from the highest mean AUROC down; its pages show every column."""
+    types = standings.machine_types
+    if len(types) > _COLUMNS_SHOWN:
+        types = []
     table = Table(title=title, title_justify="left")
     table.add_column("detector")
-    for name in standings.machine_types:
+    for name in types:
         table.add_column(name, justify="right")
     table.add_column("mean AUROC [95 %]", justify="right")
     table.add_column("lead of ours [95 %]", justify="right")
     for line in standings.standings:
         table.add_row(
             f"{line.title} (oracle)" if line.is_oracle else line.title,
-            *(f"{line.result.types[name].value:.3f}" for name in standings.machine_types),
+            *(f"{line.result.types[name].value:.3f}" for name in types),
             str(line.result.mean),
             "" if line.lead is None else str(line.lead.mean),
         )

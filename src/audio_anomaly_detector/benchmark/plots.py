@@ -19,6 +19,7 @@ from audio_anomaly_detector.evaluation.canvas import (
 from audio_anomaly_detector.evaluation.protocol import ProtocolEstimate
 
 _ROC_LINES = 6
+_PANELS_WIDE = 5
 
 
 def draw_table(table: Table) -> dict[str, Figure]:
@@ -35,12 +36,15 @@ def draw_machines(table: Table) -> Figure:
     """AUROC of every line by machine type, with 95 % intervals over clips."""
     lines = table.standings[::-1]
     types = [*table.machine_types, "mean"]
-    figure = Figure(
-        figsize=(2.2 + 2.1 * len(types), 1.3 + 0.28 * len(lines)), dpi=DPI, layout="constrained"
-    )
-    axes = figure.subplots(1, len(types), sharey=True)
+    wide = min(len(types), _PANELS_WIDE)
+    high = -(-len(types) // wide)
+    size = (2.2 + 2.1 * wide, high * (1.3 + 0.28 * len(lines)))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    panels = figure.subplots(high, wide, sharey=True, squeeze=False)
+    for ax in panels.flat[len(types) :]:
+        ax.remove()
     rows = np.arange(len(lines))
-    for ax, machine in zip(axes, types, strict=True):
+    for ax, machine in zip(panels.flat, types, strict=False):
         start_panel(ax, machine, "AUROC", "")
         results = [
             line.result.mean if machine == "mean" else line.result.types[machine] for line in lines
@@ -50,7 +54,7 @@ def draw_machines(table: Table) -> Figure:
         ax.errorbar(values, rows, xerr=errors, fmt="none", ecolor=MUTED, elinewidth=1, capsize=2)
         ax.axvline(0.5, color=MUTED, linewidth=0.8, linestyle="--")
         ax.set_xlim(0, 1)
-    axes[0].set_yticks(rows, [line.title for line in lines], parse_math=False)
+    panels[0, 0].set_yticks(rows, [line.title for line in lines], parse_math=False)
     return figure
 
 
