@@ -18,6 +18,11 @@ _GROUPS = 50
 _UNSTABLE = 0.2
 # With as many clips, half of what one family says alone, or what a network has learned, counts.
 _PRIOR_CLIPS = 20.0
+# How steep the soft maximum of the families is at full trust. From 24 made machines with faults of
+# the generator's tuning kind: with 100 and 200 normal clips a steepness of 0.8 gave .004 to .008
+# less AUROC than 3 to 5, with 20 clips all of these gave the same, and with fewer a steep one makes
+# the false alarms too many. Hence the square of the trust.
+_STEEPNESS = 5.0
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,8 @@ class Calibration:
     def join(self, families: dict[str, Tensor]) -> Tensor:
         """The anomaly score, ``(n,)``; higher = more anomalous.
 
-        A soft maximum of the families' evidence, ``log(sum(v exp(t e)) / sum(v)) / t``: their
-        mean where the trust t is low, as it is with a handful of clips, and drawn towards the one
+        A soft maximum of the families' evidence, ``log(sum(v exp(t e)) / sum(v)) / t``, t five
+        times the trust squared: near their mean with a handful of clips, and drawn towards the one
         family that hears the fault where its scale is known well. If none of the families has a
         vote v, all count alike.
         """
@@ -144,8 +149,9 @@ class Calibration:
             votes = [1.0] * len(votes)
         share = evidence.new_tensor(votes) / sum(votes)
         largest = evidence.amax(-1)
-        powers = torch.exp(self.trust * (evidence - largest.unsqueeze(-1)))
-        return largest + torch.log(powers @ share) / self.trust
+        steepness = _STEEPNESS * self.trust**2
+        powers = torch.exp(steepness * (evidence - largest.unsqueeze(-1)))
+        return largest + torch.log(powers @ share) / steepness
 
 
 def left_out_components(raw: Raw, resolution: dict[str, float]) -> dict[str, NDArray[np.float64]]:
