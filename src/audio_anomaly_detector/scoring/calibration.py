@@ -61,9 +61,10 @@ class Calibration:
                 no spread falls below it.
             reliability: by component, 0 to 1, how much of a fault shows (`Bank.reliability`).
             family_of: the family of each component.
-            networks: families whose networks learned from the same clips. A handful teaches them
-                little, so they have less than a whole vote, and none where fresh normal clips
-                stray so far that nothing was learned.
+            networks: families whose networks learned from the same clips. They share one vote,
+                for much of what they say the others say too; a handful of clips teaches them
+                little, so the vote is less than a whole one, and a family has none where fresh
+                normal clips stray so far that nothing was learned.
         """
         centre, spread = {}, {}
         for name, values in raw.items():
@@ -71,20 +72,22 @@ class Calibration:
             centre[name], spread[name] = (torch.from_numpy(part) for part in scale)
         left_out = left_out_components(raw, resolution)
         steadiness = _steadiness(left_out)
-        counts = [len(values) for values in raw.values()]
+        clips = max(len(values) for values in raw.values())
+        trust = clips / (clips + _PRIOR_CLIPS)
+        families = list(dict.fromkeys(family_of.values()))
+        shared = trust / max(1, len(set(networks).intersection(families)))
         votes = {}
-        for family in dict.fromkeys(family_of.values()):
+        for family in families:
             members = [steadiness[name] for name in raw if family_of[name] == family]
-            learned = max(counts) / (max(counts) + _PRIOR_CLIPS)
             if family in networks:
-                votes[family] = 0.0 if np.mean(members) < _UNSTABLE else learned
+                votes[family] = 0.0 if np.mean(members) < _UNSTABLE else shared
             else:
                 votes[family] = 1.0
         return cls(
             centre,
             spread,
             {name: reliability[name] * steadiness[name] for name in raw},
-            min(counts) / (min(counts) + _PRIOR_CLIPS),
+            trust,
             votes,
         )
 
