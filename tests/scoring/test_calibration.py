@@ -102,6 +102,23 @@ def test_networks_that_learned_from_a_handful_of_clips_count_less() -> None:
     assert many.join(network_hears_it) == pytest.approx(float(many.join(signal_hears_it)), rel=0.02)
 
 
+def test_networks_share_one_vote() -> None:
+    rng = np.random.default_rng(0)
+    raw = {name: rng.standard_normal((2000, 1)) for name in ("signal", "one", "two")}
+    equal = dict.fromkeys(raw, 1.0)
+    family_of = {name: name for name in raw}
+    calibration = Calibration.fit(raw, equal, equal, family_of, ("one", "two", "absent"))
+    assert calibration.votes["one"] == calibration.votes["two"]
+    assert calibration.votes["one"] + calibration.votes["two"] == pytest.approx(1, abs=0.02)
+
+
+def test_what_is_held_out_for_networks_does_not_lower_the_trust() -> None:
+    raw = raw_scores(500)
+    calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES)
+    fewer = {"steady": raw["steady"], "loose": raw["loose"][:40]}
+    assert Calibration.fit(fewer, RESOLUTION, RELIABLE, FAMILIES).trust == calibration.trust
+
+
 def test_an_unstable_network_is_left_out_and_named() -> None:
     rng = np.random.default_rng(0)
     raw = {"steady": rng.standard_normal((12, 1)), "loose": rng.standard_cauchy((12, 1)) ** 3}
