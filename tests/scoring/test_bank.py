@@ -51,7 +51,7 @@ def test_a_handful_of_clips_decorrelates_less() -> None:
 
 
 def test_a_cross_fit_measures_in_the_units_of_the_bank_it_stands_for() -> None:
-    """As a longer recording would be shrunk less, so its distances along the axes are shorter."""
+    """More clips are shrunk less, so that distances along the axes are shorter."""
     generator = torch.Generator().manual_seed(0)
     clips = torch.randn(60, 1, 1, generator=generator) * torch.randn(1, 1, 40, generator=generator)
     clips = clips + 0.3 * torch.randn(60, 1, 40, generator=generator)
