@@ -18,10 +18,10 @@ def each_on_one_thread(work: Callable[[Piece], Result], pieces: Sequence[Piece])
     program wants one of them.
     """
     threads = torch.get_num_threads()
-    if len(pieces) == 1 or threads == 1:
-        return [work(piece) for piece in pieces]
     try:
         torch.set_num_threads(1)  # new threads start with it
+        if len(pieces) == 1 or threads == 1:
+            return [work(piece) for piece in pieces]
         with ThreadPoolExecutor(min(threads, len(pieces))) as pool:
             return list(pool.map(work, pieces))
     finally:
