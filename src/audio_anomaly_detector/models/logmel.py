@@ -100,7 +100,13 @@ class LogMel(nn.Module):
             )
         rows = waveform.reshape(-1, waveform.shape[-1])
         with torch.autocast(waveform.device.type, enabled=False):  # powers span ten decades
-            decibels = by_frames(self._decibels, rows, self.config.n_fft, self.config.hop_length)
+            decibels = by_frames(
+                self._decibels,
+                self.config.n_mels,
+                rows,
+                self.config.n_fft,
+                self.config.hop_length,
+            )
         return decibels.view(*waveform.shape[:-1], *decibels.shape[1:])
 
     def _decibels(self, frames: Tensor) -> Tensor:
@@ -110,7 +116,7 @@ class LogMel(nn.Module):
 
 
 def by_frames(
-    work: Callable[[Tensor], Tensor], rows: Tensor, n_fft: int, hop_length: int
+    work: Callable[[Tensor], Tensor], bands: int, rows: Tensor, n_fft: int, hop_length: int
 ) -> Tensor:
     """Cut signals into frames and do the same to all, few enough at a time to stay in the cache.
 
@@ -119,6 +125,7 @@ def by_frames(
 
     Args:
         work: ``(..., S, n_fft) -> (..., bands, S)``, frame by frame.
+        bands: what comes of a frame.
         rows: ``(B, T)``.
         n_fft: as in `centred_frames`.
         hop_length: as in `centred_frames`.
@@ -128,12 +135,17 @@ def by_frames(
     """
     if torch.compiler.is_exporting() or rows.is_cuda:
         return work(centred_frames(rows, n_fft, hop_length))
+    steps = (rows.shape[1] + n_fft // 2 * 2 - n_fft) // hop_length + 1
+    result = rows.new_empty(len(rows), bands, steps)
 
-    def of_row(row: Tensor) -> Tensor:
-        (frames,) = centred_frames(row, n_fft, hop_length)
-        return torch.cat([work(part) for part in frames.split(FRAMES_AT_ONCE)], dim=1)
+    def of_row(row: int) -> None:
+        (frames,) = centred_frames(rows[row : row + 1], n_fft, hop_length)
+        for first in range(0, steps, FRAMES_AT_ONCE):
+            part = slice(first, first + FRAMES_AT_ONCE)
+            result[row, :, part] = work(frames[part])
 
-    return torch.stack(each_on_one_thread(of_row, rows.split(1)))
+    each_on_one_thread(of_row, range(len(rows)))
+    return result
 
 
 def centred_frames(rows: Tensor, n_fft: int, hop_length: int) -> Tensor:

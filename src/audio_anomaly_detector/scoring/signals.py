@@ -72,7 +72,8 @@ class Signals:
             bands = band_power(power_spectrum(frames, window), filters, groups)
             return bands.clamp_min(POWER_FLOOR).log10() * 10
 
-        levels = by_frames(level, self.waveform.flatten(0, 1), n_fft, n_fft // 2)  # (B·C, 224, M)
+        rows = self.waveform.flatten(0, 1)
+        levels = by_frames(level, len(filters), rows, n_fft, n_fft // 2)  # (B·C, 224, M)
         return levels.mean(-1).unflatten(0, self.waveform.shape[:2])
 
     @cached_property
