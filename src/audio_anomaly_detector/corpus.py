@@ -15,7 +15,11 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics, clips_at_once
+from audio_anomaly_detector.scoring.surrogates import surrogate
 from audio_anomaly_detector.seeding import derive_seed
+
+# Windows whose surrogates are measured: their mean would hardly change with more.
+_SURROGATES = 32
 
 # what is going on, steps done, steps in all
 Progress = Callable[[str, int, int], None]
@@ -70,7 +74,7 @@ class Corpus:
         logmels: np.ndarray | None = None
         parts: list[Statistics] = []
         row = 0  # the store holds the windows clip after clip
-        for clips in self._some_at_a_time("measuring clips"):
+        for clips in self._some_at_a_time("measuring clips", self.windows_of):
             parts.append(self.measure(clips, None).statistics)
             for windows in clips:
                 for window in windows:  # one at a time, of a long recording too
@@ -97,17 +101,35 @@ class Corpus:
         return _joined(
             [
                 self.measure(clips, networks, of_signal=False).statistics
-                for clips in self._some_at_a_time(f"{what}: measuring clips")
+                for clips in self._some_at_a_time(f"{what}: measuring clips", self.windows_of)
             ]
         )
 
-    def _some_at_a_time(self, what: str) -> Iterator[list[Tensor]]:
-        """The windows ``(W, C, T)`` of each clip, of some clips at a time."""
+    def surrogate_statistics(self, networks: Networks | None) -> Statistics:
+        """Statistics ``(n, C, D)`` of surrogates of single windows, of all components."""
+        generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "surrogates"))
+        rows = torch.randperm(len(self.store.windows), generator=generator)[:_SURROGATES]
+        rate = self.config.audio.sample_rate
+
+        def surrogates(window: Tensor) -> Tensor:
+            return surrogate(window[0], rate, generator).unsqueeze(0)
+
+        return _joined(
+            [
+                self.measure([surrogates(window) for window in windows], networks).statistics
+                for windows in self._some_at_a_time(
+                    "measuring surrogates", list(rows.numpy()[:, None])
+                )
+            ]
+        )
+
+    def _some_at_a_time(self, what: str, clips: list[np.ndarray]) -> Iterator[list[Tensor]]:
+        """The windows ``(W, C, T)`` of each clip, given by their rows, of some clips at a time."""
         together = 2 * torch.get_num_threads() * clips_at_once(self.microphones)
-        for first in range(0, len(self.windows_of), together):
-            some = self.windows_of[first : first + together]
+        for first in range(0, len(clips), together):
+            some = clips[first : first + together]
             yield [self.windows(rows) for rows in some]
-            self.progress(what, first + len(some), len(self.windows_of))
+            self.progress(what, first + len(some), len(clips))
 
 
 class _Items:

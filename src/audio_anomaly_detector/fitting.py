@@ -30,6 +30,7 @@ from audio_anomaly_detector.scoring.calibration import (
     left_out_components,
 )
 from audio_anomaly_detector.scoring.components import (
+    LOST_IN_SURROGATES,
     NETWORK_FAMILIES,
     STEADY_EFFECT_DB,
     STEADY_LEVELS,
@@ -133,7 +134,16 @@ def fit(
     if STEADY_LEVELS in banks:
         steadiness = banks[STEADY_LEVELS].reliability(STEADY_EFFECT_DB)
     reliability = {key: steadiness if c.steady else 1.0 for key, c in measure.components.items()}
-    calibration = Calibration.fit(raw, resolution, reliability, measure.families, NETWORK_FAMILIES)
+    surrogates = corpus.surrogate_statistics(learned.networks)
+    judged = {name: values for name, values in surrogates.items() if name in LOST_IN_SURROGATES}
+    calibration = Calibration.fit(
+        raw,
+        resolution,
+        reliability,
+        measure.families,
+        NETWORK_FAMILIES,
+        raw_scores(judged, banks),
+    )
     of_held_out = {
         name: values if name in learned.raw else values[learned.held_out]
         for name, values in raw.items()

@@ -119,6 +119,11 @@ def test_seeds_are_averaged_on_the_same_folds(folder: Path) -> None:
     assert rival.result.types["valve"].value == pytest.approx(0.5)
 
 
+def test_a_setting_without_cells_has_no_table(tmp_path: Path) -> None:
+    cells_path(tmp_path, FOLDS, "knn").parent.mkdir(parents=True)
+    assert make_table(tmp_path, FOLDS) is None
+
+
 def test_a_detector_that_lacks_an_id_is_named_and_left_out(folder: Path) -> None:
     only_fan = [
         row for row in made_cells({"score": {"fan": 1, "valve": 1}}) if row["machine"] == "fan"

@@ -112,6 +112,41 @@ def test_networks_share_one_vote() -> None:
     assert calibration.votes["one"] + calibration.votes["two"] == pytest.approx(1, abs=0.02)
 
 
+def test_a_family_that_does_not_hear_the_machine_hardly_votes() -> None:
+    rng = np.random.default_rng(0)
+    deaf_and_keen = {"steady": torch.zeros(9, 1), "loose": torch.full((9, 1), 6.0)}
+    few, many = (
+        Calibration.fit(
+            {name: rng.standard_normal((n, 1)) for name in deaf_and_keen},
+            RESOLUTION,
+            RELIABLE,
+            FAMILIES,
+            surrogates=deaf_and_keen,
+        ).votes
+        for n in (4, 200)
+    )
+    assert few["b"] == many["b"] == 1
+    assert many["a"] < 0.1
+    assert 0.3 < few["a"] < 1
+
+
+def test_a_family_without_surrogates_keeps_its_vote() -> None:
+    raw = raw_scores(50)
+    judged = {"steady": torch.zeros(9, 1)}
+    votes = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES, surrogates=judged).votes
+    assert votes == {"a": 1, "b": 1}
+
+
+def test_networks_cannot_outvote_what_hears_the_machine_without_them() -> None:
+    raw = raw_scores(50)
+    keen = {"steady": torch.full((9, 1), 2.0), "loose": torch.full((9, 1), 50.0)}
+    plain, judged = (
+        Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES, ("b",), surrogates)
+        for surrogates in (None, keen)
+    )
+    assert judged.votes == plain.votes
+
+
 def test_what_is_held_out_for_networks_does_not_lower_the_trust() -> None:
     raw = raw_scores(500)
     calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES)

@@ -124,7 +124,7 @@ def make_table(folder: Path, setting: Setting) -> Table | None:
     incomplete = {}
     for name, lines in there.items():
         ids = {_id(line) for line in lines}
-        if ids == machine_ids:
+        if ids and ids == machine_ids:
             finished[name] = lines
         elif ids:
             incomplete[name] = f"{len(ids)} of {len(machine_ids)} ids"

@@ -18,6 +18,9 @@ _GROUPS = 50
 _UNSTABLE = 0.2
 # With as many clips, half of what one family says alone, or what a network has learned, counts.
 _PRIOR_CLIPS = 20.0
+# Divided by the number of clips: evidence of surrogates, in standard units, that every family is
+# given beside its own, for with few clips a little more or less is chance.
+_SURROGATE_PRIOR = 5.0
 # How steep the soft maximum of the families is at full trust. From 24 made machines with faults of
 # the generator's tuning kind: with 100 and 200 normal clips a steepness of 0.8 gave .004 to .008
 # less AUROC than 3 to 5, with 20 clips all of these gave the same, and with fewer a steep one makes
@@ -52,6 +55,7 @@ class Calibration:
         reliability: dict[str, float],
         family_of: dict[str, str],
         networks: tuple[str, ...] = (),
+        surrogates: dict[str, Tensor] | None = None,
     ) -> "Calibration":
         """Median and MAD of cross-fitted normal scores, and how steady each component is.
 
@@ -65,6 +69,10 @@ class Calibration:
                 for much of what they say the others say too; a handful of clips teaches them
                 little, so the vote is less than a whole one, and a family has none where fresh
                 normal clips stray so far that nothing was learned.
+            surrogates: raw scores of surrogates of normal clips, ``(m, C)``, of components that
+                hear what those lack. A family that hardly tells them from the machine hardly hears
+                the machine, and votes less than the one that does so best. Families without any
+                such component keep their vote.
         """
         centre, spread = {}, {}
         for name, values in raw.items():
@@ -74,22 +82,23 @@ class Calibration:
         steadiness = _steadiness(left_out)
         clips = max(len(values) for values in raw.values())
         trust = clips / (clips + _PRIOR_CLIPS)
+        weight = {name: reliability[name] * steadiness[name] for name in raw}
+        voteless = cls(centre, spread, weight, trust, {})
+        evidence = voteless.families(voteless.components(surrogates or {}), family_of)
+        hearing = _hearing(
+            {family: float(values.mean()) for family, values in evidence.items()},
+            networks,
+            _SURROGATE_PRIOR / clips,
+        )
         families = list(dict.fromkeys(family_of.values()))
         shared = trust / max(1, len(set(networks).intersection(families)))
         votes = {}
         for family in families:
             members = [steadiness[name] for name in raw if family_of[name] == family]
+            votes[family] = hearing.get(family, 1.0)
             if family in networks:
-                votes[family] = 0.0 if np.mean(members) < _UNSTABLE else shared
-            else:
-                votes[family] = 1.0
-        return cls(
-            centre,
-            spread,
-            {name: reliability[name] * steadiness[name] for name in raw},
-            trust,
-            votes,
-        )
+                votes[family] *= 0.0 if np.mean(members) < _UNSTABLE else shared
+        return replace(voteless, votes=votes)
 
     def single_precision(self) -> "Calibration":
         """The same for raw scores in float32, which is what an exported graph computes in."""
@@ -114,8 +123,8 @@ class Calibration:
     def components(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each component in standard units, averaged over microphones: ``(n, C) -> (n,)``."""
         return {
-            name: ((raw[name] - self.centre[name]) / self.spread[name]).mean(-1)
-            for name in self.centre
+            name: ((values - self.centre[name]) / self.spread[name]).mean(-1)
+            for name, values in raw.items()
         }
 
     def families(
@@ -155,6 +164,19 @@ class Calibration:
         steepness = _STEEPNESS * self.trust**2
         powers = torch.exp(steepness * (evidence - largest.unsqueeze(-1)))
         return largest + torch.log(powers @ share) / steepness
+
+
+def _hearing(
+    evidence: dict[str, float], networks: tuple[str, ...], prior: float
+) -> dict[str, float]:
+    """How well each family tells surrogates from the machine, 0 to 1, against the best of them.
+
+    The best of those without a network: networks learned from the very clips that the surrogates
+    are made of, and find them stranger than they would others.
+    """
+    heard = {family: max(0.0, mean) for family, mean in evidence.items()}
+    most = max([heard[f] for f in heard if f not in networks] or heard.values(), default=0.0)
+    return {family: min(1.0, (mean + prior) / (most + prior)) for family, mean in heard.items()}
 
 
 def left_out_components(raw: Raw, resolution: dict[str, float]) -> dict[str, NDArray[np.float64]]:

@@ -259,3 +259,9 @@ NETWORK_COMPONENTS: dict[str, Component[NetworkOutputs]] = {
 SIGNAL_FAMILIES = tuple(dict.fromkeys(c.family for c in SIGNAL_COMPONENTS.values()))
 NETWORK_FAMILIES = tuple(dict.fromkeys(c.family for c in NETWORK_COMPONENTS.values()))
 FAMILIES = (*SIGNAL_FAMILIES, *NETWORK_FAMILIES)
+# Those that hear what a surrogate of a clip lacks; it keeps the level, and where sources stand.
+LOST_IN_SURROGATES = frozenset(
+    name
+    for name, component in (SIGNAL_COMPONENTS | NETWORK_COMPONENTS).items()
+    if component.microphones == 1 and component.family != "level"
+)
