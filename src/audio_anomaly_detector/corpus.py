@@ -67,6 +67,7 @@ class Corpus:
         self.microphones = store.windows.shape[1]
         self.signal: Statistics = {}  # of what needs no network, (n, C, D) each
         self.logmels = self._first_pass()
+        self.signal_of_surrogates = self.surrogate_statistics(None)
 
     def _first_pass(self) -> np.ndarray:
         """Measure what needs no network and write the log-mels to disk, once for all folds."""
@@ -106,7 +107,10 @@ class Corpus:
         )
 
     def surrogate_statistics(self, networks: Networks | None) -> Statistics:
-        """Statistics ``(n, C, D)`` of surrogates of single windows, of all components."""
+        """Statistics ``(n, C, D)`` of surrogates of single windows.
+
+        Of the networks' components, or without networks of those that need none.
+        """
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "surrogates"))
         rows = torch.randperm(len(self.store.windows), generator=generator)[:_SURROGATES]
         rate = self.config.audio.sample_rate
@@ -116,7 +120,9 @@ class Corpus:
 
         return _joined(
             [
-                self.measure([surrogates(window) for window in windows], networks).statistics
+                self.measure(
+                    [surrogates(window) for window in windows], networks, of_signal=networks is None
+                ).statistics
                 for windows in self._some_at_a_time(
                     "measuring surrogates", list(rows.numpy()[:, None])
                 )

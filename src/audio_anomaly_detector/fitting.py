@@ -122,7 +122,7 @@ def fit(
             kept last (`Pretrained.folds_of`); nothing is trained then.
     """
     corpus = Corpus(store, config, measure, work, device, listener.progress)
-    banks = _fit_banks(corpus.signal, config, measure, len(store.clips))
+    banks = _fit_banks(corpus.signal, corpus, len(store.clips))
     raw = _cross_fitted(corpus, store.clips)
     learned = _Learned(None, {}, {}, list(range(len(store.clips))), [], None)
     if measure.network_components:
@@ -134,7 +134,9 @@ def fit(
     if STEADY_LEVELS in banks:
         steadiness = banks[STEADY_LEVELS].reliability(STEADY_EFFECT_DB)
     reliability = {key: steadiness if c.steady else 1.0 for key, c in measure.components.items()}
-    surrogates = corpus.surrogate_statistics(learned.networks)
+    surrogates = dict(corpus.signal_of_surrogates)
+    if learned.networks is not None:
+        surrogates |= corpus.surrogate_statistics(learned.networks)
     judged = {name: values for name, values in surrogates.items() if name in LOST_IN_SURROGATES}
     calibration = Calibration.fit(
         raw,
@@ -192,14 +194,13 @@ def _learn(
     pretrained: Sequence[tuple[Networks, Fold]] | None,
 ) -> _Learned:
     """Train the networks, or take those of a pool, and score clips that they have not heard."""
-    config, measure = corpus.config, corpus.measure
     history: list[Epoch] = []
     perplexity: float | None = None
     longer = 1
     if pretrained is not None:
         folds = [fold for _, fold in pretrained]
     else:
-        folds, longer = _training_folds(corpus.store.clips, config)
+        folds, longer = _training_folds(corpus.store.clips, corpus.config)
     parts: list[Raw] = []
     for number, fold in enumerate(folds):
         final = number == len(folds) - 1
@@ -211,7 +212,7 @@ def _learn(
                 corpus, fold.fit, name, longer, listener, watch if final else None
             )
         statistics = corpus.statistics(networks, name)
-        banks = _fit_banks(_of(statistics, fold.fit), config, measure, len(folds[-1].fit))
+        banks = _fit_banks(_of(statistics, fold.fit), corpus, len(folds[-1].fit))
         if fold.held_out:
             scores = raw_scores(_of(statistics, fold.held_out), banks)
             parts.append({name: values.numpy() for name, values in scores.items()})
@@ -222,10 +223,10 @@ def _learn(
 
 def _cross_fitted(corpus: Corpus, clips: list[Clip]) -> Raw:
     """Raw scores, ``(n, C)``, of what needs no network, by banks that lack the clip scored."""
-    config, signal = corpus.config, corpus.signal
+    signal = corpus.signal
     raw: Raw = {}
-    for fold in cross_folds(clips, _SIGNAL_FOLDS, derive_seed(config.seed, "folds")):
-        banks = _fit_banks(_of(signal, fold.fit), config, corpus.measure, len(clips))
+    for fold in cross_folds(clips, _SIGNAL_FOLDS, derive_seed(corpus.config.seed, "folds")):
+        banks = _fit_banks(_of(signal, fold.fit), corpus, len(clips))
         for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
             scores = raw.setdefault(name, np.empty((len(clips), corpus.microphones)))
             scores[fold.held_out] = values.numpy()
@@ -399,15 +400,21 @@ def _mel_statistics(corpus: Corpus, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
-def _fit_banks(
-    statistics: Statistics, config: Config, measure: ClipStatistics, stands_for: int
-) -> dict[str, Bank]:
+def _fit_banks(statistics: Statistics, corpus: Corpus, stands_for: int) -> dict[str, Bank]:
     """Bank of every component; `stands_for` as in `Bank.fit`."""
-    seed, capacity = derive_seed(config.seed, "bank"), config.scoring.bank_capacity
-    return {
-        name: Bank.fit(values, capacity, seed, measure.components[name].scaled, stands_for)
-        for name, values in statistics.items()
-    }
+    seed = derive_seed(corpus.config.seed, "bank")
+    banks = {}
+    for name, values in statistics.items():
+        component = corpus.measure.components[name]
+        banks[name] = Bank.fit(
+            values,
+            corpus.config.scoring.bank_capacity,
+            seed,
+            component.scaled,
+            stands_for,
+            corpus.signal_of_surrogates[name] if component.by_band else None,
+        )
+    return banks
 
 
 def _training_folds(clips: list[Clip], config: Config) -> tuple[list[Fold], int]:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from audio_anomaly_detector.scoring.bank import Bank
@@ -107,3 +108,28 @@ def test_the_further_normals_wander_the_less_a_fault_shows() -> None:
     steady, wandering = normal_clips(n=200), 4 * normal_clips(n=200)
     first, second = (Bank.fit(clips, 1000, 0).reliability(2.0) for clips in (steady, wandering))
     assert abs(first - 4 / 5) < 0.05 and abs(second - 4 / 20) < 0.05
+
+
+def test_features_in_which_surrogates_stray_count_more() -> None:
+    clips = torch.randn(50, 1, 20, generator=torch.Generator().manual_seed(0))
+    surrogates = clips.clone()
+    surrogates[..., 3] += 5  # the only one that hears the machine
+    heard, unheard = torch.zeros(2, 1, 1, 20)
+    heard[..., 3], unheard[..., 7] = 4, 4
+    plain = Bank.fit(clips, 1000, 0)
+    judged = Bank.fit(clips, 1000, 0, surrogates=surrogates)
+    assert judged.distance(heard) > 1.5 * plain.distance(heard)
+    assert judged.distance(unheard) < plain.distance(unheard)
+    assert float(judged.weight.mean()) == pytest.approx(1)
+
+
+def test_surrogates_that_tell_nothing_weigh_all_features_alike() -> None:
+    clips = torch.randn(50, 2, 20, generator=torch.Generator().manual_seed(0))
+    bank = Bank.fit(clips, 1000, 0, surrogates=torch.zeros(9, 2, 20))
+    torch.testing.assert_close(bank.weight, torch.ones(2, 20))
+
+
+def test_clips_that_do_not_vary_have_finite_weights() -> None:
+    surrogates = torch.randn(9, 2, 3, generator=torch.Generator().manual_seed(0))
+    bank = Bank.fit(torch.ones(5, 2, 3), 10, 0, surrogates=surrogates)
+    assert bank.distance(surrogates).isfinite().all()

@@ -14,6 +14,10 @@ _AXES = 256
 # As many clips as the assumption that features vary independently is worth: with fewer, what
 # seems to vary together does so by chance.
 _PRIOR_CLIPS = 20.0
+# A feature counts by this power of how far surrogates stray in it, as a multiple of how far normal
+# clips do. From 24 made machines with faults of the generator's tuning kind and 8, 20 and 50 normal
+# clips: 1, 1.5 and 2 gave a mean AUROC of .858, .872 and .870, equal weights .808.
+_STRAY_POWER = 1.5
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,12 @@ class Bank:
     """Statistics of normal clips, one set for each microphone.
 
     Args:
-        clips: decorrelated statistics, shape ``(n, C, D)``.
+        clips: decorrelated and weighted statistics, shape ``(n, C, D)``.
         mean: of the normal clips, shape ``(C, D)``.
         scale: what one unit is, shape ``(C, D)``.
         axes: directions in which normal clips vary together, unit vectors, shape ``(C, r, D)``.
         gain: what is left of a unit along each axis, less one, shape ``(C, r)``.
+        weight: how much each decorrelated feature counts, 1 on average, shape ``(C, D)``.
     """
 
     clips: Tensor
@@ -33,6 +38,7 @@ class Bank:
     scale: Tensor
     axes: Tensor
     gain: Tensor
+    weight: Tensor
 
     @classmethod
     def fit(
@@ -42,6 +48,7 @@ class Bank:
         seed: int,
         scaled: bool = True,
         stands_for: int | None = None,
+        surrogates: Tensor | None = None,
     ) -> "Bank":
         """Keep at most ``capacity`` clips, drawn at random under ``seed``.
 
@@ -59,6 +66,9 @@ class Bank:
             stands_for: clips of the bank that this one is a cross-fit of. Both are shrunk as that
                 one asks for: distances are in units that depend on it, and fresh clips would come
                 out nearer than the cross-fitted ones that set the threshold.
+            surrogates: statistics of surrogates of normal clips, ``(m, C, D)``. Features in which
+                they stray from what is normal hear the machine, the others only the hall, and
+                count less. None: all count alike.
         """
         mean = statistics.mean(0)  # (C, D)
         scale = _scale(statistics) if scaled else torch.ones_like(mean)
@@ -67,12 +77,17 @@ class Bank:
             axes, gain = _decorrelation(standard, stands_for or len(statistics))
         else:
             axes, gain = standard[:, :0], standard[:, :0, 0]
+        clips = _decorrelate(standard, axes, gain)  # (C, n, D)
+        weight = torch.ones_like(mean)
+        if surrogates is not None:
+            strange = _decorrelate(((surrogates - mean) / scale).transpose(0, 1), axes, gain)
+            weight = _weight(clips, strange)
         if len(statistics) > capacity:
             generator = torch.Generator().manual_seed(seed)
             kept = torch.randperm(len(statistics), generator=generator)[:capacity]
-            standard = standard[:, kept.sort().values]
-        clips = _decorrelate(standard, axes, gain).transpose(0, 1)
-        return cls(clips.contiguous(), mean, scale, axes, gain)
+            clips = clips[:, kept.sort().values]
+        weighted = (clips * weight.unsqueeze(1)).transpose(0, 1)
+        return cls(weighted.contiguous(), mean, scale, axes, gain, weight)
 
     def distance(self, statistics: Tensor) -> Tensor:
         """Mean absolute distance to the nearest clip, ``(m, C, D) -> (m, C)``.
@@ -81,7 +96,7 @@ class Bank:
         small, and squares would let those few rule.
         """
         standard = ((statistics - self.mean) / self.scale).transpose(0, 1)  # (C, m, D)
-        queries = _decorrelate(standard, self.axes, self.gain)
+        queries = _decorrelate(standard, self.axes, self.gain) * self.weight.unsqueeze(1)
         known = self.clips.transpose(0, 1)  # (C, n, D)
         if torch.compiler.is_exporting():  # no runtime has this distance
             distances = (queries.unsqueeze(2) - known.unsqueeze(1)).abs().sum(-1)
@@ -138,3 +153,16 @@ def _decorrelate(standard: Tensor, axes: Tensor, gain: Tensor) -> Tensor:
     """Shrink what lies along the axes, ``(C, m, D) -> (C, m, D)``."""
     along = standard @ axes.mT  # (C, m, r)
     return standard + (along * gain.unsqueeze(1)) @ axes
+
+
+def _weight(clips: Tensor, surrogates: Tensor) -> Tensor:
+    """Weight of each feature by how far surrogates stray in it, ``(C, n, D), (C, m, D) -> (C, D)``.
+
+    Args:
+        clips: decorrelated normal clips.
+        surrogates: decorrelated likewise.
+    """
+    usual = clips.abs().mean(1).clamp_min(1e-6)
+    stray = (surrogates.abs().mean(1) / usual - 1).clamp_min(0)
+    weight = (1 + stray) ** _STRAY_POWER
+    return weight / weight.mean(-1, keepdim=True)

@@ -46,6 +46,8 @@ class Component(Generic[Source]):
         resolution: smallest difference of raw scores that means something.
         scaled: divide each statistic by its own spread before distances are taken.
         steady: it hears what goes on all the time, and counts less where that wanders.
+        by_band: its features are levels of narrow bands, of which those count most where surrogates
+            of the machine's sound are unlike it.
     """
 
     family: str
@@ -54,6 +56,7 @@ class Component(Generic[Source]):
     resolution: float = 0.02
     scaled: bool = True
     steady: bool = False
+    by_band: bool = False
 
 
 def _logmel(exponent: float) -> Callable[[Signals], Tensor]:
@@ -123,12 +126,12 @@ def _level(signals: Signals) -> Tensor:
 
 
 SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
-    "spectrum": Component("spectrum", _spectrum, steady=True),
+    "spectrum": Component("spectrum", _spectrum, steady=True, by_band=True),
     "modulation": Component("modulation", _modulation),
-    "logmel_log": Component("logmel", _logmel(0), steady=True),
-    "logmel_mean": Component("logmel", _logmel(1), steady=True),
-    "logmel_quartic": Component("logmel", _logmel(4)),
-    "logmel_max": Component("logmel", _logmel(math.inf)),
+    "logmel_log": Component("logmel", _logmel(0), steady=True, by_band=True),
+    "logmel_mean": Component("logmel", _logmel(1), steady=True, by_band=True),
+    "logmel_quartic": Component("logmel", _logmel(4), by_band=True),
+    "logmel_max": Component("logmel", _logmel(math.inf), by_band=True),
     "difference_log": Component("difference", _difference(0), microphones=2),
     "difference_mean": Component("difference", _difference(1), microphones=2),
     "difference_quartic": Component("difference", _difference(4), microphones=2),
