@@ -77,8 +77,8 @@ def _growth_plot(grown: pipeline.Growth) -> Figure:
             panel.set_xticks([], minor=True)
     panels[0, 0].set_ylabel("seconds")
     panels[1, 0].set_ylabel("peak memory, MB")
-    panels[0, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
-    panels[1, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    panels[0, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), handlelength=4)
+    panels[1, -1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), handlelength=4)
     return figure
 
 
