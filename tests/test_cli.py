@@ -65,7 +65,7 @@ def test_help_names_every_verb(aad: Aad) -> None:
 
 
 def test_version(aad: Aad) -> None:
-    assert aad("--version").out.strip() == "0.1.0"
+    assert aad("--version").out.strip() == "0.2.0"
 
 
 def test_inspect(aad: Aad, data_root: Path) -> None:

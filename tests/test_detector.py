@@ -19,7 +19,7 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector, Score
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.scoring.components import FAMILIES
+from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from made_data import SAMPLE_RATE, TINY, hum, knock
 
@@ -29,6 +29,14 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Detecto
     """All three networks, fitted once."""
     clips = [clip for clip in find_clips(data_root).clips if clip.label == 0]
     return Detector.fit(clips, load_config("small", overrides=TINY)).detector
+
+
+def test_surrogates_weigh_bands_and_votes(fitted: Detector) -> None:
+    for name, bank in fitted.banks.items():
+        alike = bool((bank.weight == 1).all())
+        assert alike != fitted.measure.components[name].by_band
+    signal_votes = [fitted.calibration.votes[family] for family in SIGNAL_FAMILIES[:4]]
+    assert min(signal_votes) < max(signal_votes)
 
 
 def test_a_knock_scores_higher_than_the_hum(fitted: Detector) -> None:

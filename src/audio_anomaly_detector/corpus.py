@@ -18,7 +18,7 @@ from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
 from audio_anomaly_detector.scoring.surrogates import surrogate
 from audio_anomaly_detector.seeding import derive_seed
 
-# Windows whose surrogates are measured: their mean would hardly change with more.
+# Clips whose surrogates are measured: their mean would hardly change with more.
 _SURROGATES = 32
 
 # what is going on, steps done, steps in all
@@ -67,7 +67,7 @@ class Corpus:
         self.microphones = store.windows.shape[1]
         self.signal: Statistics = {}  # of what needs no network, (n, C, D) each
         self.logmels = self._first_pass()
-        self.signal_of_surrogates = self.surrogate_statistics(None)
+        self.signal_of_surrogates = self.surrogate_statistics(None)  # (m, C, D) each
 
     def _first_pass(self) -> np.ndarray:
         """Measure what needs no network and write the log-mels to disk, once for all folds."""
@@ -107,27 +107,27 @@ class Corpus:
         )
 
     def surrogate_statistics(self, networks: Networks | None) -> Statistics:
-        """Statistics ``(n, C, D)`` of surrogates of single windows.
+        """Statistics ``(m, C, D)`` of surrogates of some clips.
 
         Of the networks' components, or without networks of those that need none.
         """
+        if networks is None and not self.measure.signal_components:
+            return {}
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "surrogates"))
-        rows = torch.randperm(len(self.store.windows), generator=generator)[:_SURROGATES]
+        chosen = torch.randperm(len(self.windows_of), generator=generator)[:_SURROGATES].tolist()
         rate = self.config.audio.sample_rate
-
-        def surrogates(window: Tensor) -> Tensor:
-            return surrogate(window[0], rate, generator).unsqueeze(0)
-
-        return _joined(
-            [
-                self.measure(
-                    [surrogates(window) for window in windows], networks, of_signal=networks is None
-                ).statistics
-                for windows in self._some_at_a_time(
-                    "measuring surrogates", list(rows.numpy()[:, None])
-                )
+        parts = []
+        for clips in self._some_at_a_time(
+            "measuring surrogates", [self.windows_of[clip] for clip in chosen]
+        ):
+            made = [
+                # On the CPU, so that they are the same on every device.
+                torch.stack([surrogate(window.cpu(), rate, generator) for window in windows])
+                for windows in clips
             ]
-        )
+            made = [windows.to(self.device) for windows in made]
+            parts.append(self.measure(made, networks, of_signal=networks is None).statistics)
+        return _joined(parts)
 
     def _some_at_a_time(self, what: str, clips: list[np.ndarray]) -> Iterator[list[Tensor]]:
         """The windows ``(W, C, T)`` of each clip, given by their rows, of some clips at a time."""

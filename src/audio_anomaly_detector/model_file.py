@@ -51,7 +51,7 @@ def fingerprint(config: Config, clips: Sequence[Clip]) -> str:
         (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
         for clip in sorted(clips, key=lambda clip: clip.name)
     ]
-    content = [version(PACKAGE), config.model_dump(mode="json"), states]
+    content = [version(PACKAGE), FORMAT, config.model_dump(mode="json"), states]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ def each_on_one_thread(work: Callable[[Piece], Result], pieces: Sequence[Piece])
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)  # new threads start with it
-        if len(pieces) == 1 or threads == 1:
+        if len(pieces) <= 1 or threads == 1:
             return [work(piece) for piece in pieces]
         with ThreadPoolExecutor(min(threads, len(pieces))) as pool:
             return list(pool.map(work, pieces))

@@ -125,7 +125,7 @@ def by_frames(
 
     Args:
         work: ``(..., S, n_fft) -> (..., bands, S)``, frame by frame.
-        bands: what comes of a frame.
+        bands: how many values come of a frame.
         rows: ``(B, T)``.
         n_fft: as in `centred_frames`.
         hop_length: as in `centred_frames`.

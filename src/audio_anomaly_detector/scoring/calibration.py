@@ -38,7 +38,8 @@ class Calibration:
         weight: by component, at most 1; less where fresh normal clips stray far from the centre
             or where they wander so far that a fault hardly shows.
         trust: 0 to 1, how far one family's evidence counts without the others'.
-        votes: 0 to 1, by family, how much it counts in the score.
+        votes: 0 to 1, by family, how much it counts in the score: the better it hears the machine
+            (tells it from surrogates), the more; networks less while clips are few.
     """
 
     centre: dict[str, Tensor]
@@ -172,7 +173,8 @@ def _hearing(
     """How well each family tells surrogates from the machine, 0 to 1, against the best of them.
 
     The best of those without a network: networks learned from the very clips that the surrogates
-    are made of, and find them stranger than they would others.
+    are made of, and find them stranger than they would others. The banks hold these clips, too, so
+    that a family that hears nothing comes out below 0.
     """
     heard = {family: max(0.0, mean) for family, mean in evidence.items()}
     most = max([heard[f] for f in heard if f not in networks] or heard.values(), default=0.0)
