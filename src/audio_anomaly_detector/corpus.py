@@ -120,13 +120,18 @@ class Corpus:
         for clips in self._some_at_a_time(
             "measuring surrogates", [self.windows_of[clip] for clip in chosen]
         ):
+            # Made on the CPU, so that they are the same on every device.
             made = [
-                # On the CPU, so that they are the same on every device.
-                torch.stack([surrogate(window.cpu(), rate, generator) for window in windows])
+                torch.stack([surrogate(window, rate, generator) for window in windows.cpu()])
                 for windows in clips
             ]
-            made = [windows.to(self.device) for windows in made]
-            parts.append(self.measure(made, networks, of_signal=networks is None).statistics)
+            parts.append(
+                self.measure(
+                    [windows.to(self.device) for windows in made],
+                    networks,
+                    of_signal=networks is None,
+                ).statistics
+            )
         return _joined(parts)
 
     def _some_at_a_time(self, what: str, clips: list[np.ndarray]) -> Iterator[list[Tensor]]:

@@ -19,7 +19,7 @@ _PRIOR_CLIPS = 20.0
 # clips: 1, 1.5 and 2 gave a mean AUROC of .858, .872 and .870, equal weights .808.
 _STRAY_POWER = 1.5
 # As a multiple of more than this it counts no further, or a band that is all but empty could rule
-# the distance; with 10 and 30 the gain was a half and four fifths of that.
+# the distance; with 10 and 30 the gain was two and four fifths of that.
 _STRAY_MOST = 100.0
 
 
@@ -75,7 +75,7 @@ class Bank:
         """
         mean = statistics.mean(0)  # (C, D)
         scale = _scale(statistics) if scaled else torch.ones_like(mean)
-        standard = ((statistics - mean) / scale).transpose(0, 1)  # (C, n, D)
+        standard = _standardise(statistics, mean, scale)  # (C, n, D)
         if scaled:
             axes, gain = _decorrelation(standard, stands_for or len(statistics))
         else:
@@ -83,8 +83,8 @@ class Bank:
         clips = _decorrelate(standard, axes, gain)  # (C, n, D)
         weight = torch.ones_like(mean)
         if surrogates is not None:
-            strange = _decorrelate(((surrogates - mean) / scale).transpose(0, 1), axes, gain)
-            weight = _weight(clips, strange)
+            strange = _standardise(surrogates, mean, scale)
+            weight = _weight(clips, _decorrelate(strange, axes, gain))
         if len(statistics) > capacity:
             generator = torch.Generator().manual_seed(seed)
             kept = torch.randperm(len(statistics), generator=generator)[:capacity]
@@ -98,7 +98,7 @@ class Bank:
         Absolute and not squared: with a handful of clips some features' spreads come out far too
         small, and squares would let those few rule.
         """
-        standard = ((statistics - self.mean) / self.scale).transpose(0, 1)  # (C, m, D)
+        standard = _standardise(statistics, self.mean, self.scale)  # (C, m, D)
         queries = _decorrelate(standard, self.axes, self.gain) * self.weight.unsqueeze(1)
         known = self.clips.transpose(0, 1)  # (C, n, D)
         if torch.compiler.is_exporting():  # no runtime has this distance
@@ -123,6 +123,11 @@ def _scale(statistics: Tensor) -> Tensor:
     typical = variance.median(-1, keepdim=True).values
     shrunk = (1 - _VARIANCE_SHRINKAGE) * variance + _VARIANCE_SHRINKAGE * typical
     return (shrunk + 1e-12).sqrt()
+
+
+def _standardise(statistics: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Units of the normal clips' spread, ``(m, C, D) -> (C, m, D)``."""
+    return ((statistics - mean) / scale).transpose(0, 1)
 
 
 def _decorrelation(standard: Tensor, stands_for: int) -> tuple[Tensor, Tensor]:
