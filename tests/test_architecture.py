@@ -14,6 +14,7 @@ FLOORS = [
     {"scoring", "training"},
     {"config"},
     {"corpus"},
+    {"stages"},
     {"fitting"},
     {"model_file"},
     {"pretraining"},

@@ -23,7 +23,7 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import save_tensors
-from audio_anomaly_detector.fitting import Listener, Watch, fit, raw_scores
+from audio_anomaly_detector.fitting import fit, raw_scores
 from audio_anomaly_detector.model_file import (
     FORMAT,
     PACKAGE,
@@ -40,6 +40,7 @@ from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+from audio_anomaly_detector.stages import Listener, Watch
 from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)

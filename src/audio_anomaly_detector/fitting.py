@@ -1,28 +1,21 @@
-"""Fitting: the three training stages, cross-fitting, banks and calibration."""
+"""Fitting: networks, cross-fitting, banks and calibration."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.corpus import (
     Corpus,
-    Crops,
-    FusionFeatures,
-    LabelledSpectrograms,
-    Spectrograms,
 )
 from audio_anomaly_detector.data.cache import WindowStore
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
-from audio_anomaly_detector.models.masked_transformer import MaskedOutput
 from audio_anomaly_detector.models.networks import Networks
-from audio_anomaly_detector.models.vqvae import codebook_size
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import (
     Calibration,
@@ -37,12 +30,9 @@ from audio_anomaly_detector.scoring.components import (
 )
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics
 from audio_anomaly_detector.seeding import derive_seed
-from audio_anomaly_detector.training import Epoch, train
+from audio_anomaly_detector.stages import Listener, Watch, fit_networks
+from audio_anomaly_detector.training import Epoch
 
-# Windows from which the machine's scale and band spreads, or the features' means, are taken: more
-# would not change them, and memory stays flat.
-_SAMPLE = 64
-_FEATURE_SAMPLE = 1024
 # Banks cost next to nothing: each clip of a few is left out alone, of many some at a time.
 _SIGNAL_FOLDS = 20
 _HELD_OUT_SHARE = 0.2
@@ -50,21 +40,6 @@ _HELD_OUT_LEAST = 20
 # Robust deviations from which a normal clip is named as unlike the others (Iglewicz and Hoaglin,
 # "How to detect and handle outliers", 1993).
 _ODD_FROM = 3.5
-
-# Weight of the id-label loss of pooled training against the likelihood of hidden patches.
-_LABEL_WEIGHT = 1.0
-
-Watch = Callable[[str, Networks], dict[str, float]]
-
-
-class Listener(Protocol):
-    """Is told how a fit goes on."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` steps of ``what``; called often."""
-
-    def epoch(self, epoch: Epoch, watched: dict[str, float]) -> None:
-        """One epoch of the final model is over; ``watched`` is what the watch returned."""
 
 
 @dataclass(frozen=True)
@@ -248,156 +223,6 @@ def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> dict[str, Tens
         By component, ``(n, C)``.
     """
     return {name: banks[name].distance(values).double() for name, values in statistics.items()}
-
-
-def fit_networks(
-    corpus: Corpus,
-    clips: list[int],
-    name: str,
-    longer: int,
-    listener: Listener,
-    watch: Watch | None = None,
-    labels: np.ndarray | None = None,
-) -> tuple[Networks, list[Epoch], float]:
-    """Train the three stages.
-
-    Args:
-        corpus: cached training data.
-        clips: positions of those to train on.
-        name: of the checkpoints; ``final`` for the networks that are kept.
-        longer: times the epochs of the config.
-        listener: hears of progress, and of the epochs of the final networks.
-        watch: see `fit`.
-        labels: by clip of the corpus, ``(n,)`` from 0 on, which machine it is; the transformer
-            then learns to tell the machines apart, too.
-
-    Returns:
-        The networks, the history of their epochs, and the perplexity of the codes.
-    """
-    config = corpus.config
-    rows = corpus.rows(clips)
-    # The same start for every fold: their scores are compared.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(config.seed, "weights"))
-        columns = -(-corpus.logmels.shape[-1] // config.transformer.patch_frames)
-        n_codes = codebook_size(len(rows) * corpus.microphones * columns, config.vqvae.codes)
-        networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
-    networks = networks.to(corpus.device)
-    history: list[Epoch] = []
-
-    def stage(stage_name: str, model: Any, batches: Any, loss: Any, weights: Any) -> None:
-        stage_config = getattr(config.stages, stage_name)
-        stage_config = stage_config.model_copy(update={"epochs": longer * stage_config.epochs})
-
-        def on_epoch(epoch: Epoch) -> float | None:
-            listener.progress(f"{name}: {stage_name}", epoch.epoch, stage_config.epochs)
-            watched = watch(stage_name, networks) if watch else {}
-            if name == "final":
-                listener.epoch(epoch, watched)
-            return watched.get("auroc")
-
-        history.extend(
-            train(
-                model,
-                batches,
-                loss,
-                weights,
-                stage_config,
-                stage=stage_name,
-                seed=config.seed,
-                checkpoint=corpus.work / f"{name}-{stage_name}.pt",
-                on_epoch=on_epoch,
-                keep_best=config.stages.oracle_epoch,
-            )
-        )
-
-    despawn, transformer, vqvae = networks.despawn, networks.transformer, networks.vqvae
-    generator = torch.Generator().manual_seed(derive_seed(config.seed, "sample"))
-    crops = Crops(corpus, rows)
-    few = torch.randperm(len(crops), generator=generator)[:_SAMPLE]
-    despawn.set_scales(crops(few, generator))
-    stage(
-        "despawn",
-        despawn,
-        crops,
-        lambda batch, _: despawn.loss_terms(despawn(batch), batch),
-        config.despawn.loss_weights,
-    )
-
-    transformer.set_statistics(*_mel_statistics(corpus, rows))
-
-    def masked(logmel: Tensor, generator: torch.Generator) -> MaskedOutput:
-        mask = transformer.random_mask(len(logmel), logmel.shape[-1], generator=generator)
-        return transformer(logmel, mask)
-
-    if labels is None:
-        stage(
-            "transformer",
-            transformer,
-            Spectrograms(corpus, rows),
-            lambda logmel, generator: transformer.loss_terms(masked(logmel, generator), logmel),
-            {"nll": 1.0},
-        )
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(config.seed, "label head"))
-            head = nn.Linear(config.transformer.width, int(labels.max()) + 1).to(corpus.device)
-
-        def labelled(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-            logmel, label = batch
-            output = masked(logmel, generator)
-            logits = head(output.latent.mean(1))
-            return {
-                **transformer.loss_terms(output, logmel),
-                "label": functional.cross_entropy(logits, label),
-            }
-
-        stage(
-            "transformer",
-            nn.ModuleList([transformer, head]),
-            LabelledSpectrograms(corpus, rows, labels),
-            labelled,
-            {"nll": 1.0, "label": _LABEL_WEIGHT},
-        )
-
-    features = FusionFeatures(corpus, rows, networks, name)
-    some = torch.randperm(len(features), generator=generator)[:_FEATURE_SAMPLE]
-    vqvae.set_statistics(*features(some, generator))
-    stage(
-        "vqvae",
-        vqvae,
-        features,
-        lambda batch, _: vqvae.loss_terms(vqvae(*batch[:2]), batch[2]),
-        {"nll": 1.0, "commitment": config.vqvae.commitment},
-    )
-    return networks, history, _fit_code_statistics(networks, features)
-
-
-@torch.no_grad()
-def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> float:
-    """Learn how codes follow each other; returns the perplexity over all training clips."""
-    codes, commitment = [], []
-    generator = torch.Generator()
-    for indices in torch.arange(len(features)).split(_SAMPLE):
-        output = networks.vqvae(*features(indices, generator)[:2])
-        codes.append(output.codes)
-        commitment.append(output.commitment)
-    every_code = torch.cat(codes)
-    networks.vqvae.fit_code_statistics(every_code, torch.cat(commitment))
-    share = torch.bincount(every_code.flatten()).double() / every_code.numel()
-    return float(torch.special.entr(share).sum().exp())
-
-
-def _mel_statistics(corpus: Corpus, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every mel bin over the frames of these rows, ``(F,)``."""
-    total = square = 0.0
-    for row in rows:  # one window at a time, in double precision
-        spectra = corpus.logmels[row].astype(np.float64)  # (C, F, N)
-        total = total + spectra.mean((0, 2))
-        square = square + np.square(spectra).mean((0, 2))
-    mean = total / len(rows)
-    deviation = np.sqrt(np.maximum(square / len(rows) - np.square(mean), 0))
-    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
 def _fit_banks(statistics: Statistics, corpus: Corpus, stands_for: int) -> dict[str, Bank]:

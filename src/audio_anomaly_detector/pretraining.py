@@ -20,7 +20,6 @@ from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import save_tensors
-from audio_anomaly_detector.fitting import Listener, fit_networks
 from audio_anomaly_detector.model_file import (
     FORMAT,
     claim_work_folder,
@@ -32,6 +31,7 @@ from audio_anomaly_detector.model_file import (
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.seeding import derive_seed
+from audio_anomaly_detector.stages import Listener, fit_networks
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ from audio_anomaly_detector.evaluation.report import ReportData, write_report
 from audio_anomaly_detector.evaluation.score_table import write_scores
 from audio_anomaly_detector.evaluation.watch import TestWatch
 from audio_anomaly_detector.files import make_folder, write_text
-from audio_anomaly_detector.fitting import Listener
 from audio_anomaly_detector.pretraining import Pretrained
+from audio_anomaly_detector.stages import Listener
 from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
