@@ -82,10 +82,7 @@ class _Training:
     Args:
         corpus: cached training data.
         rows: of its store, those to train on.
-        name: see `fit_networks`, as are the others.
-        longer: times the epochs of the config.
-        listener: hears of progress and epochs.
-        watch: looks at the networks after every epoch.
+        name, longer, listener, watch: as in `fit_networks`.
     """
 
     def __init__(
@@ -107,10 +104,10 @@ class _Training:
         config, corpus = self.config, self.corpus
         columns = -(-corpus.logmels.shape[-1] // config.transformer.patch_frames)
         steps = len(self.rows) * corpus.microphones * columns
+        n_codes = codebook_size(steps, config.vqvae.codes)
         # The same start for every fold: their scores are compared.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.seed, "weights"))
-            n_codes = codebook_size(steps, config.vqvae.codes)
             networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
         return networks.to(corpus.device)
 
