@@ -1,4 +1,4 @@
-"""Networks that several machines share: what they never heard, and how they are used."""
+"""What several machines share: networks and what they never heard, deviations, their use."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from audio_anomaly_detector import pretraining
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips, machines
@@ -16,7 +17,7 @@ from audio_anomaly_detector.fleet.jobs import Outcome, make_jobs
 from audio_anomaly_detector.fleet.pools import Pool, make_pools
 from audio_anomaly_detector.fleet.run import run_all
 from audio_anomaly_detector.pretraining import Pretrained, pretrain
-from made_data import TINY, hum, write_machine
+from made_data import TINY, hum, knock, write_machine
 
 CPU = torch.device("cpu")
 
@@ -53,11 +54,11 @@ def test_every_clip_is_unheard_by_one_fold_and_heard_by_the_last(
     names = [name for names in pretrained.held_out for name in names]
     assert sorted(names) == sorted("/".join((*clip.machine, clip.name)) for clip in fans)
     for own in machines(fans).values():
-        pairs = pretrained.folds_of(own)
-        assert sorted(i for _, fold in pairs for i in fold.held_out) == list(range(len(own)))
-        assert pairs[-1][1].held_out == []
-        for (_, fold), unheard in zip(pairs[:-1], pretrained.held_out, strict=True):
-            for i in fold.held_out:
+        lent = pretrained.lend(own, 1).networks
+        assert sorted(i for one in lent for i in one.fold.held_out) == list(range(len(own)))
+        assert lent[-1].fold.held_out == []
+        for one, unheard in zip(lent[:-1], pretrained.held_out, strict=True):
+            for i in one.fold.held_out:
                 assert "/".join((*own[i].machine, own[i].name)) in unheard
 
 
@@ -100,6 +101,14 @@ def test_saved_and_read_again(pretrained: Pretrained, tmp_path: Path) -> None:
     for first, second in zip(pretrained.networks, again.networks, strict=True):
         for name, value in first.state_dict().items():
             assert torch.equal(value, second.state_dict()[name])
+    assert again.sample == pretrained.sample
+    for one, other in zip(
+        (pretrained.signal, *pretrained.of_networks),
+        (again.signal, *again.of_networks),
+        strict=True,
+    ):
+        assert one.keys() == other.keys() and one
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_pool_is_no_detector_and_a_detector_no_pool(
@@ -168,3 +177,64 @@ def test_a_pool_that_fails_fails_its_machines_only(
     outcomes = run_all(jobs, ENGINES["serial"](), tmp_path / "summary.csv", pools=pools)
     assert [outcome.status for outcome in outcomes] == ["done", "done", "failed"]
     assert outcomes[2].error.startswith("its pool could not be trained: ")
+
+
+def test_deviations_are_those_of_other_machines(
+    pretrained: Pretrained, fans: list[Clip], root: Path
+) -> None:
+    assert sorted(pretrained.sample) == 8 * ["0_dB_fan/fan/id_00"] + 8 * ["0_dB_fan/fan/id_02"]
+    for values in pretrained.signal.values():  # each less the mean of its own machine
+        for name in set(pretrained.sample):
+            own = values[[row for row, whose in enumerate(pretrained.sample) if whose == name]]
+            assert torch.allclose(own.mean(0), torch.zeros(()), atol=1e-3)
+    own = next(iter(machines(fans).values()))
+    borrowed = pretrained.lend(own, 2)
+    of_others = [row for row, name in enumerate(pretrained.sample) if "id_02" in name]
+    for name, deviations in borrowed.signal.items():
+        assert torch.equal(deviations.values, pretrained.signal[name][of_others])
+        assert deviations.clips == 8
+    for lent, statistics in zip(borrowed.networks, pretrained.of_networks, strict=True):
+        for name, deviations in lent.deviations.items():
+            assert torch.equal(deviations.values, statistics[name][of_others])
+    # A machine that came later has those of all, one with other microphones has none.
+    valve = [c for c in find_clips(root).clips if c.machine.machine_type == "valve"]
+    assert {d.clips for d in pretrained.lend(valve, 2).signal.values()} == {16}
+    assert pretrained.lend(valve, 1).signal == {}
+
+
+def test_a_pool_without_networks_needs_some_clips_of_many_machines(
+    fans: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    config = without_networks.model_copy(update={"pool": "machine"})
+    own = next(iter(machines(fans).values()))
+    pretrained = pretrain(fans, config, tmp_path / "work", CPU, SilentListener())
+    assert pretrained.networks == [] and len(pretrained.sample) == 16
+    pretrained.save(tmp_path / "pool.pth")
+    again = Pretrained.load(tmp_path / "pool.pth", CPU)
+    detector = Detector.fit(own, config, pretrained=again).detector
+    alone = Detector.fit(own, without_networks).detector
+    assert detector.networks is None and len(detector.provenance["pool"]) == 2
+    assert not torch.equal(detector.banks["logmel_log"].gain, alone.banks["logmel_log"].gain)
+    assert detector.score(hum(900).T).score < detector.score(knock(901).T).score
+
+
+def test_the_sample_holds_as_many_machines_as_it_can(
+    fans: list[Clip], without_networks: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretraining, "_SAMPLE", 6)
+    monkeypatch.setattr(pretraining, "_SAMPLE_OF_ONE", 4)
+    config = without_networks.model_copy(update={"pool": "machine"})
+    pretrained = pretrain(fans, config, tmp_path / "work", CPU, SilentListener())
+    assert sorted(map(pretrained.sample.count, set(pretrained.sample))) == [3, 3]
+
+
+def test_a_pool_of_one_machine_lends_nothing(
+    fans: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    config = without_networks.model_copy(update={"pool": "machine"})
+    own = next(iter(machines(fans).values()))
+    pretrained = pretrain(own, config, tmp_path / "work", CPU, SilentListener())
+    assert pretrained.lend(own, 2).signal == {}
+    first = Detector.fit(own, config, pretrained=pretrained).detector
+    alone = Detector.fit(own, without_networks).detector
+    assert (first.normal_scores.scores == alone.normal_scores.scores).all()

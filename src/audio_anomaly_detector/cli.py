@@ -396,8 +396,8 @@ def run_all(
     pool: Annotated[
         str | None,
         typer.Option(
-            help="none, machine or all: train the networks on the normals of one id, of all ids "
-            "of a machine type, or of all machines.  [default: none]"
+            help="none, machine or all: learn from the normals of one id alone, with those of all "
+            "ids of a machine type, or of all machines.  [default: none]"
         ),
     ] = None,
     device: Device = "auto",

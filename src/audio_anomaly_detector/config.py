@@ -15,7 +15,6 @@ from audio_anomaly_detector.models.masked_transformer import MaskedTransformerCo
 from audio_anomaly_detector.models.vqvae import VQVAEConfig
 from audio_anomaly_detector.scoring.components import (
     FAMILIES,
-    NETWORK_FAMILIES,
     SIGNAL_FAMILIES,
 )
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
@@ -84,8 +83,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(default=0, ge=0, description="governs all randomness")
     pool: Pooling = Field(
         default="none",
-        description="train the networks on the normals of all ids of a machine type, or of all "
-        "machines, together; for run-all and the benchmark",
+        description="learn from the normals of all ids of a machine type, or of all machines, "
+        "together: networks, and how sounds vary; for run-all and the benchmark",
     )
     audio: AudioConfig = AudioConfig()
     logmel: LogMelConfig
@@ -101,8 +100,6 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("logmel.sample_rate and audio.sample_rate differ")
         if self.transformer.n_mels != self.logmel.n_mels:
             raise ValueError("transformer.n_mels and logmel.n_mels differ")
-        if self.pool != "none" and not set(self.scoring.families) & set(NETWORK_FAMILIES):
-            raise ValueError("a pool shares networks, and these families need none; leave it out")
         if self.pool != "none" and self.stages.oracle_epoch:
             raise ValueError("oracle epochs are chosen for one machine; leave the pool out")
         return self

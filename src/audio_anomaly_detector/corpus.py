@@ -1,6 +1,7 @@
 """What the three stages are trained on: cached windows, spectrograms and features."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +15,17 @@ from audio_anomaly_detector.data.cache import WindowStore, build_store
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.bank import Deviations
 from audio_anomaly_detector.scoring.statistics import ClipStatistics, Statistics, clips_at_once
 from audio_anomaly_detector.scoring.surrogates import surrogate
 from audio_anomaly_detector.seeding import derive_seed
 
 # Clips whose surrogates are measured: their mean would hardly change with more.
 _SURROGATES = 32
+
+# Each of some clips is cut into so many stretches, or fewer of a second at least.
+_STRETCHES = 5
+_STRETCHED_CLIPS = 32
 
 # what is going on, steps done, steps in all
 Progress = Callable[[str, int, int], None]
@@ -41,7 +47,7 @@ def read_clips(
 
 
 class Corpus:
-    """The training clips with their cached spectrograms and network-free statistics.
+    """The training clips and what is measured on them, each kept once it was asked for.
 
     Args:
         store: windows of the clips.
@@ -65,29 +71,32 @@ class Corpus:
         self.work, self.device, self.progress = work, device, progress
         self.windows_of = [np.flatnonzero(store.clip_index == i) for i in range(len(store.clips))]
         self.microphones = store.windows.shape[1]
-        self.signal: Statistics = {}  # of what needs no network, (n, C, D) each
-        self.logmels = self._first_pass()
-        self.signal_of_surrogates = self.surrogate_statistics(None)  # (m, C, D) each
 
-    def _first_pass(self) -> np.ndarray:
-        """Measure what needs no network and write the log-mels to disk, once for all folds."""
-        logmel = self.measure.logmel
-        logmels: np.ndarray | None = None
-        parts: list[Statistics] = []
-        row = 0  # the store holds the windows clip after clip
-        for clips in self._some_at_a_time("measuring clips", self.windows_of):
-            parts.append(self.measure(clips, None).statistics)
-            for windows in clips:
-                for window in windows:  # one at a time, of a long recording too
-                    spectra = logmel(window).cpu().numpy()  # (C, F, N)
-                    if logmels is None:
-                        shape = (len(self.store.windows), *spectra.shape)
-                        logmels = open_memmap(self.work / "logmel.npy", "w+", np.float32, shape)
-                    logmels[row] = spectra
-                    row += 1
-        self.signal = _joined(parts)
-        assert logmels is not None
-        return logmels
+    @cached_property
+    def logmels(self) -> np.ndarray:
+        """Log-mel spectrograms ``(W, C, F, N)`` on disk, made once for all folds."""
+        made: np.ndarray | None = None
+        count = len(self.store.windows)
+        for row in range(count):  # one at a time, of a long recording too
+            window = self.windows(np.array([row]))[0]
+            spectra = self.measure.logmel(window).cpu().numpy()  # (C, F, N)
+            if made is None:
+                shape = (count, *spectra.shape)
+                made = open_memmap(self.work / "logmel.npy", "w+", np.float32, shape)
+            made[row] = spectra
+            self.progress("spectrograms", row + 1, count)
+        assert made is not None
+        return made
+
+    @cached_property
+    def signal(self) -> Statistics:
+        """Statistics ``(n, C, D)`` of what needs no network, of all clips."""
+        return self.statistics(None, "measuring clips", range(len(self.windows_of)))
+
+    @cached_property
+    def signal_of_surrogates(self) -> Statistics:
+        """Statistics ``(m, C, D)`` of what needs no network, of surrogates of some clips."""
+        return self.surrogate_statistics(None)
 
     def windows(self, rows: np.ndarray) -> Tensor:
         """Windows ``(W, C, T)`` on the device."""
@@ -97,12 +106,20 @@ class Corpus:
         """Rows of the store that belong to these clips."""
         return np.concatenate([self.windows_of[clip] for clip in clips])
 
-    def statistics(self, networks: Networks, what: str) -> Statistics:
-        """Statistics of the networks' components, ``(n, C, D)`` each."""
+    def statistics(self, networks: Networks | None, what: str, clips: Sequence[int]) -> Statistics:
+        """Statistics ``(n, C, D)`` of clips.
+
+        Args:
+            networks: whose components are measured; none: those that need no network.
+            what: is going on.
+            clips: their positions.
+        """
+        if networks is None and not self.measure.signal_components:
+            return {}
         return _joined(
             [
-                self.measure(clips, networks, of_signal=False).statistics
-                for clips in self._some_at_a_time(f"{what}: measuring clips", self.windows_of)
+                self.measure(some, networks, of_signal=networks is None).statistics
+                for some in self._some_at_a_time(what, [self.windows_of[clip] for clip in clips])
             ]
         )
 
@@ -133,6 +150,42 @@ class Corpus:
                 ).statistics
             )
         return _joined(parts)
+
+    def stretches(self, clips: list[int]) -> dict[str, Deviations]:
+        """How what needs no network varies within some of these clips; nothing if they are short.
+
+        Args:
+            clips: positions of the clips that may be looked at.
+        """
+        deviations, of_clip = self._stretches
+        chosen = np.flatnonzero(np.isin(of_clip, clips))
+        if len(chosen) == 0:
+            return {}
+        return {
+            name: Deviations(values[chosen].flatten(0, 1), 0) for name, values in deviations.items()
+        }
+
+    @cached_property
+    def _stretches(self) -> tuple[Statistics, list[int]]:
+        """Stretches of clips less the mean of each clip's, ``(k, stretches, C, D)``; the clips."""
+        length = self.store.windows.shape[-1]
+        count = min(_STRETCHES, length // self.config.audio.sample_rate)
+        if count < 2 or not self.measure.signal_components:
+            return {}, []
+        generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "stretches"))
+        order = torch.randperm(len(self.windows_of), generator=generator)
+        chosen = order[:_STRETCHED_CLIPS].tolist()
+        first = [self.windows_of[clip][:1] for clip in chosen]
+        parts = []
+        for clips in self._some_at_a_time("measuring stretches", first):
+            stretches = [
+                stretch
+                for window in clips
+                for stretch in window[..., : count * (length // count)].chunk(count, -1)
+            ]
+            parts.append(self.measure(stretches, None).statistics)
+        measured = {name: v.unflatten(0, (-1, count)) for name, v in _joined(parts).items()}
+        return {name: v - v.mean(1, keepdim=True) for name, v in measured.items()}, chosen
 
     def _some_at_a_time(self, what: str, clips: list[np.ndarray]) -> Iterator[list[Tensor]]:
         """The windows ``(W, C, T)`` of each clip, given by their rows, of some clips at a time."""

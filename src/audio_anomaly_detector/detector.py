@@ -168,7 +168,7 @@ class Detector:
             on_error: leave out clips that cannot be used, or stop at the first.
             listener: hears of progress and epochs.
             watch: looks at the networks after every epoch, for the eye only.
-            pretrained: networks of a pool of machines, which are used as they are.
+            pretrained: what a pool of machines has learned, which is used as it is.
 
         Raises:
             UserError: anomalous clips among them, too few clips, full disk; the config asks for a
@@ -194,8 +194,8 @@ class Detector:
             check_enough(store.clips, sound_seconds(store.clips))
             microphones = store.windows.shape[1]
             measure = make_statistics(config, microphones).to(where).eval()
-            folds = None if pretrained is None else pretrained.folds_of(store.clips)
-            fitted = fit(store, config, measure, work, where, listener, watch, folds)
+            borrowed = None if pretrained is None else pretrained.lend(store.clips, microphones)
+            fitted = fit(store, config, measure, work, where, listener, watch, borrowed)
             pool = [] if pretrained is None else pretrained.machines
             origin = provenance(store.clips, store.failures, fitted, pool)
         detector = cls(

@@ -1,6 +1,5 @@
 """Fitting: networks, cross-fitting, banks and calibration."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from audio_anomaly_detector.corpus import (
 from audio_anomaly_detector.data.cache import WindowStore
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.models.networks import Networks
-from audio_anomaly_detector.scoring.bank import Bank
+from audio_anomaly_detector.scoring.bank import Bank, Deviations
 from audio_anomaly_detector.scoring.calibration import (
     Calibration,
     Raw,
@@ -40,6 +39,32 @@ _HELD_OUT_LEAST = 20
 # Robust deviations from which a normal clip is named as unlike the others (Iglewicz and Hoaglin,
 # "How to detect and handle outliers", 1993).
 _ODD_FROM = 3.5
+
+
+class Lent(NamedTuple):
+    """Networks of a pool for one fold of a machine.
+
+    Attributes:
+        networks: trained.
+        fold: whose held-out clips they never heard.
+        deviations: by component of theirs, of the other machines' clips.
+    """
+
+    networks: Networks
+    fold: Fold
+    deviations: dict[str, Deviations]
+
+
+class Borrowed(NamedTuple):
+    """What a machine has from a pool.
+
+    Attributes:
+        signal: deviations of the other machines' clips, by component that needs no network.
+        networks: for each fold, those that are kept last; none where no family needs them.
+    """
+
+    signal: dict[str, Deviations]
+    networks: list[Lent]
 
 
 @dataclass(frozen=True)
@@ -75,7 +100,7 @@ def fit(
     device: torch.device,
     listener: Listener,
     watch: Watch | None = None,
-    pretrained: Sequence[tuple[Networks, Fold]] | None = None,
+    borrowed: Borrowed | None = None,
 ) -> Fitted:
     """Fit everything to the normal clips of one machine.
 
@@ -93,15 +118,17 @@ def fit(
         listener: hears of progress and epochs.
         watch: looks at the networks after every epoch of the final model; its ``auroc`` chooses
             the epoch if, and only if, ``stages.oracle_epoch`` is set.
-        pretrained: networks of a pool, each with the fold that it never heard, those that are
-            kept last (`Pretrained.folds_of`); nothing is trained then.
+        borrowed: what a pool knows (`Pretrained.lend`); no network is trained then.
     """
     corpus = Corpus(store, config, measure, work, device, listener.progress)
-    banks = _fit_banks(corpus.signal, corpus, len(store.clips))
-    raw = _cross_fitted(corpus, store.clips)
-    learned = _Learned(None, {}, {}, list(range(len(store.clips))), [], None)
+    everyone = list(range(len(store.clips)))
+    banks = _fit_banks(
+        corpus.signal, corpus, len(everyone), _deviations(corpus, everyone, borrowed)
+    )
+    raw = _cross_fitted(corpus, store.clips, borrowed)
+    learned = _Learned(None, {}, {}, everyone, [], None)
     if measure.network_components:
-        learned = _learn(corpus, listener, watch, pretrained)
+        learned = _learn(corpus, listener, watch, borrowed)
         banks |= learned.banks
         raw |= learned.raw
     resolution = {key: c.resolution for key, c in measure.components.items()}
@@ -166,28 +193,31 @@ def _learn(
     corpus: Corpus,
     listener: Listener,
     watch: Watch | None,
-    pretrained: Sequence[tuple[Networks, Fold]] | None,
+    borrowed: Borrowed | None,
 ) -> _Learned:
     """Train the networks, or take those of a pool, and score clips that they have not heard."""
     history: list[Epoch] = []
     perplexity: float | None = None
     longer = 1
-    if pretrained is not None:
-        folds = [fold for _, fold in pretrained]
+    if borrowed is not None:
+        folds = [lent.fold for lent in borrowed.networks]
     else:
         folds, longer = _training_folds(corpus.store.clips, corpus.config)
     parts: list[Raw] = []
     for number, fold in enumerate(folds):
         final = number == len(folds) - 1
         name = "final" if final else f"fold-{number + 1}"
-        if pretrained is not None:
-            networks = pretrained[number][0]
+        deviations: dict[str, Deviations] = {}
+        if borrowed is not None:
+            networks, _, deviations = borrowed.networks[number]
         else:
             networks, history, perplexity = fit_networks(
                 corpus, fold.fit, name, longer, listener, watch if final else None
             )
-        statistics = corpus.statistics(networks, name)
-        banks = _fit_banks(_of(statistics, fold.fit), corpus, len(folds[-1].fit))
+        statistics = corpus.statistics(
+            networks, f"{name}: measuring clips", range(len(corpus.store.clips))
+        )
+        banks = _fit_banks(_of(statistics, fold.fit), corpus, len(folds[-1].fit), deviations)
         if fold.held_out:
             scores = raw_scores(_of(statistics, fold.held_out), banks)
             parts.append({name: values.numpy() for name, values in scores.items()})
@@ -196,12 +226,20 @@ def _learn(
     return _Learned(networks, banks, raw, held_out, history, perplexity)
 
 
-def _cross_fitted(corpus: Corpus, clips: list[Clip]) -> Raw:
+def _deviations(
+    corpus: Corpus, clips: list[int], borrowed: Borrowed | None
+) -> dict[str, Deviations]:
+    """Those of other machines where there is a pool, else those of stretches of these clips."""
+    return (borrowed.signal if borrowed else {}) or corpus.stretches(clips)
+
+
+def _cross_fitted(corpus: Corpus, clips: list[Clip], borrowed: Borrowed | None) -> Raw:
     """Raw scores, ``(n, C)``, of what needs no network, by banks that lack the clip scored."""
     signal = corpus.signal
     raw: Raw = {}
     for fold in cross_folds(clips, _SIGNAL_FOLDS, derive_seed(corpus.config.seed, "folds")):
-        banks = _fit_banks(_of(signal, fold.fit), corpus, len(clips))
+        deviations = _deviations(corpus, fold.fit, borrowed)
+        banks = _fit_banks(_of(signal, fold.fit), corpus, len(clips), deviations)
         for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
             scores = raw.setdefault(name, np.empty((len(clips), corpus.microphones)))
             scores[fold.held_out] = values.numpy()
@@ -225,8 +263,13 @@ def raw_scores(statistics: Statistics, banks: dict[str, Bank]) -> dict[str, Tens
     return {name: banks[name].distance(values).double() for name, values in statistics.items()}
 
 
-def _fit_banks(statistics: Statistics, corpus: Corpus, stands_for: int) -> dict[str, Bank]:
-    """Bank of every component; `stands_for` as in `Bank.fit`."""
+def _fit_banks(
+    statistics: Statistics,
+    corpus: Corpus,
+    stands_for: int,
+    deviations: dict[str, Deviations],
+) -> dict[str, Bank]:
+    """Bank of every component; `stands_for` and what is borrowed as in `Bank.fit`."""
     seed = derive_seed(corpus.config.seed, "bank")
     banks = {}
     for name, values in statistics.items():
@@ -238,6 +281,7 @@ def _fit_banks(statistics: Statistics, corpus: Corpus, stands_for: int) -> dict[
             component.scaled,
             stands_for,
             corpus.signal_of_surrogates[name] if component.by_band else None,
+            deviations.get(name),
         )
     return banks
 

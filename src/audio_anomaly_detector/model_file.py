@@ -18,7 +18,7 @@ from audio_anomaly_detector.files import make_folder, write_text
 from audio_anomaly_detector.fitting import Fitted
 from audio_anomaly_detector.models.networks import Networks
 
-FORMAT = 3  # of the model file; raised whenever an older program could not read it
+FORMAT = 4  # of the model file; raised whenever an older program could not read it
 PACKAGE = "audio-anomaly-detector"
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from audio_anomaly_detector.scoring.bank import Bank
+from audio_anomaly_detector.scoring.bank import Bank, Deviations
 
 
 def normal_clips(n: int = 12, microphones: int = 3, width: int = 5) -> torch.Tensor:
@@ -49,6 +49,42 @@ def test_a_handful_of_clips_decorrelates_less() -> None:
     many, few = Bank.fit(clips, 1000, 0), Bank.fit(clips[:6], 1000, 0)
     assert few.gain.min() > many.gain.min()
     assert (few.gain <= 1e-6).all()
+
+
+def hall(n: int, seed: int) -> torch.Tensor:
+    """Statistics ``(n, 1, 40)`` of a hall that is now louder, now quieter in all bands at once."""
+    generator = torch.Generator().manual_seed(seed)
+    louder = torch.randn(n, 1, 1, generator=generator)
+    return louder + 0.3 * torch.randn(n, 1, 40, generator=generator)
+
+
+@pytest.mark.parametrize("worth", [0, 100])
+def test_what_varies_together_elsewhere_counts_less_here_too(worth: int) -> None:
+    """Four clips cannot tell that the hall raises all bands at once, a hundred others can."""
+    clips = hall(4, seed=1)
+    together = clips[:1] + 3
+    tone = clips[:1].clone()
+    tone[..., 0] += 3 * 40
+    borrowed = Deviations(hall(100, seed=2), worth)
+    alone, helped = Bank.fit(clips, 100, 0), Bank.fit(clips, 100, 0, borrowed=borrowed)
+
+    def odder(bank: Bank) -> float:
+        return float(bank.distance(tone) / bank.distance(together))
+
+    assert odder(helped) > 1.3 * odder(alone)
+
+
+def test_how_far_others_vary_is_not_borrowed() -> None:
+    clips, others = hall(6, seed=1), hall(50, seed=2)
+    once = Bank.fit(clips, 100, 0, borrowed=Deviations(others, 50))
+    louder = Bank.fit(clips, 100, 0, borrowed=Deviations(1000 * others, 50))
+    assert torch.equal(once.scale, louder.scale)
+    assert torch.allclose(once.gain, louder.gain, atol=1e-4)
+
+
+def test_others_that_do_not_vary_tell_nothing() -> None:
+    bank = Bank.fit(hall(6, seed=1), 100, 0, borrowed=Deviations(torch.zeros(9, 1, 40), 9))
+    assert bank.distance(hall(3, seed=3)).isfinite().all()
 
 
 def test_a_cross_fit_measures_in_the_units_of_the_bank_it_stands_for() -> None:

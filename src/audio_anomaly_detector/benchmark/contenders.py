@@ -93,6 +93,7 @@ def _statistics(title: str, back_end: classical.BackEnd, is_random: bool = False
 CONTENDERS: dict[str, Contender] = {
     "small": _ours("ours (small)", "small"),
     "instant": _ours("ours (instant, no network)", "instant"),
+    "instant_pooled": _ours("ours (instant, all ids pooled)", "instant", pool="all"),
     "pooled": _ours("ours (small, all ids pooled)", "small", pool="all"),
     "pooled_machine": _ours("ours (small, ids of a type pooled)", "small", pool="machine"),
     "untrained": _ours(
