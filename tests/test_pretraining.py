@@ -136,7 +136,16 @@ def run(root: Path, config: Config, save: Path) -> tuple[list[Pool], list[Outcom
     clips = find_clips(root).clips
     pools = make_pools(clips, config, save)
     jobs = make_jobs(clips, config, save, pools=pools)
-    return pools, run_all(jobs, ENGINES["serial"](), save / "summary.csv", pools=pools)
+    progress: list[tuple[int, int]] = []
+    outcomes = run_all(
+        jobs,
+        ENGINES["serial"](),
+        save / "summary.csv",
+        pools=pools,
+        on_pool=lambda done, n: progress.append((done, n)),
+    )
+    assert progress in ([], [(done, len(pools)) for done in range(len(pools) + 1)])
+    return pools, outcomes
 
 
 def test_a_fleet_trains_each_pool_once_and_never_on_test_clips(

@@ -453,6 +453,7 @@ def run_all(
             summary,
             lambda _, done, n: listener.progress("machine ids", done, n),
             pools,
+            lambda done, n: listener.progress("pools", done, n),
         )
     stdout.print(summary_table(outcomes))
     stdout.print(f"summary: {summary}")

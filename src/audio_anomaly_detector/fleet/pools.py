@@ -1,4 +1,4 @@
-"""Pools: machines whose networks are trained together, once, before their own jobs run."""
+"""Pools: machines that learn together, once, before their own jobs run."""
 
 import logging
 import shutil
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pool:
-    """Train the networks of several machines.
+    """Learn from several machines together.
 
     Args:
         machines: of the pool.
         clips: normal training clips of all of them.
         config: all settings.
-        path: of the file with the networks.
+        path: of the file with what was learned.
         device: where to train.
         on_error: leave out clips that cannot be used, or fail at the first.
         threads: of PyTorch.
@@ -96,7 +96,7 @@ def pool_members(keys: Iterable[MachineKey], pool: Pooling) -> dict[MachineKey, 
 
 
 def is_trained(pool: Pool) -> bool:
-    """Whether the networks of these clips and settings are there."""
+    """Whether what these clips and settings teach is there."""
     if not pool.path.is_file():
         return False
     try:
@@ -107,7 +107,7 @@ def is_trained(pool: Pool) -> bool:
 
 
 def train_pool(pool: Pool) -> str:
-    """Train and write the networks; a run that was killed goes on from its checkpoints.
+    """Learn and write; a run that was killed goes on from its checkpoints.
 
     Returns:
         Why it failed, in one line; empty if it did not.

@@ -16,6 +16,7 @@ def run_all(
     summary: Path,
     on_outcome: Callable[[Outcome, int, int], None] | None = None,
     pools: Sequence[Pool] = (),
+    on_pool: Callable[[int, int], None] | None = None,
 ) -> list[Outcome]:
     """Run all jobs that are not finished yet.
 
@@ -24,8 +25,8 @@ def run_all(
         engine: runs them.
         summary: CSV, rewritten after every outcome.
         on_outcome: called with an outcome, how many there are now, and how many there will be.
-        pools: networks that jobs share; those that jobs need and that are missing are trained
-            first.
+        pools: what jobs share; those that jobs need and that are missing are trained first.
+        on_pool: called with how many of the missing pools are there now, and how many they are.
 
     Returns:
         Outcomes in the order of the jobs: all of them, or, if a job with ``on_error="stop"``
@@ -51,7 +52,7 @@ def run_all(
         else:
             enter(index, before)
     needed = {jobs[index].pool for index in waiting}
-    failed = _train([pool for pool in pools if pool.path in needed], engine)
+    failed = _train([pool for pool in pools if pool.path in needed], engine, on_pool)
     for index in [i for i in waiting if jobs[i].pool in failed]:
         waiting.remove(index)
         enter(index, failure(jobs[index], failed[jobs[index].pool]))
@@ -66,13 +67,19 @@ def run_all(
     return _in_order(outcomes)
 
 
-def _train(pools: Sequence[Pool], engine: Engine) -> dict[Path | None, str]:
+def _train(
+    pools: Sequence[Pool], engine: Engine, on_pool: Callable[[int, int], None] | None
+) -> dict[Path | None, str]:
     """Train the pools that are missing; files of those that failed, with the reason."""
     missing = [pool for pool in pools if not is_trained(pool)]
     failed: dict[Path | None, str] = {}
     if missing:
+        if on_pool:
+            on_pool(0, len(missing))
         with closing(engine.map(train_pool, missing)) as results:
-            for place, result in results:
+            for done, (place, result) in enumerate(results, start=1):
+                if on_pool:
+                    on_pool(done, len(missing))
                 reason = result.reason if isinstance(result, Failed) else result
                 if reason:
                     failed[missing[place].path] = f"its pool could not be trained: {reason}"
