@@ -499,13 +499,19 @@ def benchmark(
     from audio_anomaly_detector.benchmark.contenders import CONTENDERS
     from audio_anomaly_detector.benchmark.report import CELLS, write_results
     from audio_anomaly_detector.console import ProgressListener, print_standings, start_logging
+    from audio_anomaly_detector.console import err as stderr
     from audio_anomaly_detector.console import out as stdout
     from audio_anomaly_detector.data.layouts import find_clips, machines
 
     start_logging(-1 if quiet else verbose)
     names = list(CONTENDERS) if detectors == "all" else detectors.split(",")
-    for name in names:
-        _choice("--detectors", name, *CONTENDERS)
+    for name in list(names):
+        reason = CONTENDERS[_choice("--detectors", name, *CONTENDERS)].missing()
+        if reason:
+            stderr.print(f"skipped {name}: {reason}")
+            names.remove(name)
+    if not names:
+        raise UserError("no detector is left to run")
     levels = ("equalised", "recorded") if level == "both" else (level,)
     settings = [
         Setting(

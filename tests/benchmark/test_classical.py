@@ -18,7 +18,7 @@ from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip
 
 # Trained in test_neural_rivals.py, with fewer steps.
-NEURAL = ("dcase", "idnn", "despawn", "transformer", "vqvae")
+NEURAL = ("dcase", "idnn", "despawn", "transformer", "vqvae", "encoder")
 BACK_ENDS = [
     classical.nearest_neighbour,
     classical.mahalanobis,

@@ -1,10 +1,10 @@
 """Every detector of the benchmark. To add one, write a `Rival` and a line here."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from audio_anomaly_detector.benchmark import classical
+from audio_anomaly_detector.benchmark import classical, pretrained_encoder
 from audio_anomaly_detector.benchmark.classical import LevelOnly, LogMelStatistics, TwfrGmm
 from audio_anomaly_detector.benchmark.frame_networks import DcaseAutoencoder, Idnn
 from audio_anomaly_detector.benchmark.ours import JOINED, THREE_MODELS, run_detector
@@ -13,6 +13,7 @@ from audio_anomaly_detector.benchmark.plain_networks import (
     PlainMaskedTransformer,
     PlainVqvae,
 )
+from audio_anomaly_detector.benchmark.pretrained_encoder import PretrainedEncoder
 from audio_anomaly_detector.benchmark.rival import Outcome, Rival, run_rival
 from audio_anomaly_detector.config import Config, Pooling
 from audio_anomaly_detector.data.clips import Clip
@@ -50,6 +51,7 @@ class Contender:
         pool: machines whose networks are trained together.
         is_ours: our detector or a variant of it.
         is_random: whether its scores depend on the seed.
+        missing: why it cannot run here, none if it can.
     """
 
     rows: tuple[Row, ...]
@@ -59,6 +61,7 @@ class Contender:
     pool: Pooling = "none"
     is_ours: bool = False
     is_random: bool = False
+    missing: Callable[[], str | None] = lambda: None
 
 
 def _ours(
@@ -151,5 +154,9 @@ CONTENDERS: dict[str, Contender] = {
         is_random=True,
     ),
     "vqvae": _rival(PlainVqvae, Row("plain VQ-VAE", ("reconstruction",)), is_random=True),
+    "encoder": replace(
+        _rival(PretrainedEncoder, Row("pretrained AST, sub-band nearest neighbour", ("score",))),
+        missing=pretrained_encoder.missing,
+    ),
 }
 LEVEL_ONLY = "level"
