@@ -17,7 +17,7 @@ from audio_anomaly_detector.benchmark.contenders import CONTENDERS
 from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip
 
-# Trained in test_neural_rivals.py, with fewer steps.
+# In files of their own: trained with fewer steps, or with weights that are not on disk.
 NEURAL = ("dcase", "idnn", "despawn", "transformer", "vqvae", "encoder")
 BACK_ENDS = [
     classical.nearest_neighbour,

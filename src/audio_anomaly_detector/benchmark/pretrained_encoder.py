@@ -54,9 +54,8 @@ class PretrainedEncoder(Rival):
         heights = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
         patches = tokens.unflatten(1, (heights, -1))  # (C, F, N, D)
         frames = 1 + (waveform.shape[-1] - _FRAME) // _HOP
-        heard = max(
-            1, (frames - config.patch_size) // config.time_stride + 1
-        )  # the rest is padding
+        # After these patches there is only padding.
+        heard = max(1, (frames - config.patch_size) // config.time_stride + 1)
         return torch.nn.functional.normalize(patches[:, :, :heard].mean(2), dim=-1)
 
     def fit(self, features: Tensor, seed: int) -> Scorer:

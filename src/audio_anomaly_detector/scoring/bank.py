@@ -202,11 +202,11 @@ def _decorrelation(standard: Tensor, stands_for: int) -> tuple[Tensor, Tensor]:
     # Off all axes only the floor is left, there a unit stays what it is; so it does everywhere
     # if the clips do not vary at all.
     gain = ((floor + 1e-12) / (shrunk + 1e-12)).sqrt() - 1
-    return axes[:, :_AXES].float(), gain[:, :_AXES].float()
+    return axes.float(), gain[:, :_AXES].float()
 
 
 def _principal_axes(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared singular values and right singular vectors, greatest first.
+    """Squared singular values and the first right singular vectors, greatest first.
 
     By the smaller of the two products of the rows with themselves, which for wide rows takes a
     quarter of the time of their decomposition.
@@ -215,16 +215,18 @@ def _principal_axes(rows: Tensor) -> tuple[Tensor, Tensor]:
         rows: shape ``(C, n, D)``, double precision.
 
     Returns:
-        ``(C, r)`` and ``(C, r, D)``, r = min(n, D); where nothing varies the vectors are zero.
+        ``(C, r)`` with r = min(n, D), and at most 64 of ``(C, r, D)``; those along which nothing
+        varies are zero.
     """
     wide = rows.shape[1] < rows.shape[2]
     product = rows @ rows.mT if wide else rows.mT @ rows
     squares, vectors = torch.linalg.eigh(product)
-    squares, vectors = squares.flip(-1).clamp_min(0), vectors.flip(-1)
+    squares, vectors = squares.flip(-1).clamp_min(0), vectors.flip(-1)[..., :_AXES]
     if not wide:
         return squares, vectors.mT
-    varies = squares > 1e-10 * squares[:, :1]  # what is smaller is rounding
-    lengths = squares.where(varies, torch.ones_like(squares)).sqrt()
+    kept = squares[:, :_AXES]
+    varies = kept > 1e-10 * squares[:, :1]  # what is smaller is rounding
+    lengths = kept.where(varies, torch.ones_like(kept)).sqrt()
     axes = (vectors.mT @ rows) / lengths.unsqueeze(-1)
     return squares, axes * varies.unsqueeze(-1)
 
