@@ -191,20 +191,25 @@ def test_a_pool_that_fails_fails_its_machines_only(
 def test_deviations_are_those_of_other_machines(
     pretrained: Pretrained, fans: list[Clip], root: Path
 ) -> None:
-    assert sorted(pretrained.sample) == 8 * ["0_dB_fan/fan/id_00"] + 8 * ["0_dB_fan/fan/id_02"]
+    first, second = (("0_dB_fan", "fan", name) for name in ("id_00", "id_02"))
+    assert sorted(pretrained.sample) == 8 * [first] + 8 * [second]
     for values in pretrained.signal.values():  # each less the mean of its own machine
         for name in set(pretrained.sample):
             own = values[[row for row, whose in enumerate(pretrained.sample) if whose == name]]
             assert torch.allclose(own.mean(0), torch.zeros(()), atol=1e-3)
     own = next(iter(machines(fans).values()))
     borrowed = pretrained.lend(own, 2)
-    of_others = [row for row, name in enumerate(pretrained.sample) if "id_02" in name]
+    of_others = [row for row, name in enumerate(pretrained.sample) if name == second]
     for name, deviations in borrowed.signal.items():
         assert torch.equal(deviations.values, pretrained.signal[name][of_others])
         assert deviations.clips == 8
     for lent, statistics in zip(borrowed.networks, pretrained.of_networks, strict=True):
         for name, deviations in lent.deviations.items():
             assert torch.equal(deviations.values, statistics[name][of_others])
+    # A machine under another condition is the same machine.
+    quiet = [replace(clip, machine=clip.machine._replace(condition="6_dB_fan")) for clip in own]
+    for name, deviations in pretrained.lend(quiet, 2).signal.items():
+        assert torch.equal(deviations.values, borrowed.signal[name].values)
     # A machine that came later has those of all, one with other microphones has none.
     valve = [c for c in find_clips(root).clips if c.machine.machine_type == "valve"]
     assert {d.clips for d in pretrained.lend(valve, 2).signal.values()} == {16}

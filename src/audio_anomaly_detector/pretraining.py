@@ -55,7 +55,7 @@ class Pretrained:
             family needs them.
         held_out: for each fold, the clips that its networks never heard.
         machines: names of the machines that it learned from.
-        sample: by clip of a sample of them, whose clip it is.
+        sample: by clip of a sample of them, whose clip it is: condition, type and id.
         signal: by component that needs no network, each sampled clip less the mean of its
             machine's, ``(m, C, D)``.
         of_networks: for each of `networks`, the same of their components.
@@ -66,7 +66,7 @@ class Pretrained:
     networks: list[Networks]
     held_out: list[list[str]]
     machines: list[str]
-    sample: list[str]
+    sample: list[tuple[str, ...]]
     signal: Statistics
     of_networks: list[Statistics]
     fingerprint: str
@@ -76,14 +76,16 @@ class Pretrained:
 
         Clips that are not of the pool were heard by none and are divided among the folds; so a
         machine that came later can use the pool, too. One with another number of microphones than
-        the pool's has the networks only.
+        the pool's has the networks only. A machine under another condition is no other machine: of
+        MIMII's signal-to-noise ratios all are mixed from the same recordings, and a clip whose twin
+        the pool knows would seem less odd than a fresh one.
 
         Args:
             clips: training clips of the machine.
             microphones: of the machine.
         """
-        names = {_machine(clip) for clip in clips}
-        others = [row for row, name in enumerate(self.sample) if name not in names]
+        own = {clip.machine[1:] for clip in clips}  # whatever the condition
+        others = [row for row, machine in enumerate(self.sample) if machine[1:] not in own]
 
         def deviations(statistics: Statistics) -> dict[str, Deviations]:
             return {
@@ -151,7 +153,7 @@ class Pretrained:
             networks,
             content["held_out"],
             content["machines"],
-            content["sample"],
+            [tuple(machine) for machine in content["sample"]],
             content["signal"],
             content["of_networks"],
             content["fingerprint"],
@@ -219,7 +221,7 @@ def pretrain(
         networks,
         [[_key(store.clips[place]) for place in sorted(left_out)] for left_out in held_out],
         ["/".join(name) for name in names],
-        [_machine(store.clips[place]) for place in chosen],
+        [tuple(store.clips[place].machine) for place in chosen],
         sampled(None, "measuring clips"),
         of_networks,
         identity,
@@ -261,10 +263,6 @@ def _held_out(clips: Sequence[Clip], labels: np.ndarray, config: Config) -> list
         for number, fold in enumerate(cross_folds(own, config.scoring.folds, seed)):
             held_out[number].update(places[i] for i in fold.held_out)
     return held_out
-
-
-def _machine(clip: Clip) -> str:
-    return "/".join(clip.machine)
 
 
 def _key(clip: Clip) -> str:
