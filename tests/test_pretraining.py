@@ -27,6 +27,11 @@ def config() -> Config:
     return load_config("small", overrides=(*TINY, "pool=machine"))
 
 
+@pytest.fixture
+def pooled_without_networks(without_networks: Config) -> Config:
+    return without_networks.model_copy(update={"pool": "machine"})
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two fans and a valve."""
@@ -217,9 +222,9 @@ def test_deviations_are_those_of_other_machines(
 
 
 def test_a_pool_without_networks_needs_some_clips_of_many_machines(
-    fans: list[Clip], without_networks: Config, tmp_path: Path
+    fans: list[Clip], without_networks: Config, pooled_without_networks: Config, tmp_path: Path
 ) -> None:
-    config = without_networks.model_copy(update={"pool": "machine"})
+    config = pooled_without_networks
     own = next(iter(machines(fans).values()))
     pretrained = pretrain(fans, config, tmp_path / "work", CPU, SilentListener())
     assert pretrained.networks == [] and len(pretrained.sample) == 16
@@ -233,22 +238,23 @@ def test_a_pool_without_networks_needs_some_clips_of_many_machines(
 
 
 def test_the_sample_holds_as_many_machines_as_it_can(
-    fans: list[Clip], without_networks: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fans: list[Clip],
+    pooled_without_networks: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pretraining, "_SAMPLE", 6)
     monkeypatch.setattr(pretraining, "_SAMPLE_OF_ONE", 4)
-    config = without_networks.model_copy(update={"pool": "machine"})
-    pretrained = pretrain(fans, config, tmp_path / "work", CPU, SilentListener())
+    pretrained = pretrain(fans, pooled_without_networks, tmp_path, CPU, SilentListener())
     assert sorted(map(pretrained.sample.count, set(pretrained.sample))) == [3, 3]
 
 
 def test_a_pool_of_one_machine_lends_nothing(
-    fans: list[Clip], without_networks: Config, tmp_path: Path
+    fans: list[Clip], without_networks: Config, pooled_without_networks: Config, tmp_path: Path
 ) -> None:
-    config = without_networks.model_copy(update={"pool": "machine"})
     own = next(iter(machines(fans).values()))
-    pretrained = pretrain(own, config, tmp_path / "work", CPU, SilentListener())
+    pretrained = pretrain(own, pooled_without_networks, tmp_path, CPU, SilentListener())
     assert pretrained.lend(own, 2).signal == {}
-    first = Detector.fit(own, config, pretrained=pretrained).detector
+    first = Detector.fit(own, pooled_without_networks, pretrained=pretrained).detector
     alone = Detector.fit(own, without_networks).detector
     assert (first.normal_scores.scores == alone.normal_scores.scores).all()

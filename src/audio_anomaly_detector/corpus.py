@@ -1,6 +1,6 @@
 """What the three stages are trained on: cached windows, spectrograms and features."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -114,42 +114,26 @@ class Corpus:
             what: is going on.
             clips: their positions.
         """
-        if networks is None and not self.measure.signal_components:
-            return {}
-        return _joined(
-            [
-                self.measure(some, networks, of_signal=networks is None).statistics
-                for some in self._some_at_a_time(what, [self.windows_of[clip] for clip in clips])
-            ]
-        )
+        rows = [self.windows_of[clip] for clip in clips]
+        return self._measured(networks, self._some_at_a_time(what, rows))
 
     def surrogate_statistics(self, networks: Networks | None) -> Statistics:
         """Statistics ``(m, C, D)`` of surrogates of some clips.
 
         Of the networks' components, or without networks of those that need none.
         """
-        if networks is None and not self.measure.signal_components:
-            return {}
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "surrogates"))
         chosen = torch.randperm(len(self.windows_of), generator=generator)[:_SURROGATES].tolist()
         rate = self.config.audio.sample_rate
-        parts = []
-        for clips in self._some_at_a_time(
-            "measuring surrogates", [self.windows_of[clip] for clip in chosen]
-        ):
-            # Made on the CPU, so that they are the same on every device.
-            made = [
-                torch.stack([surrogate(window, rate, generator) for window in windows.cpu()])
-                for windows in clips
-            ]
-            parts.append(
-                self.measure(
-                    [windows.to(self.device) for windows in made],
-                    networks,
-                    of_signal=networks is None,
-                ).statistics
-            )
-        return _joined(parts)
+
+        def made(windows: Tensor) -> Tensor:
+            """On the CPU, so that they are the same on every device."""
+            surrogates = [surrogate(window, rate, generator) for window in windows.cpu()]
+            return torch.stack(surrogates).to(self.device)
+
+        rows = [self.windows_of[clip] for clip in chosen]
+        some = self._some_at_a_time("measuring surrogates", rows)
+        return self._measured(networks, ([made(windows) for windows in clips] for clips in some))
 
     def stretches(self, clips: list[int]) -> dict[str, Deviations]:
         """How what needs no network varies within some of these clips; nothing if they are short.
@@ -170,22 +154,35 @@ class Corpus:
         """Stretches of clips less the mean of each clip's, ``(k, stretches, C, D)``; the clips."""
         length = self.store.windows.shape[-1]
         count = min(_STRETCHES, length // self.config.audio.sample_rate)
-        if count < 2 or not self.measure.signal_components:
+        if count < 2:
             return {}, []
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "stretches"))
         order = torch.randperm(len(self.windows_of), generator=generator)
         chosen = order[:_STRETCHED_CLIPS].tolist()
         first = [self.windows_of[clip][:1] for clip in chosen]
-        parts = []
-        for clips in self._some_at_a_time("measuring stretches", first):
-            stretches = [
-                stretch
-                for window in clips
-                for stretch in window[..., : count * (length // count)].chunk(count, -1)
-            ]
-            parts.append(self.measure(stretches, None).statistics)
-        measured = {name: v.unflatten(0, (-1, count)) for name, v in _joined(parts).items()}
+        some = self._some_at_a_time("measuring stretches", first)
+        whole = count * (length // count)
+        cut = (
+            [stretch for window in clips for stretch in window[..., :whole].chunk(count, -1)]
+            for clips in some
+        )
+        measured = {
+            name: values.unflatten(0, (-1, count))
+            for name, values in self._measured(None, cut).items()
+        }
         return {name: v - v.mean(1, keepdim=True) for name, v in measured.items()}, chosen
+
+    def _measured(self, networks: Networks | None, parts: Iterable[list[Tensor]]) -> Statistics:
+        """Statistics ``(n, C, D)`` of clips, given as windows ``(W, C, T)`` some at a time.
+
+        Of the networks' components, or without networks of those that need none; nothing is looked
+        at if there are none.
+        """
+        if networks is None and not self.measure.signal_components:
+            return {}
+        return _joined(
+            [self.measure(some, networks, of_signal=networks is None).statistics for some in parts]
+        )
 
     def _some_at_a_time(self, what: str, clips: list[np.ndarray]) -> Iterator[list[Tensor]]:
         """The windows ``(W, C, T)`` of each clip, given by their rows, of some clips at a time."""
