@@ -99,11 +99,11 @@ def test_paired_comparison_sees_what_unpaired_intervals_hide():
     better = null_machines(generator, shift=1.0)
     worse = {
         machine_type: {
-            machine_id: Wins(wins.matrix * (np.arange(10) > 0)[:, None], wins.weight)
+            machine_id: Wins(wins.matrix * (np.arange(10) > 1)[:, None], wins.weight)
             for machine_id, wins in ids.items()
         }
         for machine_type, ids in better.items()
-    }  # loses all of one normal clip's wins in every id
+    }  # loses all wins of two normal clips in every id
     difference = compare(better, worse, 500).mean
     first, second = summarise(better, 500).mean, summarise(worse, 500).mean
     assert difference.value == pytest.approx(first.value - second.value)

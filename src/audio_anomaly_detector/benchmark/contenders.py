@@ -73,7 +73,7 @@ def _ours(
     rows = [Row(title, (JOINED,))]
     if preset != "instant":
         rows.append(Row(f"{title}, three models alone", (THREE_MODELS,)))
-    return Contender(tuple(rows), run_detector, preset, settings, pool, True, preset != "instant")
+    return Contender(tuple(rows), run_detector, preset, settings, pool, True, True)
 
 
 def _rival(make: Callable[[], Rival], *rows: Row, is_random: bool = False) -> Contender:

@@ -22,6 +22,7 @@ from audio_anomaly_detector.benchmark.standings import (
 )
 from audio_anomaly_detector.evaluation.canvas import figure_png
 from audio_anomaly_detector.evaluation.pages import data_url, render_page
+from audio_anomaly_detector.evaluation.protocol import ProtocolEstimate
 from audio_anomaly_detector.files import write_bytes, write_text
 
 CELLS = "results"  # folder of cells and pictures beside the pages
@@ -38,7 +39,8 @@ DECISIONS_SUMMARY = (
 # fmt: off
 _CSV_COLUMNS = (
     "dataset", "protocol", "level", "channels", "train_clips", "group", "detector", "oracle",
-    "machine", "auroc", "low", "high", "lead", "lead_low", "lead_high", "partial_auroc",
+    "machine", "auroc", "low", "high", "low_over_ids", "high_over_ids",
+    "lead", "lead_low", "lead_high", "lead_low_over_ids", "lead_high_over_ids", "partial_auroc",
     "fit_seconds", "score_milliseconds", "peak_megabytes", "seeds",
 )
 # fmt: on
@@ -72,10 +74,10 @@ class Section(NamedTuple):
             f"{self.table.n_ids} ids, {self.table.n_normal} normal and "
             f"{self.table.n_anomalous} anomalous clips, {how}, {_LEVELS[setting.level]}. One id: "
             "every detector saw normal clips of that id alone, unless its line says that ids were "
-            "pooled. AUROC is the mean over folds, then "
-            "over ids and machine types, with its 95 % interval over clips; the lead is ours minus "
-            "that line's, paired on the same folds. pAUC(0.1) is pooled over folds in calibrated "
-            "units. Oracle lines were chosen by test labels."
+            "pooled. AUROC is the mean over folds, then over ids and machine types, with its 95 % "
+            "interval over clips; the lead is ours minus that line's, paired on the same folds; "
+            "the CSV also has the intervals with ids resampled. pAUC(0.1) is pooled over folds in "
+            "calibrated units. Oracle lines were chosen by test labels."
         )
 
     @property
@@ -84,13 +86,17 @@ class Section(NamedTuple):
         ours, rival = self.table.ours, self.table.best_rival
         if ours is None or rival is None or rival.lead is None:
             return ""
-        low, high = rival.lead.mean.over_clips
+        lead = rival.lead.mean
+        low, high = lead.over_clips
         certain = "the interval lies above 0" if low > 0 else "the interval holds 0"
         if high < 0:
             certain = "the interval lies below 0"
+        other_ids = ""
+        if lead.over_ids is not None:
+            other_ids = " With other ids, too: [{:+.3f}, {:+.3f}].".format(*lead.over_ids)
         return (
             f"Against the best rival ({rival.title}) {ours.title} is "
-            f"{rival.lead.mean.value:+.3f} [{low:+.3f}, {high:+.3f}]: {certain}."
+            f"{lead.value:+.3f} [{low:+.3f}, {high:+.3f}]: {certain}.{other_ids}"
         )
 
 
@@ -277,14 +283,19 @@ def _csv_row(section: Section, group: str, line: Standing, machine: str) -> list
         int(line.is_oracle),
         machine,
         value.value,
-        *value.over_clips,
-        *(("", "", "") if lead is None else (lead.value, *lead.over_clips)),
+        *_bounds(value),
+        *(("",) * 5 if lead is None else (lead.value, *_bounds(lead))),
         "" if not is_mean or line.partial_auroc is None else line.partial_auroc,
         line.fit_seconds,
         line.score_milliseconds,
         line.peak_megabytes,
         line.seeds,
     ]
+
+
+def _bounds(estimate: ProtocolEstimate) -> list[object]:
+    """Of both intervals; empty where ids cannot be resampled."""
+    return [*estimate.over_clips, *(estimate.over_ids or ("", ""))]
 
 
 def _html(sections: list[Section], curves: list[bytes]) -> str:

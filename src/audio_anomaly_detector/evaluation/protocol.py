@@ -196,11 +196,11 @@ def _resample_clips(wins: Wins, n_bootstrap: int, generator: np.random.Generator
 def _resample_ids(wins: list[Wins], n_bootstrap: int, generator: np.random.Generator) -> Floats:
     """Return the mean over resampled ids of resampled clips, (B,)."""
     chosen = generator.integers(len(wins), size=(len(wins), n_bootstrap))  # (slots, B)
-    slots = []
-    for choice in chosen:
-        candidates = np.stack([_resample_clips(each, n_bootstrap, generator) for each in wins])
-        slots.append(np.take_along_axis(candidates, choice[None, :], axis=0)[0])
-    mean: Floats = np.mean(slots, axis=0)
+    values = np.empty(chosen.shape)
+    for number, each in enumerate(wins):
+        places = chosen == number
+        values[places] = _resample_clips(each, int(places.sum()), generator)
+    mean: Floats = values.mean(axis=0)
     return mean
 
 
