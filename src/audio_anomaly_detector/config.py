@@ -61,7 +61,7 @@ class ScoringConfig(BaseModel, frozen=True, extra="forbid"):
     bank_capacity: int = Field(default=2000, gt=1, description="normal clips kept for distances")
     folds: int = Field(default=4, ge=2, description="folds of the cross-fitted calibration")
     hold_out_from: int = Field(
-        default=50,
+        default=400,
         ge=2,
         description="training clips from which a held-out part replaces cross-fitting",
     )

@@ -102,14 +102,14 @@ def test_networks_that_learned_from_a_handful_of_clips_count_less() -> None:
     assert many.join(network_hears_it) == pytest.approx(float(many.join(signal_hears_it)), rel=0.02)
 
 
-def test_networks_share_one_vote() -> None:
+@pytest.mark.parametrize(("n", "vote"), [(8, 0.08), (20, 0.25), (2000, 0.98)])
+def test_networks_vote_as_much_as_the_clips_can_have_taught_them(n: int, vote: float) -> None:
     rng = np.random.default_rng(0)
-    raw = {name: rng.standard_normal((2000, 1)) for name in ("signal", "one", "two")}
+    raw = {name: rng.standard_normal((n, 1)) for name in ("signal", "one", "two")}
     equal = dict.fromkeys(raw, 1.0)
     family_of = {name: name for name in raw}
-    calibration = Calibration.fit(raw, equal, equal, family_of, ("one", "two", "absent"))
-    assert calibration.votes["one"] == calibration.votes["two"]
-    assert calibration.votes["one"] + calibration.votes["two"] == pytest.approx(1, abs=0.02)
+    votes = Calibration.fit(raw, equal, equal, family_of, ("one", "two", "absent")).votes
+    assert votes == pytest.approx({"signal": 1, "one": vote, "two": vote}, abs=0.005)
 
 
 def test_a_family_that_does_not_hear_the_machine_hardly_votes() -> None:

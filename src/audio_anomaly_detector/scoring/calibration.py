@@ -66,10 +66,9 @@ class Calibration:
                 no spread falls below it.
             reliability: by component, 0 to 1, how much of a fault shows (`Bank.reliability`).
             family_of: the family of each component.
-            networks: families whose networks learned from the same clips. They share one vote,
-                for much of what they say the others say too; a handful of clips teaches them
-                little, so the vote is less than a whole one, and a family has none where fresh
-                normal clips stray so far that nothing was learned.
+            networks: families whose networks learned from the same clips. A handful of clips
+                teaches them little, so that their vote is less than a whole one, and a family has
+                none where fresh normal clips stray so far that nothing was learned.
             surrogates: raw scores of surrogates of normal clips, ``(m, C)``, of components that
                 hear what those lack. A family that hardly tells them from the machine hardly hears
                 the machine, and votes less than the one that does so best. Families without any
@@ -91,14 +90,12 @@ class Calibration:
             networks,
             _SURROGATE_PRIOR / clips,
         )
-        families = list(dict.fromkeys(family_of.values()))
-        shared = trust / max(1, len(set(networks).intersection(families)))
         votes = {}
-        for family in families:
+        for family in dict.fromkeys(family_of.values()):
             members = [steadiness[name] for name in raw if family_of[name] == family]
             votes[family] = hearing.get(family, 1.0)
             if family in networks:
-                votes[family] *= 0.0 if np.mean(members) < _UNSTABLE else shared
+                votes[family] *= 0.0 if np.mean(members) < _UNSTABLE else trust**2
         return replace(voteless, votes=votes)
 
     def single_precision(self) -> "Calibration":
