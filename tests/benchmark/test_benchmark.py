@@ -249,7 +249,7 @@ def test_tables_of_several_sizes_make_a_learning_curve(tmp_path: Path) -> None:
     (folder / "notes of mine").mkdir()  # a folder of the user's is none of ours
     sections = write_results(tmp_path)
     assert [section.table.setting.train_clips for section in sections] == [2, 8]
-    assert "--train-clips 8 " in sections[1].command
+    assert "--train-clips 8 " in sections[1].commands
     assert (folder / "folds-equalised-all-learning.png").exists()
     assert "folds-equalised-all-learning.png" in (tmp_path / "results.md").read_text()
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -47,11 +48,11 @@ _CSV_COLUMNS = (
 
 
 class Section(NamedTuple):
-    """One table with the command that made it."""
+    """One table with the commands that made it."""
 
     dataset: str
     table: Table
-    command: str
+    commands: str
     pictures: dict[str, bytes]
     challenge: list[ChallengeResult]
 
@@ -129,23 +130,25 @@ def _sections(out: Path) -> Iterator[Section]:
             yield Section(
                 folder.parent.name,
                 table,
-                _command(folder.parent.name, table),
+                _commands(folder.parent.name, table),
                 pictures,
                 challenge_results(folder.parent, setting),
             )
 
 
-def _command(dataset: str, table: Table) -> str:
-    """The command that makes this table, the data's place as a variable."""
+def _commands(dataset: str, table: Table) -> str:
+    """The commands that make this table, one for each number of seeds, the data as a variable."""
     variable = re.sub(r"\W", "_", dataset).upper()
     setting = table.setting
     limit = "" if setting.train_clips is None else f"--train-clips {setting.train_clips} "
-    names = dict.fromkeys(line.contender for line in table.standings)
-    seeds = max(line.seeds for line in table.standings)
-    return (
+    by_seeds: dict[int, set[str]] = {}
+    for line in table.standings:
+        by_seeds.setdefault(line.seeds, set()).add(line.contender)
+    return "\n".join(
         f"aad benchmark --root ${variable} --detectors {','.join(sorted(names))} "
         f"--protocol {setting.protocol} --level {setting.level} --channels {setting.channels} "
         f"{limit}--seeds {seeds} --out docs"
+        for seeds, names in sorted(by_seeds.items())
     )
 
 
@@ -173,7 +176,8 @@ def _markdown(sections: list[Section], curves: list[str]) -> str:
     ]
     for section in sections:
         table = section.table
-        parts.append(f"## {section.title}\n\n    {section.command}\n\n{section.summary}\n")
+        commands = textwrap.indent(section.commands, "    ")
+        parts.append(f"## {section.title}\n\n{commands}\n\n{section.summary}\n")
         parts.append("\n".join(_markdown_rows(table.standings, table.machine_types)) + "\n")
         if section.verdict:
             parts.append(section.verdict + "\n")
