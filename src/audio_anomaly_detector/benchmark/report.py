@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import textwrap
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from audio_anomaly_detector.benchmark.standings import (
     make_table,
 )
 from audio_anomaly_detector.evaluation.canvas import figure_png
-from audio_anomaly_detector.evaluation.pages import data_url, render_page
+from audio_anomaly_detector.evaluation.pages import render_page
 from audio_anomaly_detector.evaluation.protocol import ProtocolEstimate
 from audio_anomaly_detector.files import write_bytes, write_text
 
@@ -65,6 +66,11 @@ class Section(NamedTuple):
         )
         limit = "" if setting.train_clips is None else f", {setting.train_clips} normal clips"
         return f"{self.dataset}: {setting.level}, {microphones}{limit}"
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Name and address of each picture, as seen from the pages."""
+        return {name: _link(_picture_path(self, name)) for name in self.pictures}
 
     @property
     def summary(self) -> str:
@@ -117,7 +123,7 @@ def write_results(out: Path) -> list[Section]:
         write_challenge_files(out / CELLS / section.dataset, section.table.setting)
     write_text(out / "results.md", _markdown(sections, list(curves)))
     write_text(out / "results.csv", _csv(sections))
-    write_text(out / "results.html", _html(sections, list(curves.values())))
+    write_text(out / "results.html", _html(sections, list(curves)))
     return sections
 
 
@@ -183,12 +189,8 @@ def _markdown(sections: list[Section], curves: list[str]) -> str:
             parts.append(section.verdict + "\n")
         for name, why in table.incomplete.items():
             parts.append(f"Not in the table: `{name}`, {why} finished.\n")
-        parts.append(
-            " ".join(
-                f"![{name}]({CELLS}/{_picture_path(section, name)})" for name in section.pictures
-            )
-            + "\n"
-        )
+        pictures = [f"![{name}]({link})" for name, link in section.links.items()]
+        parts.append(" ".join(pictures) + "\n")
         if table.ablation:
             parts.append(
                 f"### What each part adds — {section.title}\n\nEach family of the joined score "
@@ -204,7 +206,7 @@ def _markdown(sections: list[Section], curves: list[str]) -> str:
             parts.append("\n".join(_challenge_rows(section.challenge)) + "\n")
     if curves:
         parts.append("## Learning curves\n\nMean AUROC against the number of normal clips.\n")
-        parts += [f"![learning curve]({CELLS}/{path})\n" for path in curves]
+        parts += [f"![learning curve]({_link(path)})\n" for path in curves]
     return "\n".join(parts)
 
 
@@ -232,6 +234,11 @@ def _challenge_rows(results: list[ChallengeResult]) -> Iterator[str]:
 
 def _picture_path(section: Section, name: str) -> str:
     return f"{section.dataset}/{section.table.setting}/{name}.png"
+
+
+def _link(path: str) -> str:
+    """Address of a picture among the cells; a data set's name may hold blanks."""
+    return urllib.parse.quote(f"{CELLS}/{path}")
 
 
 def _markdown_rows(lines: list[Standing], types: list[str], costs: bool = True) -> Iterator[str]:
@@ -302,12 +309,11 @@ def _bounds(estimate: ProtocolEstimate) -> list[object]:
     return [*estimate.over_clips, *(estimate.over_ids or ("", ""))]
 
 
-def _html(sections: list[Section], curves: list[bytes]) -> str:
+def _html(sections: list[Section], curves: list[str]) -> str:
     return render_page(
         "benchmark",
         "results.html",
         sections=sections,
-        curves=curves,
+        curves=[_link(path) for path in curves],
         decisions_summary=DECISIONS_SUMMARY,
-        data_url=data_url,
     )

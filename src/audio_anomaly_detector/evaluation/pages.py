@@ -1,4 +1,4 @@
-"""HTML pages that need nothing else: a template with its pictures inside."""
+"""HTML pages: a template filled in, with its pictures inside where the page travels alone."""
 
 import base64
 
