@@ -493,7 +493,8 @@ def benchmark(
 ) -> int:
     """Judge detectors on the same folds, side by side, with intervals and paired differences.
 
-    Started again it goes on where it was stopped; the tables are made from all finished cells.
+    Started again it goes on where it was stopped. The pages have all finished cells below --out,
+    the terminal those that were asked for.
     """
     from audio_anomaly_detector.benchmark.cells import Setting, make_jobs, run_missing
     from audio_anomaly_detector.benchmark.contenders import CONTENDERS
@@ -539,7 +540,8 @@ def benchmark(
             )
         ]
     for section in write_results(out):
-        print_standings(section.title, section.table, section.verdict)
+        if section.dataset == folder.name and section.table.setting in settings:
+            print_standings(section.title, section.table, section.verdict)
     stdout.print(f"results: {out / 'results.html'}")
     return _report_failures(failures)
 
