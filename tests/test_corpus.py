@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.corpus import Corpus, make_statistics, read_clips
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.detector import Detector
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -53,3 +54,17 @@ def test_a_window_of_less_than_two_seconds_has_no_stretches(
     audio = without_networks.audio.model_copy(update={"length": int(16_000 * seconds)})
     config = without_networks.model_copy(update={"audio": audio})
     assert make_corpus(normals, config, tmp_path).stretches([0, 1]) == {}
+
+
+def test_a_stretch_too_short_for_the_bands_of_a_clip_is_not_compared_with_it(
+    normals: list[Clip], tmp_path: Path
+) -> None:
+    # A second at this rate has fewer envelope frames than the bands of modulation need.
+    config = load_config("instant", audio={"sample_rate": 8000, "length": 32_000})
+    corpus = make_corpus(normals, config, tmp_path)
+    kept = corpus.stretches([0, 1])
+    assert set(corpus.measure.signal_components) - set(kept) == {"modulation"}
+    for name, deviations in kept.items():
+        assert deviations.values.shape[1:] == corpus.signal[name].shape[1:]
+    detector = Detector.fit(normals, config).detector
+    assert [clip for clip, score in detector.score_clips(normals[:1])] == normals[:1]

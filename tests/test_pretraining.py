@@ -135,6 +135,9 @@ def test_without_a_pool_the_error_says_where_pools_are_made(
     other = config.model_copy(update={"seed": 1})
     with pytest.raises(UserError, match="same settings"):
         Detector.fit(fans[:8], other, pretrained=pretrained)
+    alone = config.model_copy(update={"pool": "none"})
+    with pytest.raises(UserError, match="pool=none, and a pool was given"):
+        Detector.fit(fans[:8], alone, pretrained=pretrained)
 
 
 def run(root: Path, config: Config, save: Path) -> tuple[list[Pool], list[Outcome]]:

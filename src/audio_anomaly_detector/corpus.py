@@ -169,6 +169,8 @@ class Corpus:
         measured = {
             name: values.unflatten(0, (-1, count))
             for name, values in self._measured(None, cut).items()
+            # What is too short for every band of a clip tells nothing of the clip's bands.
+            if values.shape[-1] == self.signal[name].shape[-1]
         }
         return {name: v - v.mean(1, keepdim=True) for name, v in measured.items()}, chosen
 

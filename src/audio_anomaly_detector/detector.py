@@ -167,7 +167,8 @@ class Detector:
                 default a temporary one.
             on_error: leave out clips that cannot be used, or stop at the first.
             listener: hears of progress and epochs.
-            watch: looks at the networks after every epoch, for the eye only.
+            watch: looks at the networks after every epoch, for the eye only unless the config
+                asks for `oracle_epoch`.
             pretrained: what a pool of machines has learned, which is used as it is.
 
         Raises:
@@ -180,10 +181,13 @@ class Detector:
         where = resolve_device(device)
         config = config or load_config(default_preset(where))
         listener = listener or SilentListener()
-        if config.pool != "none" and (pretrained is None or pretrained.config != config):
+        if (config.pool != "none") != (pretrained is not None) or (
+            pretrained is not None and pretrained.config != config
+        ):
             raise UserError(
-                f"pool={config.pool} learns from several machines: use 'aad run-all --pool', "
-                "or give networks pretrained with the same settings"
+                f"pool={config.pool}, and {'a' if pretrained else 'no'} pool was given: what "
+                "learns from several machines needs their pool, made with the same settings "
+                "('aad run-all --pool' does that), and nothing else takes one"
             )
         clips = cut_few_recordings(clips, config.audio)
         with ExitStack() as stack:

@@ -121,6 +121,27 @@ def test_seeds_are_averaged_on_the_same_folds(folder: Path) -> None:
     assert rival.result.types["valve"].value == pytest.approx(0.5)
 
 
+def test_a_seed_that_lacks_an_id_does_not_count(folder: Path) -> None:
+    second = list(made_cells({"score": {"fan": 1, "valve": 1}}, seed=1))
+    knn = Cells(cells_path(folder, FOLDS, "knn"))
+    knn.add([row for row in second if row["machine"] == "valve"])
+    table = make_table(folder, FOLDS)
+    assert table is not None and not table.incomplete
+    [rival] = [line for line in table.standings if line.contender == "knn"]
+    assert rival.seeds == 1 and rival.result.types["valve"].value == 0
+
+
+def test_a_family_that_some_ids_lack_is_left_out_of_the_ablation(folder: Path) -> None:
+    instant = Cells(cells_path(folder, FOLDS, "instant"))
+    for row in instant.lines:
+        row["family:coherence"] = "1" if row["machine"] == "fan" else ""  # one microphone
+    instant.add([])
+    table = make_table(folder, FOLDS)
+    assert table is not None
+    titles = {line.title for line in table.ablation}
+    assert "packet alone" in titles and "coherence alone" not in titles
+
+
 def test_a_setting_without_cells_has_no_table(tmp_path: Path) -> None:
     cells_path(tmp_path, FOLDS, "knn").parent.mkdir(parents=True)
     assert make_table(tmp_path, FOLDS) is None
@@ -175,14 +196,27 @@ def test_folds_hold_every_normal_out_once_and_train_on_no_test_clip(clips: list[
 def test_finished_cells_are_not_run_again(
     clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = make_jobs(machines(clips), ["level"], [FOLDS], seeds=3, threads=1)
-    assert len(jobs) == 1  # nothing random, so one seed
+    jobs = make_jobs(machines(clips), ["level"], [FOLDS], seeds=1, threads=1)
     seen: list[tuple[int, int]] = []
     assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
     assert seen == [(0, 1), (1, 1)]
     monkeypatch.setattr(cells, "Processes", None)  # nothing is started any more
     assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
     assert seen[-1] == (1, 1)
+    # Other clips under the name of the same machine are another cell.
+    fewer = make_jobs(machines(clips[:-1]), ["level"], [FOLDS], seeds=1, threads=1)
+    assert jobs[0] in Cells(cells_path(tmp_path, FOLDS, "level"))
+    assert fewer[0] not in Cells(cells_path(tmp_path, FOLDS, "level"))
+
+
+def test_a_split_whose_test_part_lacks_a_label_is_left_out(clips: list[Clip]) -> None:
+    split = Setting("split", "equalised", "all")
+    train = [replace(clip, split="train") for clip in clips if clip.label == 0]
+    test = [replace(clip, split="test") for clip in clips if clip.label == 1]
+    with pytest.raises(UserError, match="both normal and anomalous"):
+        make_jobs(machines([*train, *test]), ["level"], [split], seeds=1, threads=1)
+    both = [*train[:-1], replace(train[-1], split="test"), *test]
+    assert make_jobs(machines(both), ["level"], [split], seeds=1, threads=1)
 
 
 def test_machines_that_cannot_be_judged_are_refused(clips: list[Clip]) -> None:

@@ -4,22 +4,23 @@ import pytest
 from audio_anomaly_detector.benchmark.decisions import judge_decisions
 
 
-def cells(p_values: np.ndarray, step: float, label: int = 0) -> list[dict[str, str]]:
+def cells(p_values: np.ndarray, step: float, label: int = 0, seed: int = 0) -> list[dict[str, str]]:
     """One line a clip: row d of ``p_values`` holds what detector d says."""
     return [
         {
             "condition": "0_dB",
             "machine": "fan",
             "id": f"id_{detector:02d}",
-            "seed": "0",
+            "seed": str(seed),
             "fold": "0",
+            "clip": f"{label}/{clip}",
             "label": str(label),
             "p_value": str(p),
             "p_step": str(step),
             "is_anomalous": str(int(p <= 0.1)),
         }
         for detector, row in enumerate(p_values)
-        for p in row
+        for clip, p in enumerate(row)
     ]
 
 
@@ -47,6 +48,20 @@ def test_p_values_that_are_too_small_fail() -> None:
     decisions = judge_decisions("made", lines)
     assert decisions is not None
     assert decisions.false_alarm_rate > 0.2 and decisions.uniformity < 1e-3
+
+
+def test_neither_the_order_of_the_cells_nor_more_seeds_change_the_verdict() -> None:
+    def lines(seed: int) -> list[dict[str, str]]:
+        unseen = cells(ranks(60, 10, 19) ** 1.2, 1 / 20, seed=seed)
+        return unseen + cells(np.full((60, 2), 0.05), 1 / 20, label=1, seed=seed)
+
+    one = judge_decisions("made", lines(0))
+    turned = judge_decisions("made", lines(0)[::-1])
+    three = judge_decisions("made", [row for seed in range(3) for row in lines(seed)])
+    assert one is not None and turned is not None and three is not None
+    assert one.uniformity == turned.uniformity
+    assert three.n_detectors == 3 * one.n_detectors
+    assert three.uniformity == pytest.approx(one.uniformity, rel=0.5)
 
 
 def test_a_method_without_p_values_decides_nothing() -> None:

@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,13 +205,22 @@ class Cells:
                 raise UserError(f"{self.path}: not a table of results; delete it to run them again")
 
     def __contains__(self, job: Job) -> bool:
-        there = {_cell(line) for line in self.lines}
-        return all((*key, str(job.seed)) in there for key in job.machines)
+        """Whether its machines were judged on the very clips that it asks for."""
+        there: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        for line in self.lines:
+            there[_cell(line)].add(line["clip"])
+        return all(
+            there[*key, str(job.seed)]
+            == {clip.name for _, test in _parts(clips, job.setting) for clip in test}
+            for key, clips in job.machines.items()
+        )
 
     def add(self, lines: Sequence[Line]) -> None:
         """Enter finished cells and write the file; what was there of the same cells goes."""
         new = {_cell(line) for line in lines}
-        self.lines = [line for line in self.lines if _cell(line) not in new] + list(lines)
+        kept = [line for line in self.lines if _cell(line) not in new]
+        # Cells finish in any order; the lines of a cell keep theirs.
+        self.lines = sorted([*kept, *lines], key=_cell)
         text = io.StringIO()
         columns = dict.fromkeys(name for line in self.lines for name in line)
         writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
@@ -247,7 +257,7 @@ def make_jobs(
             setting trains on, cannot be judged and is left out.
         contenders: names in `CONTENDERS`.
         settings: of the tables.
-        seeds: of detectors that draw anything; the others have one.
+        seeds: of every detector.
         threads: of PyTorch in each job.
 
     Raises:
@@ -265,7 +275,7 @@ def make_jobs(
             [key for key, clips in labelled.items() if _can_be_judged(clips, setting)],
             CONTENDERS[name].pool,
         ).values()
-        for seed in range(seeds if CONTENDERS[name].is_random else 1)
+        for seed in range(seeds)
     ]
     if not jobs:
         raise UserError(
@@ -277,11 +287,13 @@ def make_jobs(
 
 
 def _can_be_judged(clips: Sequence[Clip], setting: Setting) -> bool:
-    labels = [clip.label for clip in clips]
-    if labels.count(0) < N_FOLDS or 1 not in labels:
+    if [clip.label for clip in clips].count(0) < N_FOLDS:
         return False
-    fewest = min(len(train) for train, _ in _parts(clips, setting._replace(train_clips=None)))
-    return setting.train_clips is None or setting.train_clips <= fewest
+    parts = _parts(clips, setting._replace(train_clips=None))
+    fewest = setting.train_clips or 1
+    return all(
+        len(train) >= fewest and {clip.label for clip in test} == {0, 1} for train, test in parts
+    )
 
 
 def run_missing(

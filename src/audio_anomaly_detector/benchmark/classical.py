@@ -30,17 +30,17 @@ _TWO_COMPONENTS_FROM = 20  # normals; two Gaussians of four clips each would be 
 
 
 class LevelOnly(Rival):
-    """Distance of the RMS level in dB, over all microphones, to the nearest normal clip's."""
+    """Distance of each microphone's RMS level in dB to the nearest normal clip's."""
 
     def features(self, waveform: Tensor) -> Tensor:
-        """Level in dB, ``(1, 1)``: one for all microphones."""
-        return 10 * waveform.square().mean().clamp_min(1e-12).log10().reshape(1, 1)
+        """Level in dB, ``(C, 1)``."""
+        return 10 * waveform.square().mean(-1, keepdim=True).clamp_min(1e-12).log10()
 
     def fit(self, features: Tensor, seed: int) -> Scorer:
         """Keep the normals' levels."""
 
         def score(others: Tensor) -> Raw:
-            distances = (others[:, None] - features[None]).abs().amin(1)  # (m, 1, 1)
+            distances = (others[:, None] - features[None]).abs().amin(1)  # (m, C, 1)
             return {"score": distances[..., 0].double().numpy()}
 
         return score

@@ -50,7 +50,6 @@ class Contender:
         settings: ``part.key=value`` changes to the preset.
         pool: machines whose networks are trained together.
         is_ours: our detector or a variant of it.
-        is_random: whether its scores depend on the seed.
         missing: why it cannot run here, none if it can.
     """
 
@@ -60,7 +59,6 @@ class Contender:
     settings: tuple[str, ...] = ()
     pool: Pooling = "none"
     is_ours: bool = False
-    is_random: bool = False
     missing: Callable[[], str | None] = lambda: None
 
 
@@ -73,23 +71,22 @@ def _ours(
     rows = [Row(title, (JOINED,))]
     if preset != "instant":
         rows.append(Row(f"{title}, three models alone", (THREE_MODELS,)))
-    return Contender(tuple(rows), run_detector, preset, settings, pool, True, True)
+    return Contender(tuple(rows), run_detector, preset, settings, pool, is_ours=True)
 
 
-def _rival(make: Callable[[], Rival], *rows: Row, is_random: bool = False) -> Contender:
+def _rival(make: Callable[[], Rival], *rows: Row) -> Contender:
     def run(
         train: Sequence[Clip], test: Sequence[Clip], config: Config, _: Pretrained | None
     ) -> Outcome:
         return run_rival(make(), train, test, config)
 
-    return Contender(rows, run, is_random=is_random)
+    return Contender(rows, run)
 
 
-def _statistics(title: str, back_end: classical.BackEnd, is_random: bool = False) -> Contender:
+def _statistics(title: str, back_end: classical.BackEnd) -> Contender:
     return _rival(
         partial(LogMelStatistics, back_end),
         Row(f"log-mel statistics, {title}", ("score",)),
-        is_random=is_random,
     )
 
 
@@ -120,7 +117,7 @@ CONTENDERS: dict[str, Contender] = {
     "mahalanobis": _statistics("Ledoit–Wolf Mahalanobis", classical.mahalanobis),
     "lof": _statistics("local outlier factor", classical.local_outlier_factor),
     "svm": _statistics("one-class SVM", classical.one_class_svm),
-    "forest": _statistics("isolation forest", classical.isolation_forest, is_random=True),
+    "forest": _statistics("isolation forest", classical.isolation_forest),
     "twfr": _rival(
         TwfrGmm,
         Row(
@@ -133,27 +130,23 @@ CONTENDERS: dict[str, Contender] = {
         DcaseAutoencoder,
         Row("DCASE autoencoder, squared error", ("mse",)),
         Row("DCASE autoencoder, selective Mahalanobis", ("mahalanobis",)),
-        is_random=True,
     ),
     "idnn": _rival(
         Idnn,
         Row("IDNN, mean error", ("mean",)),
         Row("IDNN, largest error", ("max",)),
-        is_random=True,
     ),
     "despawn": _rival(
         PlainDespawn,
         Row("plain DeSpaWN, residual + sparsity", ("residual_and_sparsity",)),
         Row("plain DeSpaWN, residual", ("residual",)),
         Row("plain DeSpaWN, sparsity", ("sparsity",)),
-        is_random=True,
     ),
     "transformer": _rival(
         PlainMaskedTransformer,
         Row("plain masked transformer", ("reconstruction",)),
-        is_random=True,
     ),
-    "vqvae": _rival(PlainVqvae, Row("plain VQ-VAE", ("reconstruction",)), is_random=True),
+    "vqvae": _rival(PlainVqvae, Row("plain VQ-VAE", ("reconstruction",))),
     "encoder": replace(
         _rival(PretrainedEncoder, Row("pretrained AST, sub-band nearest neighbour", ("score",))),
         missing=pretrained_encoder.missing,

@@ -62,8 +62,13 @@ class PretrainedEncoder(Rival):
         """Keep the normals' embeddings."""
 
         def score(others: Tensor) -> Raw:
-            pairs = others.unsqueeze(1) - features.unsqueeze(0)  # (m, n, C, F, D)
-            nearest = pairs.square().sum(-1).amin(1).sqrt()  # (m, C, F)
-            return {"score": nearest.mean(-1).double().numpy()}
+            by_band = (others.flatten(1, 2).unbind(1), features.flatten(1, 2).unbind(1))
+            nearest = [
+                # Products of matrices would lose what small distances between unit vectors say.
+                torch.cdist(*pair, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+                for pair in zip(*by_band, strict=True)
+            ]
+            distance = torch.stack(nearest, 1).unflatten(1, features.shape[1:3])  # (m, C, F)
+            return {"score": distance.mean(-1).double().numpy()}
 
         return score

@@ -43,7 +43,7 @@ class Standing:
         lead: our detector's AUROC minus this one's on the same folds; None for our own line.
         scores: what it says of every clip, for the ROC.
         fit_seconds, score_milliseconds, peak_megabytes: medians over cells.
-        seeds: that were run.
+        seeds: that were run on every id.
     """
 
     title: str
@@ -123,11 +123,17 @@ def make_table(folder: Path, setting: Setting) -> Table | None:
     finished: dict[str, list[Line]] = {}
     incomplete = {}
     for name, lines in there.items():
-        ids = {_id(line) for line in lines}
-        if ids and ids == machine_ids:
-            finished[name] = lines
-        elif ids:
-            incomplete[name] = f"{len(ids)} of {len(machine_ids)} ids"
+        if not lines:
+            continue
+        by_seed: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for line in lines:
+            by_seed[line["seed"]].add(_id(line))
+        seeds = {seed for seed, ids in by_seed.items() if ids == machine_ids}
+        if seeds:
+            finished[name] = [line for line in lines if line["seed"] in seeds]
+        else:
+            most = max(len(ids) for ids in by_seed.values())
+            incomplete[name] = f"{most} of {len(machine_ids)} ids"
     if not finished:
         return None
     ours = _ours(finished)
@@ -181,12 +187,13 @@ def _standing(name: str, lines: list[Line], row: Row, reference: MachineWins | N
 
 
 def _ablation(name: str, lines: list[Line], reference: MachineWins | None) -> list[Standing]:
-    """Each family alone and each left out."""
+    """Each family that every id has, alone and left out."""
     rows = [
         Row(title.format(column.removeprefix(prefix)), (column,))
         for prefix, title in (("family:", "{} alone"), ("without:", "without {}"))
         for column in lines[0]
-        if column.startswith(prefix)
+        # One microphone has no family of differences.
+        if column.startswith(prefix) and all(line[column] for line in lines)
     ]
     return [_standing(name, lines, row, reference) for row in rows]
 
