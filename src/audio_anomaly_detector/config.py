@@ -37,7 +37,8 @@ class StagesConfig(BaseModel, frozen=True, extra="forbid"):
     held_out_factor: int = Field(
         1,
         gt=0,
-        description="times as many epochs where a held-out part of many clips saves the cross-fits",
+        description="times as many epochs where a held-out part of many clips saves the "
+        "cross-fits, and in a pool",
     )
     oracle_epoch: bool = Field(
         False,

@@ -182,13 +182,15 @@ def print_standings(title: str, standings: Standings, verdict: str) -> None:
         table.add_column(name, justify="right")
     table.add_column("mean AUROC [95 %]", justify="right")
     table.add_column("lead of ours [95 %]", justify="right")
-    for line in standings.standings:
-        table.add_row(
-            f"{line.title} (oracle)" if line.is_oracle else line.title,
-            *(f"{line.result.types[name].value:.3f}" for name in types),
-            str(line.result.mean),
-            "" if line.lead is None else str(line.lead.mean),
-        )
+    for lines in standings.groups.values():
+        table.add_section()
+        for line in lines:
+            table.add_row(
+                f"{line.title} (oracle)" if line.is_oracle else line.title,
+                *(f"{line.result.types[name].value:.3f}" for name in types),
+                str(line.result.mean),
+                "" if line.lead is None else str(line.lead.mean),
+            )
     out.print(table)
     if verdict:
         out.print(verdict)

@@ -17,6 +17,7 @@ from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.bank import Bank, Deviations
 from audio_anomaly_detector.scoring.calibration import (
+    MAD_TO_SIGMA,
     Calibration,
     Raw,
     left_out_components,
@@ -234,7 +235,10 @@ def _deviations(
 
 
 def _cross_fitted(corpus: Corpus, clips: list[Clip], borrowed: Borrowed | None) -> Raw:
-    """Raw scores, ``(n, C)``, of what needs no network, by banks that lack the clip scored."""
+    """Raw scores, ``(n, C)``, of what needs no network, by banks that lack the clip scored.
+
+    Only which bands count most is told by surrogates of all clips, those left out included.
+    """
     signal = corpus.signal
     raw: Raw = {}
     for fold in cross_folds(clips, _SIGNAL_FOLDS, derive_seed(corpus.config.seed, "folds")):
@@ -301,5 +305,5 @@ def _outliers(left_out: dict[str, np.ndarray]) -> list[int]:
     """Positions of clips that lie far from all the others, by median and MAD."""
     scores = np.mean([np.arcsinh(values) for values in left_out.values()], axis=0)
     median = np.median(scores)
-    deviation = 1.4826 * np.median(np.abs(scores - median))
+    deviation = MAD_TO_SIGMA * np.median(np.abs(scores - median))
     return [int(i) for i in np.flatnonzero(scores > median + _ODD_FROM * max(deviation, 1e-9))]

@@ -310,17 +310,68 @@ def test_the_challenge_judges_each_domain_and_gets_its_files(tmp_path: Path) -> 
     Cells(cells_path(tmp_path / "results" / "dcase", split, "instant")).add(list(challenge_lines()))
     [section] = write_results(tmp_path)
     [result] = section.challenge
-    [figures] = result.sections
-    assert (figures.auc_source, figures.auc_target) == (1.0, 0.5)
+    [section] = result.sections
     labels, scores = [0, 0, 0, 0, 1, 1], [0, 1, 5, 7, 6, 6]
     partial = roc_auc_score(labels, scores, max_fpr=0.1)
-    assert figures.partial_auc == pytest.approx(partial)
+    expected = {"AUC source": 1.0, "AUC target": 0.5, "pAUC": pytest.approx(partial)}
+    assert section.figures == expected
     assert result.score == pytest.approx(3 / (1 / 1.0 + 1 / 0.5 + 1 / partial))
     folder = tmp_path / "results" / "dcase" / "split-recorded-0" / "challenge" / "instant"
     assert (folder / "anomaly_score_fan_section_00_test.csv").read_text().startswith("0.wav,0.0\n")
     decisions = (folder / "decision_result_fan_section_00_test.csv").read_text()
     assert decisions.splitlines()[2:4] == ["2.wav,0.0", "3.wav,1.0"]
     assert "By the rules of the DCASE challenge" in (tmp_path / "results.md").read_text()
+
+
+def test_the_challenge_of_2021_has_a_folder_and_all_figures_of_each_domain(tmp_path: Path) -> None:
+    split = Setting("split", "recorded", "0")
+    lines = [
+        line | {"clip": line["clip"].replace("test", f"{line['domain']}_test")}
+        for line in challenge_lines()
+    ]
+    Cells(cells_path(tmp_path / "results" / "dcase", split, "instant")).add(lines)
+    [section] = write_results(tmp_path)
+    [result] = section.challenge
+    names = ["AUC source", "pAUC source", "AUC target", "pAUC target"]
+    assert list(result.sections[0].figures) == names
+    assert result.sections[0].figures["AUC target"] == 0.5
+    assert result.mean == "harmonic mean"
+    folder = tmp_path / "results" / "dcase" / "split-recorded-0" / "challenge" / "instant"
+    scores = (folder / "anomaly_score_fan_section_00_target_test.csv").read_text()
+    assert scores == "2.wav,5.0\n3.wav,7.0\n5.wav,6.0\n"
+
+
+def test_the_challenge_of_2020_has_ids_and_no_domains(tmp_path: Path) -> None:
+    split = Setting("split", "recorded", "0")
+    folder = tmp_path / "results" / "dcase"
+    lines = []
+    for clip, (label, score) in enumerate([(0, 0.0), (0, 1.0), (1, 0.5), (1, 2.0)]):
+        made = line("fan", 0, clip, label, joined=score, is_anomalous=0.0)
+        name = f"fan/test/{('normal', 'anomaly')[label]}_id_00_{clip:08d}.wav"
+        lines.append(made | {"clip": name})
+    Cells(cells_path(folder, split, "instant")).add(lines)
+    [section] = write_results(tmp_path)
+    [result] = section.challenge
+    assert result.sections[0].section == "id_00" and result.mean == "mean"
+    partial = roc_auc_score([0, 0, 1, 1], [0, 1, 0.5, 2], max_fpr=0.1)
+    assert result.sections[0].figures == {"AUC": 0.75, "pAUC": pytest.approx(partial)}
+    assert result.score == pytest.approx((0.75 + partial) / 2)
+    place = folder / "split-recorded-0" / "challenge" / "instant" / "anomaly_score_fan_id_00.csv"
+    assert place.read_text().startswith("normal_id_00_00000000.wav,0.0\n")
+    # The same clips under MIMII's names are no challenge's.
+    other = [{**each, "clip": f"id_00/{each['label']}/{i}.wav"} for i, each in enumerate(lines)]
+    Cells(cells_path(tmp_path / "other" / "results" / "mimii", split, "instant")).add(other)
+    assert not write_results(tmp_path / "other")[0].challenge
+
+
+def test_pooled_ids_stand_apart(folder: Path) -> None:
+    columns = {"joined": {"fan": 1, "valve": 1}}
+    Cells(cells_path(folder, FOLDS, "instant_pooled")).add(list(made_cells(columns)))
+    table = make_table(folder, FOLDS)
+    assert table is not None
+    pooled = [line.contender for line in table.groups["Pooled ids"]]
+    assert pooled == ["instant_pooled"]
+    assert "instant_pooled" not in {line.contender for line in table.groups["One id"]}
 
 
 def test_the_datas_own_split_is_one_fold(clips: list[Clip]) -> None:

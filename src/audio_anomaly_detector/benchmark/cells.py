@@ -61,6 +61,12 @@ class Setting(NamedTuple):
         limit = "" if self.train_clips is None else f"-{self.train_clips}clips"
         return f"{self.protocol}-{self.level}-{self.channels}{limit}"
 
+    @property
+    def order(self) -> tuple[str, int]:
+        """For sorting: fewer clips come before more, all of them last."""
+        unlimited = self._replace(train_clips=None)
+        return str(unlimited), sys.maxsize if self.train_clips is None else self.train_clips
+
     @classmethod
     def parse(cls, name: str) -> "Setting | None":
         """Read the name of a folder; None if it is none of ours."""

@@ -1,5 +1,11 @@
-"""The DCASE challenge's own figures and files (Task 2, 2021 on), for layouts that tell domains."""
+"""The DCASE challenge's own figures and files (Task 2), for data laid out as it hands them out.
 
+Each year has its rules (dcase.community, task 2): in 2020 AUC and pAUC of every machine id and
+their mean; in 2021 those of every section and domain and their harmonic mean; since 2022 the
+anomalous clips of a section count for both domains, and there is one pAUC a section.
+"""
+
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,16 +23,13 @@ class SectionResult:
 
     Args:
         machine: type.
-        section: such as ``section_00``.
-        auc_source, auc_target: normals of that domain against all anomalous clips of the section.
-        partial_auc: pAUC(0.1) of all clips of the section.
+        section: such as ``section_00``, in 2020 ``id_00``.
+        figures: by name, such as ``AUC source``; pAUC up to a false-alarm rate of 0.1.
     """
 
     machine: str
     section: str
-    auc_source: float | None
-    auc_target: float | None
-    partial_auc: float | None
+    figures: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,13 @@ class ChallengeResult:
     Args:
         title: of the detector.
         sections: each on its own.
-        score: harmonic mean over all figures of all sections, the official score.
+        mean: what the score is, ``mean`` in 2020, ``harmonic mean`` since.
+        score: that mean of all figures of all sections.
     """
 
     title: str
     sections: list[SectionResult]
+    mean: str
     score: float | None
 
 
@@ -52,7 +57,7 @@ def challenge_results(folder: Path, setting: Setting) -> list[ChallengeResult]:
         setting: of the table; none but the data set's own split can be judged so.
 
     Returns:
-        Empty if the data tells no domains.
+        Empty if the data is not laid out as the challenge's.
     """
     results = [
         _result(row.title, lines, row.columns[0])
@@ -66,20 +71,22 @@ def challenge_results(folder: Path, setting: Setting) -> list[ChallengeResult]:
 def write_challenge_files(folder: Path, setting: Setting) -> None:
     """Write ``anomaly_score_*.csv`` and, of detectors that decide, ``decision_result_*.csv``.
 
-    One file a section in ``<folder>/<setting>/challenge/<detector>/``, as teams hand them in: a
-    line a clip, without a header.
+    One file a section, in 2021 one a domain, in ``<folder>/<setting>/challenge/<detector>/``, as
+    teams hand them in: a line a clip, without a header.
     """
     for name, lines in _judged(folder, setting):
         columns = {"anomaly_score": CONTENDERS[name].rows[0].columns[0]}
         if DECISION in lines[0]:
             columns["decision_result"] = DECISION
-        for (machine, section), part in _by_section(lines).items():
+        texts: dict[str, list[str]] = {}
+        for line in lines:
+            part = "" if not line["domain"] else f"_{_domain_folder(line) or 'test'}"
+            file = PurePosixPath(line["clip"]).name
             for kind, column in columns.items():
-                text = "".join(
-                    f"{PurePosixPath(line['clip']).name},{line[column]}\n" for line in part
-                )
-                place = folder / str(setting) / "challenge" / name
-                write_text(place / f"{kind}_{machine}_{section}_test.csv", text)
+                place = f"{kind}_{line['machine']}_{line['id']}{part}.csv"
+                texts.setdefault(place, []).append(f"{file},{line[column]}\n")
+        for place, rows in texts.items():
+            write_text(folder / str(setting) / "challenge" / name / place, "".join(rows))
 
 
 def _judged(folder: Path, setting: Setting) -> Iterator[tuple[str, list[Line]]]:
@@ -88,36 +95,55 @@ def _judged(folder: Path, setting: Setting) -> Iterator[tuple[str, list[Line]]]:
         return
     for name in CONTENDERS:
         lines = _first_seed(Cells(cells_path(folder, setting, name)).lines)
-        if any(line["domain"] for line in lines):
+        if any(line["domain"] or _is_of_2020(line) for line in lines):
             yield name, lines
 
 
 def _result(title: str, lines: Sequence[Line], column: str) -> ChallengeResult:
     sections = [
-        SectionResult(
-            machine,
-            section,
-            _domain_auroc(part, column, "source"),
-            _domain_auroc(part, column, "target"),
-            partial_auroc(_labels(part), [float(line[column]) for line in part]),
-        )
+        SectionResult(machine, section, _figures(part, column))
         for (machine, section), part in _by_section(lines).items()
     ]
-    figures = [
-        figure
-        for section in sections
-        for figure in (section.auc_source, section.auc_target, section.partial_auc)
-    ]
-    return ChallengeResult(title, sections, harmonic_mean(figures))
+    figures = [figure for section in sections for figure in section.figures.values()]
+    if any(line["domain"] for line in lines):
+        return ChallengeResult(title, sections, "harmonic mean", harmonic_mean(figures))
+    defined = [figure for figure in figures if figure is not None]
+    mean = statistics.mean(defined) if len(defined) == len(figures) else None
+    return ChallengeResult(title, sections, "mean", mean)
 
 
-def _domain_auroc(lines: Sequence[Line], column: str, domain: str) -> float | None:
-    chosen = [line for line in lines if line["label"] == "1" or line["domain"] == domain]
-    return auroc(_labels(chosen), [float(line[column]) for line in chosen])
+def _figures(lines: Sequence[Line], column: str) -> dict[str, float | None]:
+    """All figures of one section by the rules of its year."""
+
+    def of(chosen: list[Line]) -> tuple[list[int], list[float]]:
+        return [int(line["label"]) for line in chosen], [float(line[column]) for line in chosen]
+
+    if not any(line["domain"] for line in lines):  # 2020
+        return {"AUC": auroc(*of([*lines])), "pAUC": partial_auroc(*of([*lines]))}
+    by_domain = {d: [line for line in lines if line["domain"] == d] for d in ("source", "target")}
+    if any(_domain_folder(line) for line in lines):  # 2021
+        return {
+            f"{name} {domain}": measure(*of(part))
+            for domain, part in by_domain.items()
+            for name, measure in (("AUC", auroc), ("pAUC", partial_auroc))
+        }
+    anomalous = [line for line in lines if line["label"] == "1"]
+    normal = {d: [line for line in part if line["label"] == "0"] for d, part in by_domain.items()}
+    figures = {f"AUC {d}": auroc(*of([*part, *anomalous])) for d, part in normal.items()}
+    return {**figures, "pAUC": partial_auroc(*of([*lines]))}
 
 
-def _labels(lines: Sequence[Line]) -> list[int]:
-    return [int(line["label"]) for line in lines]
+def _domain_folder(line: Line) -> str:
+    """The folder of its domain, such as ``source_test``; only 2021 has those."""
+    folder = PurePosixPath(line["clip"]).parent.name
+    return folder if folder in ("source_test", "target_test") else ""
+
+
+def _is_of_2020(line: Line) -> bool:
+    """Whether it is named like ``fan/test/anomaly_id_00_00000000.wav``."""
+    clip = PurePosixPath(line["clip"])
+    of_label = "anomaly" if line["label"] == "1" else "normal"
+    return clip.parent.name == "test" and clip.name.startswith(f"{of_label}_{line['id']}_")
 
 
 def _by_section(lines: Sequence[Line]) -> Mapping[tuple[str, str], list[Line]]:

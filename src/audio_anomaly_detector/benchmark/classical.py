@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.rival import Rival, Scorer
-from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
+from audio_anomaly_detector.benchmark.rival import LOGMEL, Rival, Scorer
+from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.scoring.calibration import Raw
 
 Floats = NDArray[np.float64]
@@ -55,7 +55,7 @@ class LogMelStatistics(Rival):
 
     def __init__(self, back_end: BackEnd) -> None:
         self.back_end = back_end
-        self.logmel = LogMel(LogMelConfig(n_mels=128, n_fft=1024, hop_length=512))
+        self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, 256)`` in dB."""
@@ -79,7 +79,7 @@ class TwfrGmm(Rival):
     """
 
     def __init__(self) -> None:
-        self.logmel = LogMel(LogMelConfig(n_mels=128, n_fft=1024, hop_length=512))
+        self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, ratios, 128)`` in dB."""

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from audio_anomaly_detector.benchmark.rival import Rival, Scorer
+from audio_anomaly_detector.benchmark.rival import LOGMEL, Rival, Scorer
 from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
 from audio_anomaly_detector.scoring.calibration import Raw
 from audio_anomaly_detector.seeding import derive_seed
@@ -43,7 +43,7 @@ class DcaseAutoencoder(Rival):
 
     def __init__(self, epochs: int = 100) -> None:
         self.epochs = epochs
-        self.logmel = LogMel(LogMelConfig(n_mels=128, n_fft=1024, hop_length=512))
+        self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, N, 128)`` in dB."""

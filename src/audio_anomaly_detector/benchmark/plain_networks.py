@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from audio_anomaly_detector.benchmark.rival import Rival, Scorer
+from audio_anomaly_detector.benchmark.rival import LOGMEL, Rival, Scorer
 from audio_anomaly_detector.models.hard_threshold import hard_threshold
-from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
+from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.masked_transformer import (
     MIN_STD_DB,
     MaskedTransformer,
@@ -103,7 +103,7 @@ class PlainMaskedTransformer(Rival):
 
     def __init__(self, steps: int = 48) -> None:
         self.steps = steps
-        self.logmel = LogMel(LogMelConfig(n_mels=128, n_fft=1024, hop_length=512))
+        self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, 128, N)`` in dB."""
@@ -147,7 +147,7 @@ class PlainVqvae(Rival):
 
     def __init__(self, steps: int = 96) -> None:
         self.steps = steps
-        self.logmel = LogMel(LogMelConfig(n_mels=128, n_fft=1024, hop_length=512))
+        self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, 128, N)`` in dB."""

@@ -81,11 +81,11 @@ class Section(NamedTuple):
         return (
             f"{self.table.n_ids} ids, {self.table.n_normal} normal and "
             f"{self.table.n_anomalous} anomalous clips, {how}, {_LEVELS[setting.level]}. One id: "
-            "every detector saw normal clips of that id alone, unless its line says that ids were "
-            "pooled. AUROC is the mean over folds, then over ids and machine types, with its 95 % "
-            "interval over clips; the lead is ours minus that line's, paired on the same folds; "
-            "the CSV also has the intervals with ids resampled. pAUC(0.1) is pooled over folds in "
-            "calibrated units. Oracle lines were chosen by test labels."
+            "a detector saw normal clips of that id alone; pooled ids: first those of all of them. "
+            "AUROC is the mean over folds, then over ids and machine types, with its 95 % "
+            "interval over clips; the lead is that of the line in bold over this one, paired on "
+            "the same folds; the CSV also has the intervals with ids resampled. pAUC(0.1) is "
+            "pooled over folds in calibrated units. Oracle lines were chosen by test labels."
         )
 
     @property
@@ -129,18 +129,15 @@ def write_results(out: Path) -> list[Section]:
 
 
 def _sections(out: Path) -> Iterator[Section]:
-    for folder in sorted((out / CELLS).glob("*/*")):
-        setting = Setting.parse(folder.name)
-        table = None if setting is None else make_table(folder.parent, setting)
-        if setting is not None and table is not None:
+    folders = [(f.parent, Setting.parse(f.name)) for f in (out / CELLS).glob("*/*")]
+    settings = [(folder, setting) for folder, setting in folders if setting is not None]
+    for folder, setting in sorted(settings, key=lambda each: (each[0], each[1].order)):
+        table = make_table(folder, setting)
+        if table is not None:
             pictures = {name: figure_png(figure) for name, figure in draw_table(table).items()}
-            yield Section(
-                folder.parent.name,
-                table,
-                _commands(folder.parent.name, table),
-                pictures,
-                challenge_results(folder.parent, setting),
-            )
+            commands = _commands(folder.name, table)
+            challenge = challenge_results(folder, setting)
+            yield Section(folder.name, table, commands, pictures, challenge)
 
 
 def _commands(dataset: str, table: Table) -> str:
@@ -185,7 +182,9 @@ def _markdown(sections: list[Section], curves: list[str]) -> str:
         table = section.table
         commands = textwrap.indent(section.commands, "    ")
         parts.append(f"## {section.title}\n\n{commands}\n\n{section.summary}\n")
-        parts.append("\n".join(_markdown_rows(table.standings, table.machine_types)) + "\n")
+        for group, lines in table.groups.items():
+            parts.append(f"**{group}**\n")
+            parts.append("\n".join(_markdown_rows(lines, table.machine_types)) + "\n")
         if section.verdict:
             parts.append(section.verdict + "\n")
         for name, why in table.incomplete.items():
@@ -222,15 +221,17 @@ def _decision_rows(decisions: list[Decisions]) -> Iterator[str]:
 
 
 def _challenge_rows(results: list[ChallengeResult]) -> Iterator[str]:
-    yield "| detector | machine | section | AUC source | AUC target | pAUC(0.1) |"
-    yield "|---|---|---|---:|---:|---:|"
+    names = list(results[0].sections[0].figures)
+    yield f"| detector | machine | section | {' | '.join(names)} |"
+    yield f"|---|---|---|{'---:|' * len(names)}"
     for result in results:
         for each in result.sections:
-            figures = (each.auc_source, each.auc_target, each.partial_auc)
+            figures = (each.figures[name] for name in names)
             cells = " | ".join("–" if value is None else f"{value:.3f}" for value in figures)
             yield f"| {result.title} | {each.machine} | {each.section} | {cells} |"
         score = "–" if result.score is None else f"{result.score:.3f}"
-        yield f"| **{result.title}** | harmonic mean of all | | **{score}** | | |"
+        rest = " |" * (len(names) - 1)
+        yield f"| **{result.title}** | {result.mean} of all | | **{score}** |{rest}"
 
 
 def _picture_path(section: Section, name: str) -> str:
@@ -274,8 +275,8 @@ def _csv(sections: list[Section]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
     for section in sections:
-        for group in ("standings", "ablation"):
-            for line in getattr(section.table, group):
+        for group, lines in {**section.table.groups, "ablation": section.table.ablation}.items():
+            for line in lines:
                 for machine in [*section.table.machine_types, "mean"]:
                     writer.writerow(_csv_row(section, group, line, machine))
     return text.getvalue()

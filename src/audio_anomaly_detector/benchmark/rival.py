@@ -13,9 +13,12 @@ from torch import Tensor
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.audio import read_clip, to_windows
 from audio_anomaly_detector.data.clips import Clip, cross_folds
+from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.scoring.calibration import Calibration, Raw
 from audio_anomaly_detector.seeding import derive_seed
 
+# The front end of the DCASE baselines, which the rivals on spectrograms share.
+LOGMEL = LogMelConfig(n_mels=128, n_fft=1024, hop_length=512)
 # Rivals state no resolution; this only keeps a division by zero away.
 _NO_RESOLUTION = 1e-12
 

@@ -64,6 +64,11 @@ class Standing:
         return CONTENDERS[self.contender].is_ours
 
     @property
+    def is_pooled(self) -> bool:
+        """Whether it learned from several ids."""
+        return CONTENDERS[self.contender].pool != "none"
+
+    @property
     def is_rival(self) -> bool:
         """Whether it counts when the best rival is sought: no oracle, no control."""
         return not (self.is_ours or self.is_oracle or self.contender == LEVEL_ONLY)
@@ -91,6 +96,14 @@ class Table:
     n_normal: int
     n_anomalous: int
     incomplete: dict[str, str]
+
+    @property
+    def groups(self) -> dict[str, list[Standing]]:
+        """The lines apart by what they learned from."""
+        groups: dict[str, list[Standing]] = {"One id": [], "Pooled ids": []}
+        for line in self.standings:
+            groups["Pooled ids" if line.is_pooled else "One id"].append(line)
+        return {name: lines for name, lines in groups.items() if lines}
 
     @property
     def machine_types(self) -> list[str]:

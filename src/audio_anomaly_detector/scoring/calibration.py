@@ -11,7 +11,7 @@ Raw = dict[str, NDArray[np.float64]]  # component -> (n, C)
 
 # Half of each microphone's spread is taken from all microphones together.
 _SPREAD_SHRINKAGE = 0.5
-_MAD_TO_SIGMA = 1.4826
+MAD_TO_SIGMA = 1.4826
 # Clips are left out in as many groups at most: with more, a group is no great part of the rest.
 _GROUPS = 50
 # A family of a network with less than this mean weight is left out.
@@ -201,7 +201,7 @@ def _centre_and_spread(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Median and robust standard deviation of every microphone, ``(n, C) -> (C,)`` each."""
     median = np.median(values, axis=0)
-    mad = _MAD_TO_SIGMA * np.median(np.abs(values - median), axis=0)
+    mad = MAD_TO_SIGMA * np.median(np.abs(values - median), axis=0)
     pooled = np.median(mad)
     shrunk = np.sqrt((1 - _SPREAD_SHRINKAGE) * mad**2 + _SPREAD_SHRINKAGE * pooled**2)
     return median, np.maximum(shrunk, resolution)
