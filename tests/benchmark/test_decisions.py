@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from audio_anomaly_detector.benchmark.decisions import judge_decisions
 
@@ -48,6 +49,15 @@ def test_p_values_that_are_too_small_fail() -> None:
     decisions = judge_decisions("made", lines)
     assert decisions is not None
     assert decisions.false_alarm_rate > 0.2 and decisions.uniformity < 1e-3
+
+
+def test_the_p_value_is_the_one_of_the_kolmogorov_smirnov_test() -> None:
+    p_values = np.random.default_rng(1).random((30, 1)) ** 1.3  # one clip each: every draw alike
+    lines = cells(p_values, 0.0) + cells(np.zeros((30, 1)), 0.0, label=1)
+    decisions = judge_decisions("made", lines)
+    assert decisions is not None
+    expected = stats.kstest(p_values[:, 0], "uniform").pvalue
+    assert decisions.uniformity == pytest.approx(expected)
 
 
 def test_neither_the_order_of_the_cells_nor_more_seeds_change_the_verdict() -> None:
