@@ -181,9 +181,7 @@ class Detector:
         where = resolve_device(device)
         config = config or load_config(default_preset(where))
         listener = listener or SilentListener()
-        if (config.pool != "none") != (pretrained is not None) or (
-            pretrained is not None and pretrained.config != config
-        ):
+        if (pretrained.config != config) if pretrained else config.pool != "none":
             raise UserError(
                 f"pool={config.pool}, and {'a' if pretrained else 'no'} pool was given: what "
                 "learns from several machines needs their pool, made with the same settings "

@@ -5,7 +5,6 @@ their mean; in 2021 those of every section and domain and their harmonic mean; s
 anomalous clips of a section count for both domains, and there is one pAUC a section.
 """
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,8 +12,15 @@ from pathlib import Path, PurePosixPath
 from audio_anomaly_detector.benchmark.cells import Cells, Line, Setting, cells_path
 from audio_anomaly_detector.benchmark.contenders import CONTENDERS
 from audio_anomaly_detector.benchmark.ours import DECISION
-from audio_anomaly_detector.evaluation.metrics import auroc, harmonic_mean, partial_auroc
+from audio_anomaly_detector.evaluation.metrics import (
+    arithmetic_mean,
+    auroc,
+    harmonic_mean,
+    partial_auroc,
+)
 from audio_anomaly_detector.files import write_text
+
+_DOMAINS = ("source", "target")
 
 
 @dataclass(frozen=True)
@@ -100,37 +106,48 @@ def _judged(folder: Path, setting: Setting) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _result(title: str, lines: Sequence[Line], column: str) -> ChallengeResult:
+    figures_of, mean_name, mean = _of_2020, "mean", arithmetic_mean
+    if any(line["domain"] for line in lines):
+        of_2021 = any(_domain_folder(line) for line in lines)
+        figures_of = _of_2021 if of_2021 else _since_2022
+        mean_name, mean = "harmonic mean", harmonic_mean
     sections = [
-        SectionResult(machine, section, _figures(part, column))
+        SectionResult(machine, section, figures_of(part, column))
         for (machine, section), part in _by_section(lines).items()
     ]
     figures = [figure for section in sections for figure in section.figures.values()]
-    if any(line["domain"] for line in lines):
-        return ChallengeResult(title, sections, "harmonic mean", harmonic_mean(figures))
-    defined = [figure for figure in figures if figure is not None]
-    mean = statistics.mean(defined) if len(defined) == len(figures) else None
-    return ChallengeResult(title, sections, "mean", mean)
+    return ChallengeResult(title, sections, mean_name, mean(figures))
 
 
-def _figures(lines: Sequence[Line], column: str) -> dict[str, float | None]:
-    """All figures of one section by the rules of its year."""
+def _of_2020(lines: Sequence[Line], column: str) -> dict[str, float | None]:
+    return {"AUC": auroc(*_scored(lines, column)), "pAUC": partial_auroc(*_scored(lines, column))}
 
-    def of(chosen: list[Line]) -> tuple[list[int], list[float]]:
-        return [int(line["label"]) for line in chosen], [float(line[column]) for line in chosen]
 
-    if not any(line["domain"] for line in lines):  # 2020
-        return {"AUC": auroc(*of([*lines])), "pAUC": partial_auroc(*of([*lines]))}
-    by_domain = {d: [line for line in lines if line["domain"] == d] for d in ("source", "target")}
-    if any(_domain_folder(line) for line in lines):  # 2021
-        return {
-            f"{name} {domain}": measure(*of(part))
-            for domain, part in by_domain.items()
-            for name, measure in (("AUC", auroc), ("pAUC", partial_auroc))
-        }
+def _of_2021(lines: Sequence[Line], column: str) -> dict[str, float | None]:
+    return {
+        f"{name} {domain}": measure(*_scored(_of_domain(lines, domain), column))
+        for domain in _DOMAINS
+        for name, measure in (("AUC", auroc), ("pAUC", partial_auroc))
+    }
+
+
+def _since_2022(lines: Sequence[Line], column: str) -> dict[str, float | None]:
     anomalous = [line for line in lines if line["label"] == "1"]
-    normal = {d: [line for line in part if line["label"] == "0"] for d, part in by_domain.items()}
-    figures = {f"AUC {d}": auroc(*of([*part, *anomalous])) for d, part in normal.items()}
-    return {**figures, "pAUC": partial_auroc(*of([*lines]))}
+    normal = [line for line in lines if line["label"] == "0"]
+    figures = {
+        f"AUC {domain}": auroc(*_scored([*_of_domain(normal, domain), *anomalous], column))
+        for domain in _DOMAINS
+    }
+    return {**figures, "pAUC": partial_auroc(*_scored(lines, column))}
+
+
+def _of_domain(lines: Sequence[Line], domain: str) -> list[Line]:
+    return [line for line in lines if line["domain"] == domain]
+
+
+def _scored(lines: Sequence[Line], column: str) -> tuple[list[int], list[float]]:
+    """Labels and scores."""
+    return [int(line["label"]) for line in lines], [float(line[column]) for line in lines]
 
 
 def _domain_folder(line: Line) -> str:

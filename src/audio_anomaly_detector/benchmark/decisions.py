@@ -13,7 +13,7 @@ from audio_anomaly_detector.benchmark.ours import DECISION, P_STEP, P_VALUE
 from audio_anomaly_detector.seeding import derive_seed
 
 _SEED = 0  # of the randomised p-values
-_DRAWS = 200  # of one unseen clip a detector; which clips are drawn moves a p-value a great deal
+DRAWS = 200  # of one unseen clip a detector; which clips are drawn moves a p-value a great deal
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ def judge_decisions(title: str, lines: Sequence[Line]) -> Decisions | None:
     decided: dict[tuple[str, ...], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     # In an order of their own, so that what is drawn does not hang on which cell finished first.
     for line in sorted(lines, key=lambda line: (*_detector(line), line["label"], line["clip"])):
-        label = int(line["label"])
+        detector, label = _detector(line), int(line["label"])
         randomised = float(line[P_VALUE]) - rng.random() * float(line[P_STEP])
-        p_values[_detector(line)][label].append(randomised)
-        decided[_detector(line)][label].append(float(line[DECISION]))
+        p_values[detector][label].append(randomised)
+        decided[detector][label].append(float(line[DECISION]))
     # Detectors that differ in the seed alone judge the same clips alike: one seed speaks for all.
     first = min(seed for seed, *_ in p_values)
     unseen = [normal for (seed, *_), (normal, _) in p_values.items() if seed == first]
-    drawn = np.stack([rng.choice(normal, _DRAWS) for normal in unseen], axis=1)
-    distance = np.median(_ks_distance(drawn))
+    drawn = np.stack([rng.choice(normal, DRAWS) for normal in unseen], axis=1)
+    distance = np.median(stats.ks_1samp(drawn, stats.uniform.cdf, axis=1).statistic)
     return Decisions(
         title,
         len(p_values),
@@ -73,15 +73,6 @@ def judge_decisions(title: str, lines: Sequence[Line]) -> Decisions | None:
         np.concatenate([normal for normal, _ in p_values.values()]),
         np.concatenate([anomalous for _, anomalous in p_values.values()]),
     )
-
-
-def _ks_distance(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far each sample's distribution is from a uniform one, ``(k, n) -> (k,)``."""
-    n = samples.shape[1]
-    ordered = np.sort(samples, axis=1)
-    above = np.arange(1, n + 1) / n - ordered
-    distance: NDArray[np.float64] = np.maximum(above, 1 / n - above).max(axis=1)
-    return distance
 
 
 def _detector(line: Line) -> tuple[str, ...]:

@@ -62,13 +62,12 @@ class PretrainedEncoder(Rival):
         """Keep the normals' embeddings."""
 
         def score(others: Tensor) -> Raw:
-            by_band = (others.flatten(1, 2).unbind(1), features.flatten(1, 2).unbind(1))
-            nearest = [
-                # Products of matrices would lose what small distances between unit vectors say.
-                torch.cdist(*pair, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
-                for pair in zip(*by_band, strict=True)
-            ]
-            distance = torch.stack(nearest, 1).unflatten(1, features.shape[1:3])  # (m, C, F)
-            return {"score": distance.mean(-1).double().numpy()}
+            # Products of matrices would lose what small distances between unit vectors say.
+            distances = torch.cdist(
+                others.movedim(0, 2),
+                features.movedim(0, 2),
+                compute_mode="donot_use_mm_for_euclid_dist",
+            )  # (C, F, m, n)
+            return {"score": distances.amin(-1).mean(1).T.double().numpy()}
 
         return score

@@ -15,7 +15,7 @@ from audio_anomaly_detector.benchmark.challenge import (
     challenge_results,
     write_challenge_files,
 )
-from audio_anomaly_detector.benchmark.decisions import Decisions
+from audio_anomaly_detector.benchmark.decisions import DRAWS, Decisions
 from audio_anomaly_detector.benchmark.plots import draw_learning_curve, draw_table
 from audio_anomaly_detector.benchmark.standings import (
     Standing,
@@ -36,7 +36,7 @@ DECISIONS_SUMMARY = (
     "What our detectors say of clips they have not seen, at a nominal false-alarm rate of 10 %, "
     "mean over the detectors fitted (ids, folds, seeds). The last column is a Kolmogorov–Smirnov "
     "test that the p-values of unseen normal clips, one clip of each detector of the first seed, "
-    "are uniform: the median p of 200 draws of such clips. Detectors of one id share training "
+    f"are uniform: the median p of {DRAWS} draws of such clips. Detectors of one id share training "
     "clips, so the test is exact only for one an id."
 )
 # fmt: off

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from audio_anomaly_detector.benchmark.cells import Cells, Line, Setting, cells_path
 from audio_anomaly_detector.benchmark.contenders import CONTENDERS, LEVEL_ONLY, Row
 from audio_anomaly_detector.benchmark.decisions import Decisions, judge_decisions
+from audio_anomaly_detector.evaluation.metrics import arithmetic_mean
 from audio_anomaly_detector.evaluation.protocol import (
     MachineWins,
     ProtocolResult,
@@ -270,18 +271,14 @@ def _mean_over_seeds(by_seed: IdScores) -> Wins:
 
 
 def _partial_auroc(scores: Scores) -> float | None:
-    types = []
-    for ids in scores.values():
-        values = [
+    return arithmetic_mean(
+        arithmetic_mean(
             pooled_partial_auroc([normal for normal, _ in folds], [other for _, other in folds])
             for by_seed in ids.values()
             for folds in by_seed.values()
-        ]
-        known = [value for value in values if value is not None]
-        if len(known) < len(values):
-            return None
-        types.append(np.mean(known))
-    return float(np.mean(types))
+        )
+        for ids in scores.values()
+    )
 
 
 def _median(lines: Sequence[Line], column: str) -> float:

@@ -195,10 +195,21 @@ def harmonic_mean(values: Iterable[float | None]) -> float | None:
 
     A mean over fewer machines is another figure, so an undefined one is not left out.
     """
-    defined = list(values)
-    if not defined or any(value is None for value in defined):
-        return None
-    return statistics.harmonic_mean([value for value in defined if value is not None])
+    defined = _all_or_none(values)
+    return statistics.harmonic_mean(defined) if defined else None
+
+
+def arithmetic_mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean; None where the harmonic one is."""
+    defined = _all_or_none(values)
+    return float(np.mean(defined)) if defined else None
+
+
+def _all_or_none(values: Iterable[float | None]) -> list[float]:
+    """All values; none if any of them is None."""
+    seen = list(values)
+    defined = [value for value in seen if value is not None]
+    return defined if len(defined) == len(seen) else []
 
 
 def evaluate_scores(
