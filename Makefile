@@ -36,7 +36,7 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m performance
 
 clean:
 	rm -rf $(VENV) out build dist

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from audio_anomaly_detector import cli, options
+from audio_anomaly_detector import cli
+from audio_anomaly_detector.cli import options
 
 program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

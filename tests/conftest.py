@@ -8,7 +8,7 @@ import torch
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
-from made_data import TINY, write_machine
+from synthetic_data import TINY, write_machine
 
 torch.set_num_threads(1)  # tests run side by side
 

@@ -17,11 +17,12 @@ from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.audio import read_clip
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
-from audio_anomaly_detector.detector import Detector, Score
+from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
-from made_data import SAMPLE_RATE, TINY, hum, knock
+from synthetic_data import SAMPLE_RATE, TINY, hum, knock
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_an_odd_normal_is_named_and_kept(
     odd = next(clip for clip in find_clips(data_root).clips if clip.label == 1)
     odd = dataclasses.replace(odd, label=0)
     result = Detector.fit([*normals, odd], without_networks)
-    assert result.odd_normals == [odd.name]
+    assert result.outliers == [odd.name]
     assert len(result.detector.provenance["clips"]) == len(normals) + 1
 
 

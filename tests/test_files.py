@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import make_folder, save_tensors, write_atomically, write_text
+from audio_anomaly_detector.files import make_folder, write_atomically, write_text
+from audio_anomaly_detector.tensor_files import save_tensors
 
 
 def test_text_is_written_with_its_folders(tmp_path: Path) -> None:

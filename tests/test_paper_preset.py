@@ -9,7 +9,7 @@ import soundfile
 from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
-from made_data import SAMPLE_RATE, hum, knock
+from synthetic_data import SAMPLE_RATE, hum, knock
 
 
 @pytest.mark.slow

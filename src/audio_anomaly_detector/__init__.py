@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from audio_anomaly_detector.data.clips import Clip, split_clips
     from audio_anomaly_detector.data.datasets import prepare_datasets
     from audio_anomaly_detector.data.layouts import find_clips, select_machine
-    from audio_anomaly_detector.detector import Detector, FitResult, Score
+    from audio_anomaly_detector.detector import Detector, FitResult
     from audio_anomaly_detector.errors import ClipError, UserError
+    from audio_anomaly_detector.score import Score
     from audio_anomaly_detector.scoring.threshold import ThresholdConfig
     from audio_anomaly_detector.seeding import set_seed
 
@@ -29,7 +30,7 @@ _HOMES = {
     "Config": "config",
     "Detector": "detector",
     "FitResult": "detector",
-    "Score": "detector",
+    "Score": "score",
     "ThresholdConfig": "scoring.threshold",
     "UserError": "errors",
     "find_clips": "data.layouts",

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, Self, get_args
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.errors import UserError
@@ -13,16 +12,13 @@ from audio_anomaly_detector.models.despawn import DespawnConfig
 from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
 from audio_anomaly_detector.models.vqvae import VQVAEConfig
-from audio_anomaly_detector.scoring.components import (
-    FAMILIES,
-    SIGNAL_FAMILIES,
-)
+from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+from audio_anomaly_detector.settings import merged, parse_override, read_yaml, validated
 from audio_anomaly_detector.training import TrainingConfig
 
 Preset = Literal["instant", "small", "base", "paper"]
-Pooling = Literal["none", "machine", "all"]
-Settings = TypeVar("Settings", bound=BaseModel)
+PoolScope = Literal["none", "machine", "all"]
 
 
 class StagesConfig(BaseModel, frozen=True, extra="forbid"):
@@ -82,7 +78,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
     preset: Preset = "small"
     seed: int = Field(default=0, ge=0, description="governs all randomness")
-    pool: Pooling = Field(
+    pool: PoolScope = Field(
         default="none",
         description="learn from the normals of all ids of a machine type, or of all machines, "
         "together: networks, and how sounds vary; for run-all and the benchmark",
@@ -196,14 +192,14 @@ def load_config(
     """
     given: dict[str, Any] = {}
     if file is not None:
-        given = _read_yaml(file)
+        given = read_yaml(file)
     preset = preset or given.get("preset", default_preset)
     if preset not in PRESETS:
         raise UserError(f"unknown preset '{preset}'; there are: {', '.join(get_args(Preset))}")
     given = {key: value for key, value in given.items() if key != "preset"}
     tree: dict[str, Any] = {"preset": preset}
-    for part in (PRESETS[preset], given, values, *map(_parse_override, overrides)):
-        tree = _merge(tree, part)
+    for part in (PRESETS[preset], given, values, *map(parse_override, overrides)):
+        tree = merged(tree, part)
     # Said once, true everywhere.
     rate = tree.get("audio", {}).get("sample_rate", AudioConfig().sample_rate)
     logmel = {"sample_rate": rate, **tree["logmel"]}
@@ -214,69 +210,3 @@ def load_config(
 def parse_config(tree: Mapping[str, Any]) -> Config:
     """A config from plain data; raises `UserError` like `validated`."""
     return validated(Config, tree)
-
-
-def validated(kind: type[Settings], tree: Mapping[str, Any]) -> Settings:
-    """Settings from plain data.
-
-    Args:
-        kind: the config class.
-        tree: its fields.
-
-    Raises:
-        UserError: unknown key (with the known ones) or bad value, in one line.
-    """
-    try:
-        return kind.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(_known_keys(kind, first["loc"][:-1]))
-            raise UserError(f"unknown setting '{key}'; known here: {known}") from error
-        message = first["msg"].removeprefix("Value error, ")
-        where = f"setting '{key}' = {first['input']!r}: " if key else ""
-        raise UserError(f"{where}{message}") from error
-
-
-def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    model: Any = kind
-    for part in location:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
-
-
-def _merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in change.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = _merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{file}: cannot read this config ({reason}); it must be YAML") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: a config is a mapping of parts, e.g. 'scoring: {{views: 3}}'")
-    return content
-
-
-def _parse_override(text: str) -> dict[str, Any]:
-    path, equals, value = text.partition("=")
-    if not equals or not path.strip():
-        raise UserError(f"'{text}' is not of the form part.key=value, e.g. scoring.views=3")
-    try:
-        tree: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"'{text}': the value is not valid YAML") from error
-    for key in reversed(path.strip().split(".")):
-        tree = {key: tree}
-    return dict(tree)

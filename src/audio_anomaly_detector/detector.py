@@ -5,7 +5,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -17,13 +17,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
-from audio_anomaly_detector.corpus import make_statistics, read_clips
 from audio_anomaly_detector.data.audio import equalise_level, read_microphones, to_windows
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
+from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.files import save_tensors
-from audio_anomaly_detector.fitting import fit, raw_scores
+from audio_anomaly_detector.learning.fitting import fit, raw_scores
+from audio_anomaly_detector.learning.pool import PoolPrior
+from audio_anomaly_detector.learning.stages import Watch
+from audio_anomaly_detector.learning.training_data import make_statistics, read_clips
 from audio_anomaly_detector.model_file import (
     FORMAT,
     PACKAGE,
@@ -34,53 +36,19 @@ from audio_anomaly_detector.model_file import (
     restore_networks,
 )
 from audio_anomaly_detector.models.networks import Networks
-from audio_anomaly_detector.parallel import each_on_one_thread
-from audio_anomaly_detector.pretraining import Pretrained
+from audio_anomaly_detector.progress import SILENT, Epoch, Progress
+from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
-from audio_anomaly_detector.scoring.statistics import ClipStatistics, clips_at_once
+from audio_anomaly_detector.scoring.measurement import ClipStatistics, clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
-from audio_anomaly_detector.stages import Listener, Watch
-from audio_anomaly_detector.training import Epoch
+from audio_anomaly_detector.tensor_files import save_tensors
+from audio_anomaly_detector.threads import each_on_one_thread
 
 log = logging.getLogger(__name__)
 
 # Times that every thread scores some clips before results are handed out.
 _TURNS = 4
-
-DeviceName = Literal["auto", "cpu", "cuda"]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What the detector says of one clip.
-
-    Args:
-        score: anomaly score; higher = more anomalous, normal clips lie around 0.
-        p_value: share of normal clips expected to score at least as high.
-        is_anomalous: ``score > threshold``.
-        threshold: the decision threshold.
-        components: every component in robust standard deviations of the normals.
-        families: evidence of each family, compressed and weighted, which ``score`` joins.
-        map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
-            microphones; windows of a long clip one after the other.
-        latent: on request, ``(L,)`` mean quantised latent.
-    """
-
-    score: float
-    p_value: float
-    is_anomalous: bool
-    threshold: float
-    components: dict[str, float]
-    families: dict[str, float]
-    map: NDArray[np.float32] | None = None
-    latent: NDArray[np.float32] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, without map and latent."""
-        plain = asdict(self)
-        del plain["map"], plain["latent"]
-        return plain
 
 
 @dataclass(frozen=True)
@@ -91,23 +59,13 @@ class FitResult:
         detector: ready to score.
         history: epochs of the final model.
         failures: clips that could not be used.
-        odd_normals: names of normal clips that sound unlike the rest; they were used all the same.
+        outliers: names of normal clips that sound unlike the rest; they were used all the same.
     """
 
     detector: "Detector"
     history: list[Epoch]
     failures: list[ClipError]
-    odd_normals: list[str]
-
-
-class SilentListener:
-    """Hears nothing."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Ignore it."""
-
-    def epoch(self, epoch: Epoch, watched: dict[str, float]) -> None:
-        """Ignore it."""
+    outliers: list[str]
 
 
 @dataclass(frozen=True)
@@ -153,9 +111,9 @@ class Detector:
         device: DeviceName = "auto",
         work: Path | None = None,
         on_error: Literal["skip", "stop"] = "skip",
-        listener: Listener | None = None,
+        progress: Progress = SILENT,
         watch: Watch | None = None,
-        pretrained: Pretrained | None = None,
+        pool_prior: PoolPrior | None = None,
     ) -> FitResult:
         """Learn what is normal from normal clips of one machine.
 
@@ -166,10 +124,10 @@ class Detector:
             work: folder for caches and checkpoints: a fit that was killed goes on from there. By
                 default a temporary one.
             on_error: leave out clips that cannot be used, or stop at the first.
-            listener: hears of progress and epochs.
+            progress: hears of progress and epochs.
             watch: looks at the networks after every epoch, for the eye only unless the config
                 asks for `oracle_epoch`.
-            pretrained: what a pool of machines has learned, which is used as it is.
+            pool_prior: what a pool of machines has learned, which is used as it is.
 
         Raises:
             UserError: anomalous clips among them, too few clips, full disk; the config asks for a
@@ -180,10 +138,9 @@ class Detector:
             raise UserError("training takes normal clips only, some here are labelled anomalous")
         where = resolve_device(device)
         config = config or load_config(default_preset(where))
-        listener = listener or SilentListener()
-        if (pretrained.config != config) if pretrained else config.pool != "none":
+        if (pool_prior.config != config) if pool_prior else config.pool != "none":
             raise UserError(
-                f"pool={config.pool}, and {'a' if pretrained else 'no'} pool was given: what "
+                f"pool={config.pool}, and {'a' if pool_prior else 'no'} pool was given: what "
                 "learns from several machines needs their pool, made with the same settings "
                 "('aad run-all --pool' does that), and nothing else takes one"
             )
@@ -192,13 +149,13 @@ class Detector:
             if work is None:
                 work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
             claim_work_folder(work, config, clips)
-            store = read_clips(clips, config, work, on_error, listener.progress)
+            store = read_clips(clips, config, work, on_error, progress)
             check_enough(store.clips, sound_seconds(store.clips))
             microphones = store.windows.shape[1]
             measure = make_statistics(config, microphones).to(where).eval()
-            borrowed = None if pretrained is None else pretrained.lend(store.clips, microphones)
-            fitted = fit(store, config, measure, work, where, listener, watch, borrowed)
-            pool = [] if pretrained is None else pretrained.machines
+            borrowed = None if pool_prior is None else pool_prior.lend(store.clips, microphones)
+            fitted = fit(store, config, measure, work, where, progress, watch, borrowed)
+            pool = [] if pool_prior is None else pool_prior.machines
             origin = provenance(store.clips, store.failures, fitted, pool)
         detector = cls(
             config=config,
@@ -211,7 +168,7 @@ class Detector:
             threshold_config=config.scoring.threshold,
             device=where,
         )
-        return FitResult(detector, fitted.history, store.failures, origin["odd_normals"])
+        return FitResult(detector, fitted.history, store.failures, origin["outliers"])
 
     def with_threshold(self, config: ThresholdConfig) -> "Detector":
         """The same detector with another decision threshold, without refitting."""
@@ -396,18 +353,6 @@ class Detector:
             threshold_config=ThresholdConfig(**json.loads(content["threshold"])),
             device=where,
         )
-
-
-def resolve_device(name: DeviceName) -> torch.device:
-    """The device behind a name; ``auto`` takes a GPU where there is one.
-
-    Raises:
-        UserError: ``cuda`` without a usable GPU.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UserError("no usable CUDA device here; choose --device cpu or auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def default_preset(device: torch.device) -> str:

@@ -25,3 +25,11 @@ class ClipError(UserError):
     def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
         """Rebuild from the three parts, so that the error crosses process borders."""
         return type(self), (self.path, self.problem, self.remedy)
+
+
+def one_line(error: Exception) -> str:
+    """The text of an error on one line.
+
+    File names that are no valid text hold lone surrogates, which no log or file takes: escaped.
+    """
+    return " ".join(str(error).split()).encode(errors="backslashreplace").decode()

@@ -1,14 +1,15 @@
 """Files appear whole or not at all."""
 
+import csv
 import errno
 import io
+import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any
-
-import torch
+from typing import IO
 
 from audio_anomaly_detector.errors import UserError
 
@@ -70,15 +71,43 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def save_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Save tensors and plain data atomically; the same content gives the same bytes.
+def write_json(path: Path, content: object) -> None:
+    """Write plain data as indented JSON, atomically; raises `UserError` like `write_atomically`."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
-    `torch.save` writes to memory first: on a full disk it would raise no `OSError`, and in a file
-    it would record that file's name.
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table atomically; raises `UserError` like `write_atomically`.
+
+    File names that are no valid text are written with escapes.
     """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_bytes(path, buffer.getbuffer())
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
+
+
+def claim_folder(folder: Path, identity: str) -> None:
+    """Make a work folder belong to one piece of work; what other work left there is deleted.
+
+    Args:
+        folder: made if it is missing.
+        identity: of the work; with the same one the content stays.
+
+    Raises:
+        UserError: the folder holds files that no such work has put there, or cannot be written.
+    """
+    mark = folder / "fingerprint"
+    if mark.exists():
+        if mark.read_text() == identity:
+            return
+        shutil.rmtree(folder)
+    # A temporary mark is what a kill in the first moment leaves behind.
+    elif folder.is_dir() and any(not p.name.startswith(".fingerprint") for p in folder.iterdir()):
+        raise UserError(f"{folder}: holds files of others; give a new or empty folder to work in")
+    make_folder(folder)
+    write_text(mark, identity)
 
 
 def _umask() -> int:

@@ -15,7 +15,7 @@ from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, content_hash
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import make_folder, write_text
-from audio_anomaly_detector.fitting import Fitted
+from audio_anomaly_detector.learning.fitting import Fitted
 from audio_anomaly_detector.models.networks import Networks
 
 FORMAT = 4  # of the model file; raised whenever an older program could not read it
@@ -35,7 +35,7 @@ def provenance(
         "machine": list(clips[0].machine),
         "clips": [{"name": clip.name, "sha256": hashes[clip.path]} for clip in clips],
         "calibration_clips": [clips[i].name for i in fitted.calibration_clips],
-        "odd_normals": [clips[i].name for i in fitted.odd],
+        "outliers": [clips[i].name for i in fitted.odd],
         "unusable": [f"{error.path.name}: {error.problem}" for error in failures],
         "pool": pool,
         "codebook_perplexity": fitted.perplexity,

@@ -3,14 +3,15 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from audio_anomaly_detector.files import save_tensors
+from audio_anomaly_detector.progress import Epoch
 from audio_anomaly_detector.seeding import derive_seed
+from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
@@ -25,22 +26,6 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
     clip_norm: float = Field(1.0, gt=0, description="largest gradient norm of a step")
-
-
-class Epoch(NamedTuple):
-    """What one epoch came to.
-
-    Attributes:
-        stage: name of the stage.
-        epoch: counted from 1.
-        learning_rate: of its last step.
-        losses: mean of each loss term.
-    """
-
-    stage: str
-    epoch: int
-    learning_rate: float
-    losses: dict[str, float]
 
 
 class Batches(Protocol):
@@ -110,7 +95,7 @@ def train(
     history: list[Epoch] = []
     best, best_state = -math.inf, None
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        state = load_tensors(checkpoint, device)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
@@ -121,6 +106,7 @@ def train(
         generator = torch.Generator().manual_seed(derive_seed(seed, stage, epoch))
         model.train()
         totals: dict[str, Tensor] = {}
+        rate = 0.0
         for indices in _epoch_indices(len(batches), config.batch_size, steps, generator):
             with torch.autocast(device.type, enabled=device.type == "cuda"):
                 terms = loss_terms(batches(indices, generator), generator)
@@ -131,13 +117,14 @@ def train(
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             scaler.step(optimiser)
             scaler.update()
+            rate = float(schedule.get_last_lr()[0])  # before it becomes the next step's
             schedule.step()
             for name, term in terms.items():  # summed on the device: no waiting for it here
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + term.detach()
         losses = {name: float(total) / steps for name, total in totals.items()}
         if not all(math.isfinite(value) for value in losses.values()):
             raise FloatingPointError(f"{stage}, epoch {epoch + 1}: loss not finite: {losses}")
-        record = Epoch(stage, epoch + 1, float(schedule.get_last_lr()[0]), losses)
+        record = Epoch(stage, epoch + 1, rate, losses)
         history.append(record)
         model.eval()
         criterion = on_epoch(record)

@@ -23,13 +23,13 @@ from audio_anomaly_detector.benchmark.cells import (
     run_job,
     run_missing,
 )
-from audio_anomaly_detector.benchmark.contenders import CONTENDERS
-from audio_anomaly_detector.benchmark.report import write_results
-from audio_anomaly_detector.benchmark.standings import make_table
+from audio_anomaly_detector.benchmark.detectors import CONTENDERS
+from audio_anomaly_detector.benchmark.leaderboard import make_table
+from audio_anomaly_detector.benchmark.pages import write_results
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips, machines
 from audio_anomaly_detector.errors import UserError
-from made_data import TINY, write_machine
+from synthetic_data import TINY, write_machine
 
 FOLDS = Setting("folds", "equalised", "all")
 

@@ -13,7 +13,7 @@ from audio_anomaly_detector.benchmark.classical import (
     TwfrGmm,
     gwrp_column,
 )
-from audio_anomaly_detector.benchmark.contenders import CONTENDERS
+from audio_anomaly_detector.benchmark.detectors import CONTENDERS
 from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from audio_anomaly_detector.benchmark import pretrained_encoder
-from audio_anomaly_detector.benchmark.contenders import CONTENDERS
+from audio_anomaly_detector.benchmark.detectors import CONTENDERS
 from audio_anomaly_detector.benchmark.pretrained_encoder import PretrainedEncoder
 from audio_anomaly_detector.cli import main
 from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip
-from made_data import TINY, hum
+from synthetic_data import TINY, hum
 
 transformers = pytest.importorskip("transformers", reason="the extra 'encoder' is not installed")
 

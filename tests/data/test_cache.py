@@ -10,6 +10,7 @@ from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows
 from audio_anomaly_detector.data.cache import build_store
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.errors import ClipError, UserError
+from recorded_progress import RecordedProgress
 
 CONFIG = AudioConfig(length=16_000)
 
@@ -29,10 +30,8 @@ def clips(tmp_path: Path) -> list[Clip]:
 
 
 def test_a_store_holds_the_windows_of_every_clip_in_order(tmp_path, clips):
-    seen = []
-    store = build_store(
-        clips, CONFIG, tmp_path / "store", "skip", lambda done, total: seen.append((done, total))
-    )
+    seen = RecordedProgress()
+    store = build_store(clips, CONFIG, tmp_path / "store", "skip", seen)
     assert isinstance(store.windows, np.memmap)
     assert store.windows.dtype == np.float32
     assert store.clips == [clips[0], clips[1], clips[3]]
@@ -40,7 +39,7 @@ def test_a_store_holds_the_windows_of_every_clip_in_order(tmp_path, clips):
         f"{clips[2].path}: holds no sound (0 samples); "
         "record it again or repair its header, or delete it"
     ]
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen.steps == [("reading clips", done, 4) for done in (1, 2, 3, 4)]
     assert store.clip_index.tolist() == [0, 1, 1, 1, 2, 2, 2]
     for index, clip in enumerate(store.clips):
         expected = to_windows(read_clip(clip, CONFIG), CONFIG.length)

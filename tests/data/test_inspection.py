@@ -8,6 +8,7 @@ import soundfile
 
 from audio_anomaly_detector.data.inspection import inspect
 from audio_anomaly_detector.errors import UserError
+from recorded_progress import RecordedProgress
 
 
 def make(path: Path, seed: int, seconds: float = 10, rate: int = 16_000, channels: int = 1) -> None:
@@ -21,11 +22,11 @@ def test_a_sound_data_set_has_no_problems(tmp_path):
         make(tmp_path / f"0_dB_fan/fan/id_00/normal/{i}.wav", i, channels=2)
         make(tmp_path / f"0_dB_fan/fan/id_02/normal/{i}.wav", 100 + i, channels=2)
     make(tmp_path / "0_dB_fan/fan/id_02/abnormal/0.wav", 7, seconds=5, channels=2)
-    seen = []
-    found = inspect(tmp_path, progress=lambda done, total: seen.append((done, total)))
+    seen = RecordedProgress()
+    found = inspect(tmp_path, progress=seen)
     assert found.problems == []
     assert found.layout == "mimii"
-    assert seen == [(i, 11) for i in range(1, 12)]
+    assert seen.steps == [("reading clips", i, 11) for i in range(1, 12)]
     first, second = found.machines
     assert (first.condition, first.machine_type, first.machine_id) == ("0_dB_fan", "fan", "id_00")
     assert (first.normal, first.anomalous, first.unknown, first.unusable) == (5, 0, 0, 0)

@@ -14,15 +14,16 @@ import torch
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
-from audio_anomaly_detector.detector import Detector, Score
+from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.export import runtime, write
 from audio_anomaly_detector.export.graph import ScoreGraph
 from audio_anomaly_detector.export.runtime import OnnxDetector
 from audio_anomaly_detector.export.write import export_onnx
 from audio_anomaly_detector.models import logmel
+from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
-from made_data import SAMPLE_RATE, TINY, hum, knock
+from synthetic_data import SAMPLE_RATE, TINY, hum, knock
 
 # All tests of this file in one process: writing a graph takes a minute.
 pytestmark = pytest.mark.xdist_group("export")

@@ -17,16 +17,16 @@ from audio_anomaly_detector import model_file
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips
-from audio_anomaly_detector.data.synthetic import SyntheticConfig, synthesise
 from audio_anomaly_detector.detector import Detector
+from audio_anomaly_detector.engines import ENGINES, Engine
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.evaluation.metrics import evaluate_scores
 from audio_anomaly_detector.fleet import jobs as jobs_module
-from audio_anomaly_detector.fleet.engines import ENGINES, Engine
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, make_jobs, run_job
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.fleet.run import run_all
 from audio_anomaly_detector.fleet.summary import mean_aurocs, summary_table
+from audio_anomaly_detector.metrics.classification import evaluate_scores
+from audio_anomaly_detector.synthesis.data_set import SyntheticConfig, synthesise
 
 FAN, VALVE = MachineKey("0_dB", "fan", "id_00"), MachineKey("0_dB", "valve", "id_02")
 

@@ -19,15 +19,15 @@ from typing import Literal, NamedTuple, cast
 import numpy as np
 import torch
 
-from audio_anomaly_detector.benchmark.contenders import CONTENDERS
+from audio_anomaly_detector.benchmark.detectors import CONTENDERS
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
-from audio_anomaly_detector.detector import SilentListener
+from audio_anomaly_detector.engines import Failed, Processes
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_text
-from audio_anomaly_detector.fleet.engines import Failed, Processes
 from audio_anomaly_detector.fleet.pools import pool_members
-from audio_anomaly_detector.pretraining import Pretrained, pretrain
+from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool
+from audio_anomaly_detector.progress import SILENT
 
 Protocol = Literal["folds", "split"]
 Level = Literal["equalised", "recorded"]
@@ -125,14 +125,14 @@ def run_job(job: Job) -> list[Line]:
     lines: list[Line] = []
     for number in range(len(next(iter(parts.values())))):
         started = time.perf_counter()
-        pretrained = None
+        pool_prior = None
         if config.pool != "none":
             pool = [clip for folds in parts.values() for clip in folds[number][0]]
-            pretrained = _pretrain(pool, config)
+            pool_prior = _pretrain(pool, config)
         share = (time.perf_counter() - started) / len(parts)
         for key, folds in parts.items():
             train, test = folds[number]
-            outcome = contender.run(train, test, config, pretrained)
+            outcome = contender.run(train, test, config, pool_prior)
             seconds = share + outcome.fit_seconds
             costs = (seconds, outcome.score_milliseconds, _peak_megabytes())
             for position, clip in enumerate(test):
@@ -148,10 +148,10 @@ def run_job(job: Job) -> list[Line]:
     return lines
 
 
-def _pretrain(clips: Sequence[Clip], config: Config) -> Pretrained:
+def _pretrain(clips: Sequence[Clip], config: Config) -> PoolPrior:
     with tempfile.TemporaryDirectory(prefix="aad-") as work:
-        listener = SilentListener()
-        return pretrain(clips, config, Path(work), torch.device("cpu"), listener, "stop")
+        progress = SILENT
+        return fit_pool(clips, config, Path(work), torch.device("cpu"), progress, "stop")
 
 
 def _parts(clips: Sequence[Clip], setting: Setting) -> list[tuple[list[Clip], list[Clip]]]:

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from audio_anomaly_detector.benchmark.cells import Cells, Line, Setting, cells_path
-from audio_anomaly_detector.benchmark.contenders import CONTENDERS
+from audio_anomaly_detector.benchmark.detectors import CONTENDERS
 from audio_anomaly_detector.benchmark.ours import DECISION
-from audio_anomaly_detector.evaluation.metrics import (
+from audio_anomaly_detector.files import write_text
+from audio_anomaly_detector.metrics.classification import (
     arithmetic_mean,
     auroc,
     harmonic_mean,
     partial_auroc,
 )
-from audio_anomaly_detector.files import write_text
 
 _DOMAINS = ("source", "target")
 

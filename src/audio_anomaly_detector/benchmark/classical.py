@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.rival import LOGMEL, Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, Rival, Scorer
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.scoring.calibration import Raw
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from audio_anomaly_detector.benchmark.rival import LOGMEL, Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, Rival, Scorer
 from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
 from audio_anomaly_detector.scoring.calibration import Raw
 from audio_anomaly_detector.seeding import derive_seed

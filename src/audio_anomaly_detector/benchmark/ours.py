@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from audio_anomaly_detector.benchmark.rival import Outcome
+from audio_anomaly_detector.benchmark.baseline import Outcome
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError
-from audio_anomaly_detector.pretraining import Pretrained
+from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 
 JOINED = "joined"
@@ -22,7 +22,7 @@ DECISION = "is_anomalous"
 
 
 def run_detector(
-    train: Sequence[Clip], test: Sequence[Clip], config: Config, pretrained: Pretrained | None
+    train: Sequence[Clip], test: Sequence[Clip], config: Config, pool_prior: PoolPrior | None
 ) -> Outcome:
     """Fit on normal clips and score others.
 
@@ -36,7 +36,7 @@ def run_detector(
     """
     started = time.perf_counter()
     detector = Detector.fit(
-        train, config, device="cpu", on_error="stop", pretrained=pretrained
+        train, config, device="cpu", on_error="stop", pool_prior=pool_prior
     ).detector
     fitted = time.perf_counter()
     join = detector.calibration.join

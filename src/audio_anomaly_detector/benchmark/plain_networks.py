@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from audio_anomaly_detector.benchmark.rival import LOGMEL, Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, Rival, Scorer
 from audio_anomaly_detector.models.hard_threshold import hard_threshold
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.masked_transformer import (

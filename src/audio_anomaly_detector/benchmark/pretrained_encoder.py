@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.rival import Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import Rival, Scorer
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.scoring.calibration import Raw
 

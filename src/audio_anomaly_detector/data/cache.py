@@ -7,7 +7,7 @@ or for other clips or another configuration, the store does not count and is bui
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -18,6 +18,7 @@ from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.headers import probe
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def build_store(
     config: AudioConfig,
     folder: Path,
     on_error: Literal["skip", "stop"] = "stop",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
     *,
     n_channels: int | None = None,
 ) -> WindowStore:
@@ -56,7 +57,7 @@ def build_store(
         config: how.
         folder: where the store lies; one store per folder, made if it is missing.
         on_error: `skip` collects the clips that cannot be used, `stop` raises the first.
-        progress: called with (clips done, clips in all).
+        progress: receives the number of clips done.
         n_channels: channels that each clip must have, as after `config.channels`; None: as most of
             these clips have.
 
@@ -82,8 +83,7 @@ def build_store(
                 writer = _Writer(stream, config, n_channels)
                 for done, clip in enumerate(clips):
                     writer.add(clip, on_error)
-                    if progress is not None:
-                        progress(done + 1, len(clips))
+                    progress.advance("reading clips", done + 1, len(clips))
                 writer.finish()
             part.replace(folder / "windows.npy")
         finally:

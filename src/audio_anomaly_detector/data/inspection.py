@@ -1,7 +1,7 @@
 """What a data set holds, machine by machine, and everything that is wrong with it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from audio_anomaly_detector.data.datasets import check_enough, cut_few_recording
 from audio_anomaly_detector.data.headers import AudioInfo
 from audio_anomaly_detector.data.layouts import find_clips, machines
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def inspect(
     root: Path | str,
     layout: str = "auto",
     config: AudioConfig | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Inspection:
     """Decode every clip of a data set once, and sum up what is there and what is wrong.
 
@@ -68,7 +69,7 @@ def inspect(
         root: folder, CSV manifest or audio file.
         layout: a name in `LAYOUTS`, or `auto`.
         config: how the clips would be read; the default if None.
-        progress: called with (clips done, clips in all).
+        progress: receives the number of clips done.
 
     Returns:
         One summary per machine, and one line per problem.
@@ -93,8 +94,7 @@ def inspect(
                 infos.append((clip, reading.info))
                 seconds += reading.waveform.shape[-1] / config.sample_rate
             done += 1
-            if progress is not None:
-                progress(done, len(found.clips))
+            progress.advance("reading clips", done, len(found.clips))
         summary = _summarise(key, clips, infos, seconds)
         problems += [f"{key}: {problem}" for problem in _machine_problems(summary, infos, config)]
         summaries.append(summary)

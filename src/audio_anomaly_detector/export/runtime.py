@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from audio_anomaly_detector.data.audio import AudioConfig, read_microphones
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.detector import Score
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 
 if TYPE_CHECKING:

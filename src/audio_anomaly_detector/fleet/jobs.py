@@ -4,7 +4,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,20 +14,20 @@ import torch
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import machines
-from audio_anomaly_detector.detector import DeviceName, resolve_device
+from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.evaluation.machine import (
+from audio_anomaly_detector.files import make_folder, write_bytes, write_text
+from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.fleet.pools import Pool
+from audio_anomaly_detector.learning.pool import PoolPrior
+from audio_anomaly_detector.metrics.classification import Metrics
+from audio_anomaly_detector.model_file import fingerprint
+from audio_anomaly_detector.progress import Epoch
+from audio_anomaly_detector.runs.machine import (
     evaluate_machine,
     fit_machine,
     prepare_split,
 )
-from audio_anomaly_detector.evaluation.metrics import Metrics
-from audio_anomaly_detector.files import make_folder, write_bytes, write_text
-from audio_anomaly_detector.fleet.names import file_names
-from audio_anomaly_detector.fleet.pools import Pool
-from audio_anomaly_detector.model_file import fingerprint
-from audio_anomaly_detector.pretraining import Pretrained
-from audio_anomaly_detector.training import Epoch
 
 log = logging.getLogger(__name__)
 
@@ -194,10 +194,10 @@ class _Log:
     def __init__(self, key: MachineKey) -> None:
         self._key = key
 
-    def progress(self, what: str, done: int, total: int) -> None:
+    def advance(self, what: str, done: int, total: int) -> None:
         log.debug("%s: %s %d/%d", self._key, what, done, total)
 
-    def epoch(self, epoch: Epoch, watched: dict[str, float]) -> None:
+    def epoch(self, epoch: Epoch, watched: Mapping[str, float]) -> None:
         figures = ", ".join(f"{k} {v:.4g}" for k, v in {**epoch.losses, **watched}.items())
         log.info("%s: %s epoch %d: %s", self._key, epoch.stage, epoch.epoch, figures)
 
@@ -209,20 +209,20 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     (job.folder / OUTCOME).unlink(missing_ok=True)
     (job.folder / ERROR).unlink(missing_ok=True)
     split = prepare_split(job.clips, job.config)
-    listener = _Log(job.key)
-    pretrained = None
+    progress = _Log(job.key)
+    pool_prior = None
     if job.pool is not None:
-        pretrained = Pretrained.load(job.pool, resolve_device(job.device))
+        pool_prior = PoolPrior.load(job.pool, resolve_device(job.device))
     fit = fit_machine(
         split,
         job.config,
         job.folder,
         job.model,
-        listener,
+        progress,
         device=job.device,
         on_error=job.on_error,
         watch_test=job.watch_test and any(clip.label is not None for clip in split.test),
-        pretrained=pretrained,
+        pool_prior=pool_prior,
     )
     threshold = fit.detector.threshold
     figures: dict[str, Any] = {
@@ -234,7 +234,7 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
         "model": job.model.name,
     }
     if split.test:
-        evaluation = evaluate_machine(fit.detector, split.test, job.folder, listener)
+        evaluation = evaluate_machine(fit.detector, split.test, job.folder, progress)
         if evaluation.failures and job.on_error == "stop":
             raise evaluation.failures[0]
         figures["n_failed_clips"] += len(evaluation.failures)

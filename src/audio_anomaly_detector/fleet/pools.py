@@ -9,15 +9,16 @@ from typing import Literal
 
 import torch
 
-from audio_anomaly_detector.config import Config, Pooling
+from audio_anomaly_detector.config import Config, PoolScope
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import machines
-from audio_anomaly_detector.detector import DeviceName, SilentListener, resolve_device
+from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.evaluation.machine import prepare_split
 from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.learning.pool import fit_pool
 from audio_anomaly_detector.model_file import fingerprint, read_model_file
-from audio_anomaly_detector.pretraining import pretrain
+from audio_anomaly_detector.progress import SILENT
+from audio_anomaly_detector.runs.machine import prepare_split
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def make_pools(
     ]
 
 
-def pool_members(keys: Iterable[MachineKey], pool: Pooling) -> dict[MachineKey, list[MachineKey]]:
+def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey, list[MachineKey]]:
     """Which machines go together, by the name of their pool."""
     members: dict[MachineKey, list[MachineKey]] = {}
     for key in keys:
@@ -117,9 +118,7 @@ def train_pool(pool: Pool) -> str:
     work = pool.path.with_suffix(".work")
     try:
         device = resolve_device(pool.device)
-        pretrain(pool.clips, pool.config, work, device, SilentListener(), pool.on_error).save(
-            pool.path
-        )
+        fit_pool(pool.clips, pool.config, work, device, SILENT, pool.on_error).save(pool.path)
         shutil.rmtree(work)
     except UserError as error:
         return " ".join(str(error).split())

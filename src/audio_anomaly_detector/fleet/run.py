@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from audio_anomaly_detector.fleet.engines import Engine, Failed
+from audio_anomaly_detector.engines import Engine, Failed
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, run_job
 from audio_anomaly_detector.fleet.pools import Pool, is_trained, train_pool
 from audio_anomaly_detector.fleet.summary import write_summary

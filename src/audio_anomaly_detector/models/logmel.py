@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.parallel import each_on_one_thread
+from audio_anomaly_detector.threads import each_on_one_thread
 
 POWER_FLOOR = 1e-10  # -100 dB, as librosa's `power_to_db(amin=1e-10)`
 

@@ -1,1 +1,0 @@
-"""How good the scores are: metrics with intervals, the protocol, plots and the report."""

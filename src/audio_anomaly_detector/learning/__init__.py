@@ -1,0 +1,1 @@
+"""Fitting a detector: training loop, stages, cross-fitting, pool prior."""

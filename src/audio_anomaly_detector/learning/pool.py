@@ -1,0 +1,270 @@
+"""Pretraining: what the normal clips of several machines teach together.
+
+How the halls and the machines vary, which a handful of clips of one machine cannot show; and the
+networks, where they are wanted. What a machine of the pool then needs of its own is cheap: banks,
+calibration and a threshold. As the calibration clips of every machine must be unheard, there is one
+set of networks for each fold, trained without that fold's clips of every machine, and one trained
+on all clips.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from audio_anomaly_detector.config import Config, parse_config
+from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.data.layouts import machines
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.learning.fitting import Borrowed, Lent
+from audio_anomaly_detector.learning.stages import fit_networks
+from audio_anomaly_detector.learning.training_data import Corpus, make_statistics, read_clips
+from audio_anomaly_detector.model_file import (
+    FORMAT,
+    claim_work_folder,
+    fingerprint,
+    network_weights,
+    read_model_file,
+    restore_networks,
+)
+from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.scoring.bank import Deviations
+from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
+from audio_anomaly_detector.scoring.measurement import Statistics
+from audio_anomaly_detector.seeding import derive_seed
+from audio_anomaly_detector.tensor_files import save_tensors
+
+# Clips whose deviations are kept, and of one machine at most: with 56 instead of 184 a third of
+# what they gain is lost.
+_SAMPLE = 256
+_SAMPLE_OF_ONE = 8
+
+
+@dataclass(frozen=True)
+class PoolPrior:
+    """What a pool has learned.
+
+    Args:
+        config: it was trained with.
+        networks: for each fold of the calibration, then those trained on all clips; none where no
+            family needs them.
+        held_out: for each fold, the clips that its networks never heard.
+        machines: names of the machines that it learned from.
+        sample: by clip of a sample of them, whose clip it is: condition, type and id.
+        signal: by component that needs no network, each sampled clip less the mean of its
+            machine's, ``(m, C, D)``.
+        of_networks: for each of `networks`, the same of their components.
+        fingerprint: of config and clips.
+    """
+
+    config: Config
+    networks: list[Networks]
+    held_out: list[list[str]]
+    machines: list[str]
+    sample: list[tuple[str, ...]]
+    signal: Statistics
+    of_networks: list[Statistics]
+    fingerprint: str
+
+    def lend(self, clips: Sequence[Clip], microphones: int) -> Borrowed:
+        """What a machine may use: networks with its clips that each never heard, and deviations.
+
+        Clips that are not of the pool were heard by none and are divided among the folds; so a
+        machine that came later can use the pool, too. One with another number of microphones than
+        the pool's has the networks only. A machine under another condition is no other machine: of
+        MIMII's signal-to-noise ratios all are mixed from the same recordings, and a clip whose twin
+        the pool knows would seem less odd than a fresh one.
+
+        Args:
+            clips: training clips of the machine.
+            microphones: of the machine.
+        """
+        own = {clip.machine[1:] for clip in clips}  # whatever the condition
+        others = [row for row, machine in enumerate(self.sample) if machine[1:] not in own]
+
+        def deviations(statistics: Statistics) -> dict[str, Deviations]:
+            return {
+                name: Deviations(values[others], len(others))
+                for name, values in statistics.items()
+                if others and values.shape[1] == microphones
+            }
+
+        lent = [
+            Lent(networks, fold, deviations(statistics))
+            for networks, fold, statistics in zip(
+                self.networks, self._folds_of(clips), self.of_networks, strict=True
+            )
+        ]
+        return Borrowed(deviations(self.signal), lent)
+
+    def _folds_of(self, clips: Sequence[Clip]) -> list[Fold]:
+        """One for each set of networks, of those trained on all clips an empty one."""
+        if not self.networks:
+            return []
+        everyone = set(range(len(clips)))
+        keys = [_key(clip) for clip in clips]
+        parts = [{i for i in everyone if keys[i] in names} for names in map(set, self.held_out)]
+        unknown = sorted(everyone.difference(*parts))
+        for number, part in enumerate(np.array_split(unknown, len(parts))):
+            parts[number].update(part.tolist())
+        folds = [Fold(sorted(everyone - part), sorted(part)) for part in parts]
+        return [*folds, Fold(sorted(everyone), [])]
+
+    def save(self, path: Path) -> None:
+        """Write a file of plain tensors and data.
+
+        Raises:
+            UserError: the place cannot be written or the disk is full.
+        """
+        save_tensors(
+            path,
+            {
+                "format": FORMAT,
+                "config": json.dumps(self.config.model_dump(mode="json")),
+                "networks": [network_weights(networks) for networks in self.networks],
+                "held_out": self.held_out,
+                "machines": self.machines,
+                "sample": self.sample,
+                "signal": self.signal,
+                "of_networks": self.of_networks,
+                "fingerprint": self.fingerprint,
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> "PoolPrior":
+        """Read what `save` wrote; nothing in it is executed.
+
+        Raises:
+            UserError: no such file, or not one of these.
+        """
+        content = read_model_file(path)
+        if "held_out" not in content:
+            raise UserError(f"{path}: holds no pool; 'aad run-all --pool' makes them")
+        config = parse_config(json.loads(content["config"]))
+        networks = [restore_networks(config, state, device) for state in content["networks"]]
+        return cls(
+            config,
+            networks,
+            content["held_out"],
+            content["machines"],
+            [tuple(machine) for machine in content["sample"]],
+            content["signal"],
+            content["of_networks"],
+            content["fingerprint"],
+        )
+
+
+def fit_pool(
+    clips: Sequence[Clip],
+    config: Config,
+    work: Path,
+    device: torch.device,
+    progress: Progress,
+    on_error: Literal["skip", "stop"] = "skip",
+) -> PoolPrior:
+    """Learn from the normal clips of several machines.
+
+    The masked transformer also learns to tell the machines apart: which sound is whose is a label
+    that costs nothing (Giri et al., "Self-supervised classification for detecting anomalous
+    sounds", DCASE 2020).
+
+    Args:
+        clips: normal training clips of all machines, few long recordings cut.
+        config: all settings.
+        work: folder for checkpoints and cached data; a second run goes on from it.
+        device: where to train.
+        progress: hears of progress and epochs.
+        on_error: leave out clips that cannot be used, or stop at the first.
+
+    Raises:
+        UserError: no clip can be used, full disk.
+        ClipError: with ``on_error="stop"``, the first clip that cannot be used.
+    """
+    claim_work_folder(work, config, clips)
+    identity = fingerprint(config, clips)
+    sample = _sampled(clips, config)
+    needs_networks = bool(set(config.scoring.families) & set(NETWORK_FAMILIES))
+    if not needs_networks:  # no other clip is looked at
+        clips = [clip for clip in clips if _key(clip) in sample]
+    store = read_clips(clips, config, work, on_error, progress)
+    measure = make_statistics(config, store.windows.shape[1]).to(device).eval()
+    corpus = Corpus(store, config, measure, work, device, progress)
+    names = list(machines(store.clips))
+    labels = np.array([names.index(clip.machine) for clip in store.clips])
+    chosen = [place for place, clip in enumerate(store.clips) if _key(clip) in sample]
+    chosen = [place for place in chosen if np.count_nonzero(labels[chosen] == labels[place]) > 1]
+
+    def sampled(networks: Networks | None, what: str) -> Statistics:
+        if not chosen:
+            return {}
+        return _less_their_mean(corpus.statistics(networks, what, chosen), labels[chosen])
+
+    held_out: list[set[int]] = []
+    networks, of_networks = [], []
+    if needs_networks:
+        held_out = _held_out(store.clips, labels, config)
+        for number, left_out in enumerate([*held_out, set[int]()]):
+            name = "final" if number == len(held_out) else f"fold-{number + 1}"
+            part = [place for place in range(len(store.clips)) if place not in left_out]
+            longer = config.stages.held_out_factor
+            trained = fit_networks(corpus, part, name, longer, progress, labels=labels)
+            networks.append(trained[0].eval())
+            of_networks.append(sampled(networks[-1], f"{name}: measuring clips"))
+    return PoolPrior(
+        config,
+        networks,
+        [[_key(store.clips[place]) for place in sorted(left_out)] for left_out in held_out],
+        ["/".join(name) for name in names],
+        [tuple(store.clips[place].machine) for place in chosen],
+        sampled(None, "measuring clips"),
+        of_networks,
+        identity,
+    )
+
+
+def _sampled(clips: Sequence[Clip], config: Config) -> set[str]:
+    """Clips drawn from as many machines as possible."""
+    random = np.random.default_rng(derive_seed(config.seed, "pool"))
+    turns: list[list[str]] = [[] for _ in range(_SAMPLE_OF_ONE)]
+    for own in machines(clips).values():
+        drawn = random.permutation(len(own))[:_SAMPLE_OF_ONE]
+        for turn, place in zip(turns, drawn, strict=False):
+            turn.append(_key(own[place]))
+    shuffled = [turn[i] for turn in turns for i in random.permutation(len(turn))]
+    return set(shuffled[:_SAMPLE])
+
+
+def _less_their_mean(statistics: Statistics, labels: np.ndarray) -> Statistics:
+    """Take the mean of each machine's clips away; at least two of each."""
+    less = {name: values.clone() for name, values in statistics.items()}
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        for values in less.values():
+            values[own] -= values[own].mean(0)
+            values[own] *= math.sqrt(len(own) / (len(own) - 1))  # the mean is theirs, too
+    return less
+
+
+def _held_out(clips: Sequence[Clip], labels: np.ndarray, config: Config) -> list[set[int]]:
+    """Positions of the clips that each fold's networks may not learn from."""
+    seed = derive_seed(config.seed, "folds")
+    held_out: list[set[int]] = [set() for _ in range(config.scoring.folds)]
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label).tolist()
+        if len(places) < 2:  # no detector of its own; the others may learn from it
+            continue
+        own = [clips[place] for place in places]
+        for number, fold in enumerate(cross_folds(own, config.scoring.folds, seed)):
+            held_out[number].update(places[i] for i in fold.held_out)
+    return held_out
+
+
+def _key(clip: Clip) -> str:
+    return "/".join((*clip.machine, clip.name))

@@ -1,0 +1,1 @@
+"""Figures and pages: what evaluations, training and the benchmark look like."""

@@ -1,0 +1,1 @@
+"""One machine's run folder: fit, evaluate, write everything down."""

@@ -1,0 +1,76 @@
+"""The verdict on a clip, and what gives one, whatever computes it; needs no PyTorch."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+
+
+@dataclass(frozen=True)
+class Score:
+    """Verdict on one clip.
+
+    Args:
+        score: anomaly score; higher = more anomalous, normal clips lie around 0.
+        p_value: share of normal clips expected to score at least as high.
+        is_anomalous: ``score > threshold``.
+        threshold: the decision threshold.
+        components: every component in robust standard deviations of the normals.
+        families: evidence of each family, compressed and weighted, which ``score`` joins.
+        map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
+            microphones; None without networks.
+        latent: ``(L,)`` mean quantised latent; None without networks.
+    """
+
+    score: float
+    p_value: float
+    is_anomalous: bool
+    threshold: float
+    components: dict[str, float]
+    families: dict[str, float]
+    map: NDArray[np.float32] | None = None
+    latent: NDArray[np.float32] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without map and latent."""
+        plain = asdict(self)
+        del plain["map"], plain["latent"]
+        return plain
+
+
+class Scorer(Protocol):
+    """Whatever scores recordings of one machine: a `Detector`, or an exported graph."""
+
+    @property
+    def threshold(self) -> float:
+        """Scores above it are decided anomalous."""
+
+    @property
+    def threshold_config(self) -> ThresholdConfig:
+        """How the threshold is drawn."""
+
+    @property
+    def normal_scores(self) -> NormalScores:
+        """Scores of normal clips that the scorer was not fitted on."""
+
+    def with_threshold(self, config: ThresholdConfig) -> Self:
+        """The same scorer with another decision threshold."""
+
+    def score(self, waveform: ArrayLike) -> Score:
+        """Score a waveform ``(C, T)`` in full scale ±1.
+
+        Raises:
+            UserError: it cannot be scored.
+        """
+
+    def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:
+        """Score several waveforms ``(C, T)`` together; raises `UserError` like `score`."""
+
+    def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
+        """Score clips from their files, in order; one that fails yields its error."""

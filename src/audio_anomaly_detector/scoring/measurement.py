@@ -1,0 +1,151 @@
+"""From the windows of clips to their statistics: the one path that fitting and scoring share."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from audio_anomaly_detector.models.logmel import LogMel
+from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.augmentation import make_views
+from audio_anomaly_detector.scoring.components import (
+    NETWORK_COMPONENTS,
+    SIGNAL_COMPONENTS,
+    Component,
+)
+from audio_anomaly_detector.scoring.signals import Signals
+from audio_anomaly_detector.threads import each_on_one_thread
+
+Statistics = dict[str, Tensor]  # component -> (n, C, D)
+
+# Microphones of windows that one thread has in work: together they take half the time that each
+# takes alone, more take no less, and memory does not grow with the length of a clip.
+ROWS_AT_ONCE = 8
+
+
+class Measured(NamedTuple):
+    """What is measured on clips or on single windows.
+
+    Attributes:
+        statistics: by component, ``(n, C, D)``.
+        nll: on request and of networks, the negative log-likelihood of every window, mean over
+            microphones, ``(W, F, N)``.
+        latent: likewise, the mean quantised latent of every window, ``(W, L)``.
+    """
+
+    statistics: Statistics
+    nll: Tensor | None
+    latent: Tensor | None
+
+
+def clips_at_once(microphones: int) -> int:
+    """How many clips of one window each a thread best measures together."""
+    return max(1, ROWS_AT_ONCE // microphones)
+
+
+class ClipStatistics(nn.Module):
+    """Measures every component of the chosen families on clips.
+
+    Args:
+        logmel: the front end.
+        families: families wanted.
+        microphones: how many there are; components that need more are left out.
+        views: test-time views besides the window itself.
+        noise_db: noise of the views relative to the window's level, dB.
+        seed: seed of that noise.
+    """
+
+    def __init__(
+        self,
+        logmel: LogMel,
+        families: tuple[str, ...],
+        microphones: int,
+        views: int,
+        noise_db: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.logmel = logmel
+        self.views, self.noise_db, self.seed = views, noise_db, seed
+        self.windows_at_once = clips_at_once(microphones * (1 + views))
+
+        def wanted(component: Component) -> bool:
+            return component.family in families and component.microphones <= microphones
+
+        self.signal_components = {k: c for k, c in SIGNAL_COMPONENTS.items() if wanted(c)}
+        self.network_components = {k: c for k, c in NETWORK_COMPONENTS.items() if wanted(c)}
+
+    @property
+    def components(self) -> dict[str, Component]:
+        """All components measured, those of the signal first."""
+        return {**self.signal_components, **self.network_components}
+
+    @property
+    def families(self) -> dict[str, str]:
+        """The family of every component measured."""
+        return {name: component.family for name, component in self.components.items()}
+
+    def forward(
+        self,
+        clips: Sequence[Tensor],
+        networks: Networks | None,
+        of_signal: bool = True,
+        details: bool = False,
+    ) -> Measured:
+        """Measure clips; statistics are averaged over the windows and views of each.
+
+        Args:
+            clips: the windows ``(W, C, T)`` of each.
+            networks: fitted and in evaluation mode; none leaves their components out.
+            of_signal: measure the components that need no network too.
+            details: keep what the networks say of every window.
+        """
+        parts = each_on_one_thread(
+            lambda windows: self.of_windows(windows, networks, of_signal, details),
+            torch.cat(list(clips)).split(self.windows_at_once),
+        )
+        counts = [len(windows) for windows in clips]
+        statistics = {}
+        for name in parts[0].statistics:
+            of_windows = torch.cat([part.statistics[name] for part in parts])
+            of_clips = [windows.mean(0) for windows in of_windows.split(counts)]
+            statistics[name] = torch.stack(of_clips).cpu()
+        return Measured(
+            statistics, _joined([part.nll for part in parts]), _joined([p.latent for p in parts])
+        )
+
+    @torch.no_grad()  # here, for it holds in the thread that enters it only
+    def of_windows(
+        self,
+        windows: Tensor,
+        networks: Networks | None,
+        of_signal: bool = True,
+        details: bool = False,
+    ) -> Measured:
+        """Measure windows ``(B, C, T)``, averaged over views; see `forward`."""
+        views = make_views(windows, self.views, self.noise_db, self.seed)  # (B, V, C, T)
+        signals = Signals(views.flatten(0, 1), self.logmel)
+        statistics: Statistics = {}
+        nll = latent = None
+        if of_signal:
+            for name, signal_component in self.signal_components.items():
+                statistics[name] = signal_component.statistics(signals)
+        if networks is not None and self.network_components:
+            outputs = networks(signals.waveform, signals.logmel)
+            for name, component in self.network_components.items():
+                statistics[name] = component.statistics(outputs)
+            if details:
+                untouched = slice(None, None, 1 + self.views)
+                nll = outputs.nll[untouched].mean(1)  # (B, F, N)
+                latent = outputs.quantised[untouched].mean((1, 2))  # (B, L)
+        over_views = {
+            name: values.unflatten(0, views.shape[:2]).mean(1)
+            for name, values in statistics.items()
+        }
+        return Measured(over_views, nll, latent)
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    kept = [part for part in parts if part is not None]
+    return torch.cat(kept).cpu() if kept else None

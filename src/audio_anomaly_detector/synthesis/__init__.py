@@ -1,0 +1,1 @@
+"""Synthetic recordings: machines, faults, halls and data sets of them."""

@@ -1,0 +1,247 @@
+"""Made data sets in MIMII layout: machines, their faults, and a factory around them.
+
+As in MIMII (Purohit et al., 2019) the hall's noise is scaled to a wanted signal-to-noise ratio.
+Unlike there, ratio and gain vary by up to 1 dB from clip to clip and a faulty machine is scaled to
+the power of a healthy one, so that the level of a clip says nothing about its label.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import soundfile as sf
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, model_validator
+
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import write_bytes, write_text
+from audio_anomaly_detector.progress import SILENT, Progress
+from audio_anomaly_detector.synthesis.faults import FAULTS, HEALTHY, Fault
+from audio_anomaly_detector.synthesis.hall import Hall, Microphones
+from audio_anomaly_detector.synthesis.machines import MACHINES
+from audio_anomaly_detector.synthesis.sounds import Array, Clock, amplitude
+
+GENERATOR = 1  # raise it with any change that makes other bytes from the same configuration
+MACHINE_RMS = 0.005  # full scale; with noise at -6 dB the clip is as loud as MIMII's
+JITTER_DB = 1.0
+
+MachineName = Literal["fan", "pump", "slider", "valve"]
+CONDITIONS = ("normal", "abnormal")
+
+
+class SyntheticConfig(BaseModel, frozen=True, extra="forbid"):
+    """What a made data set holds."""
+
+    machines: tuple[MachineName, ...] = Field(
+        ("fan", "pump", "slider", "valve"), min_length=1, description="machine types"
+    )
+    ids: int = Field(2, ge=1, le=50, description="machines of each type: id_00, id_02, ...")
+    normal: int = Field(20, ge=1, description="normal clips of each id")
+    abnormal: int = Field(10, ge=0, description="abnormal clips of each id")
+    snr_db: tuple[int, ...] = Field(
+        (-6,), min_length=1, description="machine against factory noise in dB, a folder for each"
+    )
+    channels: int = Field(2, ge=1, le=16, description="microphones")
+    seconds: float = Field(10.0, ge=1, le=600, description="length of a clip")
+    sample_rate: int = Field(16_000, ge=8_000, le=96_000, description="Hz")
+    faults: Literal["tuning", "held_out"] = Field(
+        "tuning", description="held_out: other kinds, and other rates and frequencies of the rest"
+    )
+    severity: tuple[float, float] = Field(
+        (0.3, 1.0), description="least and greatest severity of a fault, within 0 to 1"
+    )
+    seed: int = Field(0, ge=0, description="same seed, same bytes")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        low, high = self.severity
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"severity {low}, {high}: give two numbers with 0 <= low <= high <= 1")
+        if any(abs(snr) > 40 for snr in self.snr_db):
+            raise ValueError(f"snr_db {self.snr_db}: give values from -40 to 40 dB")
+        for name in ("machines", "snr_db"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} {values}: name each one once")
+        return self
+
+
+class ClipKey(NamedTuple):
+    """Which clip of a set; alone with the seed it determines the sound."""
+
+    machine: MachineName
+    id_index: int
+    condition: str
+    clip: int
+
+    def path(self, snr_db: int) -> Path:
+        """Where MIMII would keep it, below the root of the set."""
+        identity = f"id_{2 * self.id_index:02d}"
+        folder = Path(f"{snr_db}_dB_{self.machine}", self.machine, identity, self.condition)
+        return folder / f"{self.clip:08d}.wav"
+
+
+class Rendering(NamedTuple):
+    """The parts of one clip before they are mixed: machine and background (C, T), power one."""
+
+    machine: Array
+    background: Array
+    fault: Fault
+    snr_offset_db: float
+    gain_db: float
+
+    def mix(self, snr_db: float) -> NDArray[np.int16]:
+        """Mix to that signal-to-noise ratio: the recording, 16 bit, shape (T, C)."""
+        heard = self.machine + self.background * amplitude(-(snr_db + self.snr_offset_db))
+        heard = heard * MACHINE_RMS * amplitude(self.gain_db)
+        return np.clip(np.rint(heard.T * 32768), -32768, 32767).astype(np.int16)
+
+
+class Site:
+    """One machine id where it stands: machine, microphones and hall, drawn from the seed.
+
+    Args:
+        config: for seed, channels and sample rate.
+        machine: its type.
+        id_index: 0 for id_00, 1 for id_02, ...
+    """
+
+    def __init__(self, config: SyntheticConfig, machine: MachineName, id_index: int) -> None:
+        self.config = config
+        self.name, self.id_index = machine, id_index
+        rng = _generator(config.seed, *_code(machine, id_index))
+        self.machine = MACHINES[machine](rng)
+        self.microphones = Microphones(rng, config.channels, config.sample_rate)
+        angle = rng.uniform(0, 2 * np.pi)
+        self.paths = [
+            self.microphones.path(rng, angle + turn, reflections=6)
+            for turn in (0.0, rng.uniform(0.2, 0.6))
+        ]
+        # All machines of a set stand in the same hall.
+        self.hall = Hall(_generator(config.seed), self.microphones)
+
+    def render(self, condition: str, clip: int) -> Rendering:
+        """Play one clip of this id: condition "normal" or "abnormal", number `clip`."""
+        config = self.config
+        key = ClipKey(self.name, self.id_index, condition, clip)
+        clock = Clock(round(config.seconds * config.sample_rate), config.sample_rate)
+        streams = [_clip_generator(config, key, stream) for stream in range(3)]
+        fault = planned_fault(config, key)
+        sources = self.machine.sound(streams[0], clock, fault)
+        heard = self.microphones.hear(sources, self.paths)
+        # Whatever the fault adds or takes: the machine as heard keeps its power.
+        heard = heard / np.sqrt(np.mean(heard**2))
+        background = self.hall.noise(streams[1], clock)
+        offset, gain = streams[2].uniform(-JITTER_DB, JITTER_DB, 2)
+        return Rendering(heard, background, fault, float(offset), float(gain))
+
+
+def planned_fault(config: SyntheticConfig, key: ClipKey) -> Fault:
+    """Tell what is wrong in a clip: kinds by turns, severity and character from its own seed."""
+    if key.condition == "normal":
+        return HEALTHY
+    rng = _clip_generator(config, key, 3)
+    kinds = getattr(FAULTS[key.machine], config.faults)
+    lowest = 0.5 if config.faults == "held_out" else 0.0
+    severity = rng.uniform(*config.severity)
+    return Fault(kinds[key.clip % len(kinds)], severity, lowest + 0.5 * rng.random())
+
+
+def synthesise(out: Path, config: SyntheticConfig, progress: Progress = SILENT) -> Path:
+    """Write a data set in MIMII layout; started again it writes only what is missing.
+
+    Args:
+        out: folder to make or to go on with.
+        config: what the set holds.
+        progress: receives the number of clips written.
+
+    Returns:
+        `out`, which holds `<snr>_dB_<machine>/<machine>/<id>/{normal,abnormal}/*.wav`,
+        `faults.csv` (what is wrong in each abnormal clip) and `synthetic.json` (the config).
+
+    Raises:
+        UserError: if `out` cannot be written or holds something else.
+    """
+    _claim(out, config)
+    keys = list(clip_keys(config))
+    total = len(keys) * len(config.snr_db)
+    site, here = None, None
+    for done, key in enumerate(keys):
+        progress.advance("synthesising clips", done * len(config.snr_db), total)
+        missing = [snr for snr in config.snr_db if not (out / key.path(snr)).exists()]
+        if not missing:
+            continue
+        if site is None or here != key[:2]:
+            site, here = Site(config, key.machine, key.id_index), key[:2]
+        rendering = site.render(key.condition, key.clip)
+        for snr in missing:
+            _save(out / key.path(snr), rendering.mix(snr), config.sample_rate)
+    progress.advance("synthesising clips", total, total)
+    return out
+
+
+def clip_keys(config: SyntheticConfig) -> Iterator[ClipKey]:
+    """Every clip of the set, id after id."""
+    for machine in config.machines:
+        for id_index in range(config.ids):
+            for condition, count in zip(CONDITIONS, (config.normal, config.abnormal), strict=True):
+                for clip in range(count):
+                    yield ClipKey(machine, id_index, condition, clip)
+
+
+def _save(path: Path, recording: NDArray[np.int16], sample_rate: int) -> None:
+    """Write a recording, shape (T, C), as WAV.
+
+    In memory first: writing straight to a full disk, libsndfile raises no `OSError`.
+    """
+    content = io.BytesIO()
+    sf.write(content, recording, sample_rate, "PCM_16", format="WAV")
+    write_bytes(path, content.getbuffer())
+
+
+def _code(machine: MachineName, id_index: int) -> tuple[int, int]:
+    return list(MACHINES).index(machine), id_index
+
+
+def _generator(seed: int, *key: int) -> np.random.Generator:
+    """Seed each thing on its own, so that no clip depends on how many others there are."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def _clip_generator(config: SyntheticConfig, key: ClipKey, stream: int) -> np.random.Generator:
+    code = _code(key.machine, key.id_index)
+    return _generator(config.seed, *code, CONDITIONS.index(key.condition), key.clip, stream)
+
+
+def _claim(out: Path, config: SyntheticConfig) -> None:
+    """Make the folder ours: note the configuration in it, or check that it is the same."""
+    note = json.dumps({"generator": GENERATOR, **config.model_dump(mode="json")}, indent=2) + "\n"
+    marker = out / "synthetic.json"
+    try:
+        found = marker.read_text() if marker.exists() else None
+        occupied = found is None and out.is_dir() and any(out.iterdir())
+    except OSError as error:
+        problem = f"{out}: cannot be read ({error.strerror})"
+        raise UserError(f"{problem}; choose another folder") from error
+    if occupied:
+        raise UserError(f"{out}: the folder holds other files; choose a new or empty folder")
+    if found is not None and found != note:
+        raise UserError(
+            f"{out}: holds a set made with another configuration (see {marker.name}); "
+            "choose another folder, or repeat that configuration to complete it"
+        )
+    write_text(marker, note)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["path", "fault", "severity", "character"])
+    for key in clip_keys(config):
+        fault = planned_fault(config, key)
+        if fault.kind:
+            for snr in config.snr_db:
+                numbers = f"{fault.severity:.3f}", f"{fault.character:.3f}"
+                writer.writerow([key.path(snr).as_posix(), fault.kind, *numbers])
+    write_text(out / "faults.csv", table.getvalue())

@@ -1,0 +1,264 @@
+"""What several machines share: networks and what they never heard, deviations, their use."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.layouts import find_clips, machines
+from audio_anomaly_detector.detector import Detector
+from audio_anomaly_detector.engines import ENGINES
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.fleet.jobs import Outcome, make_jobs
+from audio_anomaly_detector.fleet.pools import Pool, make_pools
+from audio_anomaly_detector.fleet.run import run_all
+from audio_anomaly_detector.learning import pool
+from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool
+from audio_anomaly_detector.progress import SILENT
+from synthetic_data import TINY, hum, knock, write_machine
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return load_config("small", overrides=(*TINY, "pool=machine"))
+
+
+@pytest.fixture
+def pooled_without_networks(without_networks: Config) -> Config:
+    return without_networks.model_copy(update={"pool": "machine"})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two fans and a valve."""
+    root = tmp_path_factory.mktemp("pool")
+    for number, name in enumerate(("fan/id_00", "fan/id_02", "valve/id_00")):
+        folder = root / f"0_dB_{name.split('/')[0]}" / name
+        write_machine(folder, normal=8, abnormal=3, first_seed=50 * number)
+    return root
+
+
+@pytest.fixture(scope="module")
+def fans(root: Path) -> list[Clip]:
+    return [c for c in find_clips(root).clips if c.machine.machine_type == "fan" and c.label == 0]
+
+
+@pytest.fixture(scope="module")
+def pool_prior(fans: list[Clip], config: Config, tmp_path_factory: pytest.TempPathFactory):
+    return fit_pool(fans, config, tmp_path_factory.mktemp("work"), CPU, SILENT)
+
+
+def test_every_clip_is_unheard_by_one_fold_and_heard_by_the_last(
+    pool_prior: PoolPrior, fans: list[Clip], config: Config
+) -> None:
+    assert len(pool_prior.networks) == config.scoring.folds + 1
+    names = [name for names in pool_prior.held_out for name in names]
+    assert sorted(names) == sorted("/".join((*clip.machine, clip.name)) for clip in fans)
+    for own in machines(fans).values():
+        lent = pool_prior.lend(own, 1).networks
+        assert sorted(i for one in lent for i in one.fold.held_out) == list(range(len(own)))
+        assert lent[-1].fold.held_out == []
+        for one, unheard in zip(lent[:-1], pool_prior.held_out, strict=True):
+            for i in one.fold.held_out:
+                assert "/".join((*own[i].machine, own[i].name)) in unheard
+
+
+def test_networks_depend_on_what_they_heard(pool_prior: PoolPrior) -> None:
+    states = [networks.state_dict() for networks in pool_prior.networks]
+    name = "transformer.patch_embedding.weight"
+    assert all(not torch.equal(states[0][name], state[name]) for state in states[1:])
+
+
+def test_a_machine_uses_them_as_they_are(
+    pool_prior: PoolPrior, fans: list[Clip], config: Config, tmp_path: Path
+) -> None:
+    own = next(iter(machines(fans).values()))
+    result = Detector.fit(own, config, pool_prior=pool_prior)
+    detector = result.detector
+    assert detector.networks is not None and result.history == []
+    for name, value in detector.networks.state_dict().items():
+        assert torch.equal(value, pool_prior.networks[-1].state_dict()[name]), name
+    assert detector.provenance["pool"] == ["0_dB_fan/fan/id_00", "0_dB_fan/fan/id_02"]
+    detector.save(tmp_path / "model.pth")
+    waveform = hum(900).T
+    again = Detector.load(tmp_path / "model.pth")
+    assert again.score(waveform).score == pytest.approx(detector.score(waveform).score)
+
+
+def test_a_machine_that_came_later_uses_them_too(
+    pool_prior: PoolPrior, root: Path, config: Config
+) -> None:
+    valve = [
+        c for c in find_clips(root).clips if c.machine.machine_type == "valve" and c.label == 0
+    ]
+    detector = Detector.fit(valve, config, pool_prior=pool_prior).detector
+    assert len(detector.normal_scores.scores) == len(valve)
+
+
+def test_saved_and_read_again(pool_prior: PoolPrior, tmp_path: Path) -> None:
+    pool_prior.save(tmp_path / "pool.pth")
+    again = PoolPrior.load(tmp_path / "pool.pth", CPU)
+    assert again.config == pool_prior.config and again.held_out == pool_prior.held_out
+    for first, second in zip(pool_prior.networks, again.networks, strict=True):
+        for name, value in first.state_dict().items():
+            assert torch.equal(value, second.state_dict()[name])
+    assert again.sample == pool_prior.sample
+    for one, other in zip(
+        (pool_prior.signal, *pool_prior.of_networks),
+        (again.signal, *again.of_networks),
+        strict=True,
+    ):
+        assert one.keys() == other.keys() and one
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_pool_is_no_detector_and_a_detector_no_pool(
+    pool_prior: PoolPrior, fans: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    pool_prior.save(tmp_path / "pool.pth")
+    with pytest.raises(UserError, match="no detector"):
+        Detector.load(tmp_path / "pool.pth")
+    Detector.fit(fans[:8], without_networks).detector.save(tmp_path / "model.pth")
+    with pytest.raises(UserError, match="run-all --pool"):
+        PoolPrior.load(tmp_path / "model.pth", CPU)
+
+
+def test_without_a_pool_the_error_says_where_pools_are_made(
+    fans: list[Clip], config: Config, pool_prior: PoolPrior
+) -> None:
+    with pytest.raises(UserError, match="run-all --pool"):
+        Detector.fit(fans[:8], config)
+    other = config.model_copy(update={"seed": 1})
+    with pytest.raises(UserError, match="same settings"):
+        Detector.fit(fans[:8], other, pool_prior=pool_prior)
+    alone = config.model_copy(update={"pool": "none"})
+    with pytest.raises(UserError, match="pool=none, and a pool was given"):
+        Detector.fit(fans[:8], alone, pool_prior=pool_prior)
+
+
+def run(root: Path, config: Config, save: Path) -> tuple[list[Pool], list[Outcome]]:
+    clips = find_clips(root).clips
+    pools = make_pools(clips, config, save)
+    jobs = make_jobs(clips, config, save, pools=pools)
+    progress: list[tuple[int, int]] = []
+    outcomes = run_all(
+        jobs,
+        ENGINES["serial"](),
+        save / "summary.csv",
+        pools=pools,
+        on_pool=lambda done, n: progress.append((done, n)),
+    )
+    assert progress in ([], [(done, len(pools)) for done in range(len(pools) + 1)])
+    return pools, outcomes
+
+
+def test_a_fleet_trains_each_pool_once_and_never_on_test_clips(
+    root: Path, config: Config, tmp_path: Path
+) -> None:
+    pools, outcomes = run(root, config, tmp_path)
+    assert [outcome.status for outcome in outcomes] == ["done"] * 3
+    assert sorted(path.name for path in tmp_path.glob("pool_*")) == [
+        "pool_0_dB_fan_fan.pth",
+        "pool_0_dB_valve_valve.pth",
+    ]
+    fan_pool = next(pool for pool in pools if len(pool.machines) == 2)
+    assert all(clip.label == 0 for clip in fan_pool.clips)
+    for outcome in outcomes:
+        assert outcome.model is not None
+        detector = Detector.load(tmp_path / outcome.model)
+        tested = (
+            tmp_path / outcome.model.removeprefix("best_").removesuffix(".pth")
+        ) / "scores.csv"
+        assert not {clip.name for clip in fan_pool.clips} & set(tested.read_text().split(","))
+        assert len(detector.provenance["pool"]) == (2 if outcome.machine_type == "fan" else 1)
+    before = fan_pool.path.stat().st_mtime_ns
+    assert [outcome.status for outcome in run(root, config, tmp_path)[1]] == ["skipped"] * 3
+    assert fan_pool.path.stat().st_mtime_ns == before
+
+
+def test_a_pool_that_fails_fails_its_machines_only(
+    root: Path, config: Config, tmp_path: Path
+) -> None:
+    clips = [
+        replace(clip, path=tmp_path / "missing.wav")
+        if clip.machine.machine_type == "valve"
+        else clip
+        for clip in find_clips(root).clips
+    ]
+    pools = make_pools(clips, config, tmp_path)
+    jobs = make_jobs(clips, config, tmp_path, pools=pools)
+    outcomes = run_all(jobs, ENGINES["serial"](), tmp_path / "summary.csv", pools=pools)
+    assert [outcome.status for outcome in outcomes] == ["done", "done", "failed"]
+    assert outcomes[2].error.startswith("its pool could not be trained: ")
+
+
+def test_deviations_are_those_of_other_machines(
+    pool_prior: PoolPrior, fans: list[Clip], root: Path
+) -> None:
+    first, second = (("0_dB_fan", "fan", name) for name in ("id_00", "id_02"))
+    assert sorted(pool_prior.sample) == 8 * [first] + 8 * [second]
+    for values in pool_prior.signal.values():  # each less the mean of its own machine
+        for name in set(pool_prior.sample):
+            own = values[[row for row, whose in enumerate(pool_prior.sample) if whose == name]]
+            assert torch.allclose(own.mean(0), torch.zeros(()), atol=1e-3)
+    own = next(iter(machines(fans).values()))
+    borrowed = pool_prior.lend(own, 2)
+    of_others = [row for row, name in enumerate(pool_prior.sample) if name == second]
+    for name, deviations in borrowed.signal.items():
+        assert torch.equal(deviations.values, pool_prior.signal[name][of_others])
+        assert deviations.clips == 8
+    for lent, statistics in zip(borrowed.networks, pool_prior.of_networks, strict=True):
+        for name, deviations in lent.deviations.items():
+            assert torch.equal(deviations.values, statistics[name][of_others])
+    # A machine under another condition is the same machine.
+    quiet = [replace(clip, machine=clip.machine._replace(condition="6_dB_fan")) for clip in own]
+    for name, deviations in pool_prior.lend(quiet, 2).signal.items():
+        assert torch.equal(deviations.values, borrowed.signal[name].values)
+    # A machine that came later has those of all, one with other microphones has none.
+    valve = [c for c in find_clips(root).clips if c.machine.machine_type == "valve"]
+    assert {d.clips for d in pool_prior.lend(valve, 2).signal.values()} == {16}
+    assert pool_prior.lend(valve, 1).signal == {}
+
+
+def test_a_pool_without_networks_needs_some_clips_of_many_machines(
+    fans: list[Clip], without_networks: Config, pooled_without_networks: Config, tmp_path: Path
+) -> None:
+    config = pooled_without_networks
+    own = next(iter(machines(fans).values()))
+    pool_prior = fit_pool(fans, config, tmp_path / "work", CPU, SILENT)
+    assert pool_prior.networks == [] and len(pool_prior.sample) == 16
+    pool_prior.save(tmp_path / "pool.pth")
+    again = PoolPrior.load(tmp_path / "pool.pth", CPU)
+    detector = Detector.fit(own, config, pool_prior=again).detector
+    alone = Detector.fit(own, without_networks).detector
+    assert detector.networks is None and len(detector.provenance["pool"]) == 2
+    assert not torch.equal(detector.banks["logmel_log"].gain, alone.banks["logmel_log"].gain)
+    assert detector.score(hum(900).T).score < detector.score(knock(901).T).score
+
+
+def test_the_sample_holds_as_many_machines_as_it_can(
+    fans: list[Clip],
+    pooled_without_networks: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "_SAMPLE", 6)
+    monkeypatch.setattr(pool, "_SAMPLE_OF_ONE", 4)
+    pool_prior = fit_pool(fans, pooled_without_networks, tmp_path, CPU, SILENT)
+    assert sorted(map(pool_prior.sample.count, set(pool_prior.sample))) == [3, 3]
+
+
+def test_a_pool_of_one_machine_lends_nothing(
+    fans: list[Clip], without_networks: Config, pooled_without_networks: Config, tmp_path: Path
+) -> None:
+    own = next(iter(machines(fans).values()))
+    pool_prior = fit_pool(own, pooled_without_networks, tmp_path, CPU, SILENT)
+    assert pool_prior.lend(own, 2).signal == {}
+    first = Detector.fit(own, pooled_without_networks, pool_prior=pool_prior).detector
+    alone = Detector.fit(own, without_networks).detector
+    assert (first.normal_scores.scores == alone.normal_scores.scores).all()

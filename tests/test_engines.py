@@ -1,0 +1,193 @@
+"""Every engine gives the serial result, and loses nothing but what cannot be done."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audio_anomaly_detector.engines import ENGINES, Engine, Failed
+from audio_anomaly_detector.errors import UserError
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def functions(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The functions, importable here and in workers."""
+    monkeypatch.syspath_prepend(HERE)
+    import engine_functions
+
+    return engine_functions
+
+
+def results(engine: Engine, function: Callable[[Any], Any], jobs: list[Any]) -> dict[int, Any]:
+    pairs = list(engine.map(function, jobs))
+    assert len(pairs) == len(dict(pairs))
+    return dict(pairs)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_serial_goes_on_past_an_exception(functions: Any) -> None:
+    expected = {0: 1, 1: 4, 2: Failed("ValueError: three is odd"), 3: 16}
+    assert results(ENGINES["serial"](), functions.square, [1, 2, 3, 4]) == expected
+
+
+def test_serial_stops_when_the_user_does() -> None:
+    def interrupted(job: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        results(ENGINES["serial"](), interrupted, [1])
+
+
+def test_processes_give_the_serial_result(functions: Any) -> None:
+    jobs = [1, 2, 3, 4]
+    serial = results(ENGINES["serial"](), functions.square, jobs)
+    assert results(ENGINES["processes"](workers=2), functions.square, jobs) == serial
+
+
+def test_processes_yield_as_jobs_finish(functions: Any, tmp_path: Path) -> None:
+    slow, fast = str(tmp_path / "slow"), str(tmp_path)
+    run = ENGINES["processes"](workers=2).map(functions.wait_for_file, [slow, fast])
+    assert next(run) == (1, fast)
+    Path(slow).touch()
+    assert list(run) == [(0, slow)]
+
+
+def test_a_job_that_kills_its_worker_fails_alone(functions: Any) -> None:
+    found = results(ENGINES["processes"](workers=2), functions.die, [0, 1, 2, 3])
+    assert {index: found[index] for index in (0, 2, 3)} == {0: 0, 2: 2, 3: 3}
+    assert found[1] == Failed(
+        "its worker process ended with exit code 7 2 times; run it alone to see why"
+    )
+
+
+def test_a_job_whose_worker_was_killed_is_tried_again(functions: Any, tmp_path: Path) -> None:
+    jobs = [(number, str(tmp_path)) for number in range(3)]
+    assert results(ENGINES["processes"](), functions.die_once, jobs) == {0: 0, 1: 1, 2: 2}
+
+
+def test_the_second_attempt_runs_alone(functions: Any, tmp_path: Path) -> None:
+    jobs = [("die", str(tmp_path)), ("stay", str(tmp_path))]
+    assert results(ENGINES["processes"](workers=2), functions.die_then_count, jobs)[0] == 0
+
+
+def test_workers_end_when_the_run_is_given_up(functions: Any, tmp_path: Path) -> None:
+    told = tmp_path / "process"
+    run = ENGINES["processes"]().map(functions.leave_running, [str(told)])
+    with pytest.raises(TimeoutError):
+        _interrupt_when(run, told)
+    assert not is_alive(int(told.read_text()))
+
+
+def _interrupt_when(run: Iterator[Any], told: Path) -> None:
+    """Raise in the engine, as Ctrl-C would, when its worker is at work."""
+
+    def interrupt(*_: Any) -> None:
+        if told.exists() and told.read_text():
+            raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        next(run)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_no_orphans_behind_a_killed_run(tmp_path: Path) -> None:
+    told = tmp_path / "process"
+    script = (
+        "import sys, engine_functions as functions\n"
+        "from audio_anomaly_detector.engines import ENGINES\n"
+        "if __name__ == '__main__':\n"
+        "    list(ENGINES['processes']().map(functions.leave_running, sys.argv[1:]))\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    paths = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    run = subprocess.Popen([sys.executable, tmp_path / "script.py", told], env=environment)
+    wait_for(lambda: told.exists() and told.read_text())
+    run.kill()
+    run.wait()
+    worker = int(told.read_text())
+    wait_for(lambda: not is_alive(worker))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_no_workers_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        ENGINES[name](workers=0)
+
+
+def test_ray_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch, functions: Any) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"audio-anomaly-detector\[dist\]"):
+        results(ENGINES["ray"](), functions.square, [1])
+
+
+def test_ray_address_where_nobody_listens_is_one_line(functions: Any) -> None:
+    pytest.importorskip("ray", reason="the extra 'dist' is not installed")
+    with pytest.raises(UserError, match=r"no Ray cluster answers at 127.0.0.1:1 .*--address"):
+        results(ENGINES["ray"](address="127.0.0.1:1"), functions.square, [1])
+
+
+@pytest.mark.slow
+def test_local_ray_gives_the_serial_result(functions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="the extra 'dist' is not installed")
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    jobs = [1, 2, 3, 4]
+    serial = results(ENGINES["serial"](), functions.square, jobs)
+    assert results(ENGINES["ray"](workers=2), functions.square, jobs) == serial
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_ray_makes_up_for_a_lost_node(
+    functions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs the extra 'dist'")
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        jobs = [(number, str(tmp_path)) for number in range(4)]
+        run = ENGINES["ray"](address=cluster.address).map(functions.nap_on_a_node, jobs)
+        found = dict([next(run)])
+
+        def at_work() -> list[str]:
+            """Jobs that the node has begun and not ended."""
+            begun = tmp_path.glob(f"*.{node.node_id}.begun")
+            return [path.name[0] for path in begun if not path.with_suffix(".done").exists()]
+
+        wait_for(at_work)
+        cluster.remove_node(node, allow_graceful=False)
+        lost = at_work()
+        found |= dict(run)
+        assert found == {0: 0, 1: 1, 2: 2, 3: 3}
+        assert len(lost) == 1
+        assert len(list(tmp_path.glob(f"{lost[0]}.*.begun"))) == 2
+    finally:
+        cluster.shutdown()
