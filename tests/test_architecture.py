@@ -13,7 +13,7 @@ FLOORS = [
     {"run_options", "tensor_files"},
     {"data", "models"},
     {"scoring", "synthesis", "training"},
-    {"config", "metrics", "score"},
+    {"config", "metrics", "provenance", "score"},
     {"model_file", "plotting"},
     {"learning"},
     {"detector"},

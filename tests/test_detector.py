@@ -143,7 +143,7 @@ def test_many_clips_calibrate_on_a_held_out_part(
     )
     config = without_networks.model_copy(update={"scoring": scoring})
     detector = Detector.fit(clips, config).detector
-    held_out = set(detector.provenance["calibration_clips"])
+    held_out = set(detector.provenance.calibration_clips)
     assert 0 < len(held_out) < len(clips)
     # What is trained must not know the clips it is calibrated on; the rest is cross-fitted.
     assert len(detector.banks["wavelet_energy"].clips) == len(clips) - len(held_out)
@@ -167,13 +167,13 @@ def test_an_odd_normal_is_named_and_kept(
     odd = dataclasses.replace(odd, label=0)
     result = Detector.fit([*normals, odd], without_networks)
     assert result.outliers == [odd.name]
-    assert len(result.detector.provenance["clips"]) == len(normals) + 1
+    assert len(result.detector.provenance.clips) == len(normals) + 1
 
 
 def test_one_long_recording_is_enough(tmp_path: Path, without_networks: Config) -> None:
     soundfile.write(tmp_path / "long.wav", hum(0, seconds=60), SAMPLE_RATE)
     detector = Detector.fit(find_clips(tmp_path).clips, without_networks).detector
-    assert len(detector.provenance["clips"]) == 14  # windows of 65 536 samples
+    assert len(detector.provenance.clips) == 14  # windows of 65 536 samples
     assert detector.score(knock(3).T).is_anomalous
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -22,27 +21,26 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.files import claim_folder
 from audio_anomaly_detector.learning.fitting import fit, raw_scores
+from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.learning.stages import Watch
 from audio_anomaly_detector.learning.training_data import make_statistics, read_clips
 from audio_anomaly_detector.model_file import (
-    FORMAT,
-    PACKAGE,
-    claim_work_folder,
     network_weights,
-    provenance,
     read_model_file,
     restore_networks,
+    write_model_file,
 )
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
+from audio_anomaly_detector.provenance import Provenance, clip_records, failure_lines
 from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.measurement import ClipStatistics, clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
-from audio_anomaly_detector.tensor_files import save_tensors
 from audio_anomaly_detector.threads import each_on_one_thread
 
 log = logging.getLogger(__name__)
@@ -79,7 +77,7 @@ class Detector:
         banks: normal clips' statistics by component.
         calibration: of the raw scores.
         normal_scores: joined scores of normal clips it was not fitted on.
-        provenance: plain data: clips with hashes, seed, versions, history, odd normals.
+        provenance: where it comes from.
         threshold_config: how the threshold is drawn; see `with_threshold`.
     """
 
@@ -89,7 +87,7 @@ class Detector:
     banks: dict[str, Bank]
     calibration: Calibration
     normal_scores: NormalScores
-    provenance: dict[str, Any]
+    provenance: Provenance
     threshold_config: ThresholdConfig
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -148,7 +146,7 @@ class Detector:
         with ExitStack() as stack:
             if work is None:
                 work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
-            claim_work_folder(work, config, clips)
+            claim_folder(work, fit_identity(config, clips))
             store = read_clips(clips, config, work, on_error, progress)
             check_enough(store.clips, sound_seconds(store.clips))
             microphones = store.windows.shape[1]
@@ -156,7 +154,17 @@ class Detector:
             borrowed = None if pool_prior is None else pool_prior.lend(store.clips, microphones)
             fitted = fit(store, config, measure, work, where, progress, watch, borrowed)
             pool = [] if pool_prior is None else pool_prior.machines
-            origin = provenance(store.clips, store.failures, fitted, pool)
+            names = [clip.name for clip in store.clips]
+            provenance = Provenance(
+                machine=store.clips[0].machine,
+                clips=clip_records(store.clips),
+                calibration_clips=[names[i] for i in fitted.calibration_clips],
+                outliers=[names[i] for i in fitted.odd],
+                unusable=failure_lines(store.failures),
+                pool=pool,
+                codebook_perplexity=fitted.perplexity,
+                history=fitted.history,
+            )
         detector = cls(
             config=config,
             microphones=microphones,
@@ -164,11 +172,11 @@ class Detector:
             banks=fitted.banks,
             calibration=fitted.calibration,
             normal_scores=NormalScores(fitted.normal_scores),
-            provenance=origin,
+            provenance=provenance,
             threshold_config=config.scoring.threshold,
             device=where,
         )
-        return FitResult(detector, fitted.history, store.failures, origin["outliers"])
+        return FitResult(detector, fitted.history, store.failures, provenance.outliers)
 
     def with_threshold(self, config: ThresholdConfig) -> "Detector":
         """The same detector with another decision threshold, without refitting."""
@@ -277,11 +285,11 @@ class Detector:
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""
         weights = 0 if self.networks is None else sum(p.numel() for p in self.networks.parameters())
-        origin = {**self.provenance, "machine": "/".join(self.provenance["machine"])}
+        origin = self.provenance.to_dict()
         return {
-            "machine": origin.pop("machine"),
+            "machine": "/".join(origin.pop("machine")),
             "oracle": self.config.stages.oracle_epoch,
-            "n_training_clips": len(self.provenance["clips"]),
+            "n_training_clips": len(self.provenance.clips),
             "n_calibration_clips": len(self.normal_scores.scores),
             "microphones": self.microphones,
             "threshold": self.threshold,
@@ -301,11 +309,9 @@ class Detector:
             UserError: the place cannot be written or the disk is full.
         """
         state = None if self.networks is None else network_weights(self.networks)
-        save_tensors(
+        write_model_file(
             path,
             {
-                "format": FORMAT,
-                "version": version(PACKAGE),
                 "config": json.dumps(self.config.model_dump(mode="json")),
                 "threshold": json.dumps(self.threshold_config.model_dump(mode="json")),
                 "microphones": self.microphones,
@@ -317,7 +323,7 @@ class Detector:
                 "trust": self.calibration.trust,
                 "votes": self.calibration.votes,
                 "normal_scores": torch.from_numpy(self.normal_scores.scores),
-                "provenance": json.dumps(self.provenance),
+                "provenance": json.dumps(self.provenance.to_dict()),
             },
         )
 
@@ -349,7 +355,7 @@ class Detector:
                 content["votes"],
             ),
             normal_scores=NormalScores(content["normal_scores"].numpy()),
-            provenance=json.loads(content["provenance"]),
+            provenance=Provenance.from_dict(json.loads(content["provenance"])),
             threshold_config=ThresholdConfig(**json.loads(content["threshold"])),
             device=where,
         )

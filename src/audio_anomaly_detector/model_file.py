@@ -1,10 +1,5 @@
-"""Where a model comes from and what its file holds."""
+"""The container of models and pool priors: a format number, tensors and plain data."""
 
-import hashlib
-import json
-import platform
-import shutil
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,74 +7,45 @@ from typing import Any
 import torch
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.clips import Clip, content_hash
-from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.files import make_folder, write_text
-from audio_anomaly_detector.learning.fitting import Fitted
+from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.provenance import PACKAGE
+from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
 
-FORMAT = 4  # of the model file; raised whenever an older program could not read it
-PACKAGE = "audio-anomaly-detector"
-
-
-def provenance(
-    clips: Sequence[Clip], failures: list[ClipError], fitted: Fitted, pool: list[str]
-) -> dict[str, Any]:
-    """Plain data on where a model comes from; no times and no paths of this machine."""
-    hashes: dict[Path, str] = {}
-    for clip in clips:
-        if clip.path not in hashes:
-            hashes[clip.path] = content_hash(clip.path)
-    packages = ("torch", "numpy", "scipy", "scikit-learn", "soundfile", "soxr")
-    return {
-        "machine": list(clips[0].machine),
-        "clips": [{"name": clip.name, "sha256": hashes[clip.path]} for clip in clips],
-        "calibration_clips": [clips[i].name for i in fitted.calibration_clips],
-        "outliers": [clips[i].name for i in fitted.odd],
-        "unusable": [f"{error.path.name}: {error.problem}" for error in failures],
-        "pool": pool,
-        "codebook_perplexity": fitted.perplexity,
-        "history": [list(epoch) for epoch in fitted.history],
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-    }
+FORMAT = 4  # raised whenever an older program could not read the file
 
 
-def fingerprint(config: Config, clips: Sequence[Clip]) -> str:
-    """Sum up what a model depends on: settings, program and clips."""
-    states = [
-        (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
-        for clip in sorted(clips, key=lambda clip: clip.name)
-    ]
-    content = [version(PACKAGE), FORMAT, config.model_dump(mode="json"), states]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def claim_work_folder(work: Path, config: Config, clips: Sequence[Clip]) -> None:
-    """Make the folder this fit's own: what another config or other clips left there goes.
+def write_model_file(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain data under today's format; the same content gives the same bytes.
 
     Raises:
-        UserError: the folder holds files that no fit has put there, or cannot be written.
+        UserError: the place cannot be written or the disk is full.
     """
-    identity = fingerprint(config, clips)
-    mark = work / "fingerprint"
-    if mark.exists():
-        if mark.read_text() == identity:
-            return
-        shutil.rmtree(work)
-    # A temporary mark is what a kill in the first moment leaves behind.
-    elif work.is_dir() and any(not p.name.startswith(".fingerprint") for p in work.iterdir()):
-        raise UserError(f"{work}: holds files of others; give a new or empty folder to work in")
-    make_folder(work)
-    write_text(mark, identity)
+    save_tensors(path, {"format": FORMAT, "version": version(PACKAGE), **content})
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def read_model_file(path: Path) -> dict[str, Any]:
+    """The content of a model file, of which nothing is executed.
+
+    Raises:
+        UserError: no such file, not a model file, or one of another format.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
     try:
-        status = path.stat()
-    except OSError:  # told where the clip is read
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
+        content = load_tensors(path)
+    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
+        raise UserError(
+            f"{path}: not a model file of this program, or damaged; fit the detector again"
+        ) from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise UserError(f"{path}: holds no detector; give a file written by 'aad fit'")
+    if content["format"] != FORMAT:
+        raise UserError(
+            f"{path}: written by version {content.get('version')} in format {content['format']}, "
+            f"this program reads format {FORMAT}; install that version or fit again"
+        )
+    return content
 
 
 def network_weights(networks: Networks) -> dict[str, torch.Tensor]:
@@ -95,27 +61,3 @@ def restore_networks(
     networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
     networks.load_state_dict(state)
     return networks.to(device).eval()
-
-
-def read_model_file(path: Path) -> dict[str, Any]:
-    """The content of a model file, of which nothing is executed.
-
-    Raises:
-        UserError: no such file, not a model file, or one of another format.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
-        raise UserError(
-            f"{path}: not a model file of this program, or damaged; fit the detector again"
-        ) from error
-    if not isinstance(content, dict) or "format" not in content:
-        raise UserError(f"{path}: holds no detector; give a file written by 'aad fit'")
-    if content["format"] != FORMAT:
-        raise UserError(
-            f"{path}: written by version {content.get('version')} in format {content['format']}, "
-            f"this program reads format {FORMAT}; install that version or fit again"
-        )
-    return content

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_help_names_every_verb(aad: Aad) -> None:
 
 
 def test_version(aad: Aad) -> None:
-    assert aad("--version").out.strip() == "0.2.0"
+    assert aad("--version").out.strip() == version("audio-anomaly-detector")
 
 
 def test_inspect(aad: Aad, data_root: Path) -> None:

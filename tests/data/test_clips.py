@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from audio_anomaly_detector.data.clips import (
     Clip,
     MachineKey,
-    content_hash,
     cross_folds,
     split_clips,
 )
+from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.errors import ClipError, UserError
 
 KEY = MachineKey("0_dB_fan", "fan", "id_00")

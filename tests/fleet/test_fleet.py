@@ -13,7 +13,6 @@ import pytest
 import torch
 from rich.console import Console
 
-from audio_anomaly_detector import model_file
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips
@@ -25,6 +24,7 @@ from audio_anomaly_detector.fleet.jobs import Job, Outcome, make_jobs, run_job
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.fleet.run import run_all
 from audio_anomaly_detector.fleet.summary import mean_aurocs, summary_table
+from audio_anomaly_detector.learning import identity
 from audio_anomaly_detector.metrics.classification import evaluate_scores
 from audio_anomaly_detector.synthesis.data_set import SyntheticConfig, synthesise
 
@@ -118,7 +118,7 @@ class Faked:
         if key in self.broken:
             raise self.broken[key]
         model.write_text("a model")
-        provenance = {"clips": [clip.name for clip in split.train]}
+        provenance = SimpleNamespace(clips=split.train)
         return SimpleNamespace(
             detector=SimpleNamespace(threshold=1.5, provenance=provenance), failures=[]
         )
@@ -344,7 +344,7 @@ def test_what_changed_is_done_anew(
     elif change == "outcome":
         (job.folder / "outcome.json").write_text("{")
     else:
-        monkeypatch.setattr(model_file, "version", lambda _: "99")
+        monkeypatch.setattr(identity, "version", lambda _: "99")
     assert run([job], tmp_path)[0].status == "done"
     assert len(faked.fitted) == 2
 
@@ -480,7 +480,7 @@ def test_what_a_run_leaves_behind(serial: Path) -> None:
     for row in rows[:2]:
         detector = Detector.load(serial / row["model"], device="cpu")
         assert detector.threshold == float(row["threshold"])
-        assert detector.provenance["machine"][2] == row["machine_id"]
+        assert detector.provenance.machine.machine_id == row["machine_id"]
     assert float(rows[0]["auroc"]) >= 0 and rows[1]["auroc"] == ""
     assert {name for name in content(serial) if "id_00" in name} == {
         "best_-6_dB_valve_valve_id_00.pth",

@@ -83,7 +83,7 @@ def test_a_machine_uses_them_as_they_are(
     assert detector.networks is not None and result.history == []
     for name, value in detector.networks.state_dict().items():
         assert torch.equal(value, pool_prior.networks[-1].state_dict()[name]), name
-    assert detector.provenance["pool"] == ["0_dB_fan/fan/id_00", "0_dB_fan/fan/id_02"]
+    assert detector.provenance.pool == ["0_dB_fan/fan/id_00", "0_dB_fan/fan/id_02"]
     detector.save(tmp_path / "model.pth")
     waveform = hum(900).T
     again = Detector.load(tmp_path / "model.pth")
@@ -175,7 +175,7 @@ def test_a_fleet_trains_each_pool_once_and_never_on_test_clips(
             tmp_path / outcome.model.removeprefix("best_").removesuffix(".pth")
         ) / "scores.csv"
         assert not {clip.name for clip in fan_pool.clips} & set(tested.read_text().split(","))
-        assert len(detector.provenance["pool"]) == (2 if outcome.machine_type == "fan" else 1)
+        assert len(detector.provenance.pool) == (2 if outcome.machine_type == "fan" else 1)
     before = fan_pool.path.stat().st_mtime_ns
     assert [outcome.status for outcome in run(root, config, tmp_path)[1]] == ["skipped"] * 3
     assert fan_pool.path.stat().st_mtime_ns == before
@@ -236,7 +236,7 @@ def test_a_pool_without_networks_needs_some_clips_of_many_machines(
     again = PoolPrior.load(tmp_path / "pool.pth", CPU)
     detector = Detector.fit(own, config, pool_prior=again).detector
     alone = Detector.fit(own, without_networks).detector
-    assert detector.networks is None and len(detector.provenance["pool"]) == 2
+    assert detector.networks is None and len(detector.provenance.pool) == 2
     assert not torch.equal(detector.banks["logmel_log"].gain, alone.banks["logmel_log"].gain)
     assert detector.score(hum(900).T).score < detector.score(knock(901).T).score
 

@@ -200,8 +200,8 @@ def fit(
         )
     detector = result.detector
     stdout.print(
-        f"{model}: {len(detector.provenance['clips'])} normal clips of "
-        f"{'/'.join(detector.provenance['machine'])}, preset {config.preset}, "
+        f"{model}: {len(detector.provenance.clips)} normal clips of "
+        f"{detector.provenance.machine}, preset {config.preset}, "
         f"threshold {detector.threshold:.3f}"
     )
     for note in detector.notes:
@@ -241,7 +241,7 @@ def evaluate(
 
     start_logging(-1 if quiet else verbose)
     detector = _detector(model, device, false_alarm_rate, threshold_method, threshold)
-    key = "/".join(detector.provenance["machine"])
+    key = str(detector.provenance.machine)
     clips = find_clips(data, layout).clips
     if machine_id is None and key in map(str, machines(clips)):
         machine_id = key

@@ -4,7 +4,6 @@ The unit is the clip, never the frame: a label, a score and a fold belong to a w
 no window of a test clip is ever seen in training.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.errors import UserError
 
 Part = Literal["train", "test"]
 Domain = Literal["source", "target"]
@@ -167,24 +166,3 @@ def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int) -> list[Fold]:
             min(blocks, key=len).extend(recording)
     everyone = set(range(len(clips)))
     return [Fold(fit=sorted(everyone - set(block)), held_out=sorted(block)) for block in blocks]
-
-
-def content_hash(path: Path) -> str:
-    """Hash a file's bytes, for the provenance in a model file and to find copies.
-
-    Args:
-        path: the file; read in pieces, never whole.
-
-    Returns:
-        SHA-256 in hexadecimal.
-
-    Raises:
-        ClipError: if the file cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ClipError(
-            path, f"cannot be read ({error.strerror})", "check that it exists and may be read"
-        ) from error

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audio_anomaly_detector.data.audio import AudioConfig, examine_clip
-from audio_anomaly_detector.data.clips import Clip, MachineKey, content_hash
+from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.data.headers import AudioInfo
 from audio_anomaly_detector.data.layouts import find_clips, machines

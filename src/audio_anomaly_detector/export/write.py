@@ -25,7 +25,7 @@ from audio_anomaly_detector.export.runtime import (
     import_extra,
 )
 from audio_anomaly_detector.files import write_bytes
-from audio_anomaly_detector.model_file import PACKAGE
+from audio_anomaly_detector.provenance import PACKAGE
 
 _OPSET = 20
 # Waveforms of the example that the graph is traced with, and of the check of what was written.
@@ -76,7 +76,7 @@ def export_onnx(
     facts = GraphFacts(
         format=FORMAT,
         version=version(PACKAGE),
-        machine="/".join(detector.provenance["machine"]),
+        machine=str(detector.provenance.machine),
         sample_rate=rate,
         microphones=detector.microphones,
         min_samples=rate,

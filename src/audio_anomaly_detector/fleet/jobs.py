@@ -19,9 +19,9 @@ from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import make_folder, write_bytes, write_text
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.fleet.pools import Pool
+from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.metrics.classification import Metrics
-from audio_anomaly_detector.model_file import fingerprint
 from audio_anomaly_detector.progress import Epoch
 from audio_anomaly_detector.runs.machine import (
     evaluate_machine,
@@ -155,7 +155,7 @@ def finished(job: Job) -> Outcome | None:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         outcome = Outcome(**record["outcome"])
-        if record["fingerprint"] != fingerprint(job.config, job.clips):
+        if record["fingerprint"] != fit_identity(job.config, job.clips):
             return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         log.warning("%s: cannot be read (%s); %s is fitted again", path, error, job.key)
@@ -204,7 +204,7 @@ class _Log:
 
 def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     make_folder(job.folder)
-    identity = fingerprint(job.config, job.clips)
+    identity = fit_identity(job.config, job.clips)
     # Were it left until the new one is there, it could pass for the outcome of another model.
     (job.folder / OUTCOME).unlink(missing_ok=True)
     (job.folder / ERROR).unlink(missing_ok=True)
@@ -226,7 +226,7 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     )
     threshold = fit.detector.threshold
     figures: dict[str, Any] = {
-        "n_train": len(fit.detector.provenance["clips"]),
+        "n_train": len(fit.detector.provenance.clips),
         "n_test_normal": 0,
         "n_test_anomalous": 0,
         "threshold": threshold if abs(threshold) < float("inf") else None,

@@ -15,8 +15,9 @@ from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import fit_pool
-from audio_anomaly_detector.model_file import fingerprint, read_model_file
+from audio_anomaly_detector.model_file import read_model_file
 from audio_anomaly_detector.progress import SILENT
 from audio_anomaly_detector.runs.machine import prepare_split
 
@@ -128,4 +129,4 @@ def train_pool(pool: Pool) -> str:
 
 
 def _identity(pool: Pool) -> str:
-    return fingerprint(pool.config, pool.clips)
+    return fit_identity(pool.config, pool.clips)

@@ -21,16 +21,16 @@ from audio_anomaly_detector.config import Config, parse_config
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import claim_folder
 from audio_anomaly_detector.learning.fitting import Borrowed, Lent
+from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.stages import fit_networks
 from audio_anomaly_detector.learning.training_data import Corpus, make_statistics, read_clips
 from audio_anomaly_detector.model_file import (
-    FORMAT,
-    claim_work_folder,
-    fingerprint,
     network_weights,
     read_model_file,
     restore_networks,
+    write_model_file,
 )
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.progress import Progress
@@ -38,7 +38,6 @@ from audio_anomaly_detector.scoring.bank import Deviations
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.measurement import Statistics
 from audio_anomaly_detector.seeding import derive_seed
-from audio_anomaly_detector.tensor_files import save_tensors
 
 # Clips whose deviations are kept, and of one machine at most: with 56 instead of 184 a third of
 # what they gain is lost.
@@ -122,10 +121,9 @@ class PoolPrior:
         Raises:
             UserError: the place cannot be written or the disk is full.
         """
-        save_tensors(
+        write_model_file(
             path,
             {
-                "format": FORMAT,
                 "config": json.dumps(self.config.model_dump(mode="json")),
                 "networks": [network_weights(networks) for networks in self.networks],
                 "held_out": self.held_out,
@@ -187,8 +185,8 @@ def fit_pool(
         UserError: no clip can be used, full disk.
         ClipError: with ``on_error="stop"``, the first clip that cannot be used.
     """
-    claim_work_folder(work, config, clips)
-    identity = fingerprint(config, clips)
+    identity = fit_identity(config, clips)
+    claim_folder(work, identity)
     sample = _sampled(clips, config)
     needs_networks = bool(set(config.scoring.families) & set(NETWORK_FAMILIES))
     if not needs_networks:  # no other clip is looked at

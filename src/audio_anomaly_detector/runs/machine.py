@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.clips import Clip, MachineKey, Split, content_hash, split_clips
+from audio_anomaly_detector.data.clips import Clip, Split, split_clips
+from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.detector import Detector, FitResult
 from audio_anomaly_detector.devices import DeviceName, resolve_device
@@ -182,8 +183,8 @@ def _write_split(path: Path, split: Split) -> None:
 
 def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:
     """Evaluating on what was learnt would flatter; compare contents, not names."""
-    trained = {clip["sha256"] for clip in detector.provenance["clips"]}
-    whole = {clip["name"] for clip in detector.provenance["clips"]}
+    trained = {clip.sha256 for clip in detector.provenance.clips}
+    whole = {clip.name for clip in detector.provenance.clips}
     for clip in clips:
         if clip.duration is not None and clip.name not in whole:
             continue  # another cut of a long recording
@@ -198,7 +199,7 @@ def _evaluation_data(
     shown = labelled or scored
     scores = [score for _, score in shown]
     latents = [score.latent for score in scores if score.latent is not None]
-    key = MachineKey(*detector.provenance["machine"])
+    key = detector.provenance.machine
     oracle = " (oracle: epochs chosen on test labels)" if _is_oracle(detector) else ""
     return EvaluationData(
         title=f"{' '.join(part for part in key if part)}{oracle}",
@@ -225,7 +226,7 @@ def _notes(detector: Detector) -> list[str]:
     notes = detector.notes
     if _is_oracle(detector):
         notes.append("oracle: epochs were chosen on test labels; not comparable with the rest")
-    odd = detector.provenance["outliers"]
+    odd = detector.provenance.outliers
     if odd:
         notes.append(
             f"{len(odd)} normal clip(s) sound unlike the rest and were used all the same; listen "
@@ -244,7 +245,7 @@ def _metrics_record(
     labelled = [(clip.label, score.families) for clip, score in scored if clip.label is not None]
     labels = [label for label, _ in labelled]
     return {
-        "machine": detector.provenance["machine"],
+        "machine": list(detector.provenance.machine),
         "oracle": _is_oracle(detector),
         "threshold_method": detector.threshold_config.method,
         "metrics": None if metrics is None else metrics.to_dict(),

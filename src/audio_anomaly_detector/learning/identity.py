@@ -1,0 +1,48 @@
+"""What makes two fits the same: settings, program and clips, but not how decisions are drawn."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.model_file import FORMAT
+from audio_anomaly_detector.provenance import PACKAGE
+
+
+def fit_identity(config: Config, clips: Sequence[Clip]) -> str:
+    """Sum up what a fit depends on.
+
+    The decision threshold is drawn afterwards and can be changed without a fit, so its settings
+    are not part of it.
+
+    Args:
+        config: all settings.
+        clips: that it is given, by name, label, cut, size and time of change.
+    """
+    states = [
+        (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
+        for clip in sorted(clips, key=lambda clip: clip.name)
+    ]
+    content = [version(PACKAGE), FORMAT, _fitted_settings(config), states]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def same_fit(first: Config, second: Config) -> bool:
+    """Whether two configs differ in nothing but how decisions are drawn."""
+    return _fitted_settings(first) == _fitted_settings(second)
+
+
+def _fitted_settings(config: Config) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"scoring": {"threshold"}})
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # told where the clip is read
+        return 0, 0
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,96 @@
+"""Where a model comes from: the clips it was fitted on, the versions, the course of training."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.content import content_hashes
+from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.progress import Epoch
+
+PACKAGE = "audio-anomaly-detector"
+_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "soundfile", "soxr")
+
+
+class ClipRecord(NamedTuple):
+    """A clip that a model was fitted on.
+
+    Attributes:
+        name: relative to the data root, see `Clip`.
+        sha256: of the file's bytes.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from; holds no times and no paths of the machine that fitted it.
+
+    Args:
+        machine: that was learned.
+        clips: fitted on.
+        calibration_clips: names of those whose scores set the threshold.
+        outliers: names of normal clips far from all the others; they were used all the same.
+        unusable: clips that could not be used, and why.
+        pool: machines that the pool prior was learned from; empty without a pool.
+        codebook_perplexity: codes of the VQ-VAE that the training clips use; None without networks.
+        history: epochs of the networks that were kept.
+        version: of this program.
+        python: version.
+        packages: versions of the libraries that compute, by name.
+    """
+
+    machine: MachineKey
+    clips: list[ClipRecord]
+    calibration_clips: list[str]
+    outliers: list[str]
+    unusable: list[str]
+    pool: list[str]
+    codebook_perplexity: float | None
+    history: list[Epoch]
+    version: str = field(default_factory=lambda: version(PACKAGE))
+    python: str = field(default_factory=platform.python_version)
+    packages: dict[str, str] = field(
+        default_factory=lambda: {name: version(name) for name in _LIBRARIES}
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as the model file holds it."""
+        return {
+            **asdict(self),
+            "machine": list(self.machine),
+            "clips": [clip._asdict() for clip in self.clips],
+            "history": [list(epoch) for epoch in self.history],
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Provenance":
+        """From what `to_dict` gave."""
+        return cls(
+            **{
+                **content,
+                "machine": MachineKey(*content["machine"]),
+                "clips": [ClipRecord(**clip) for clip in content["clips"]],
+                "history": [Epoch(*epoch) for epoch in content["history"]],
+            }
+        )
+
+
+def clip_records(clips: Sequence[Clip]) -> list[ClipRecord]:
+    """Names and content hashes of clips.
+
+    Raises:
+        ClipError: a file cannot be read.
+    """
+    hashes = content_hashes([clip.path for clip in clips])
+    return [ClipRecord(clip.name, hashes[clip.path]) for clip in clips]
+
+
+def failure_lines(failures: Sequence[ClipError]) -> list[str]:
+    """File name and problem of each clip that could not be used."""
+    return [f"{error.path.name}: {error.problem}" for error in failures]
