@@ -37,7 +37,7 @@ lint: $(VENV)/.installed
 
 # The documentation site, into site/; a broken link or anchor is an error.
 docs: $(VENV)/.installed
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
