@@ -3,6 +3,7 @@
 python examples/score_onnx.py model.onnx recording.wav ...
 """
 
+import argparse
 import json
 import sys
 
@@ -10,11 +11,15 @@ import onnxruntime
 import soundfile
 
 
-def main(model: str, *recordings: str) -> None:
+def main() -> None:
     """Print score and verdict of each recording."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    parser = argparse.ArgumentParser(description="Score recordings with an exported detector.")
+    parser.add_argument("model", help="file written by `aad export`")
+    parser.add_argument("recordings", nargs="+", help="audio files")
+    arguments = parser.parse_args()
+    session = onnxruntime.InferenceSession(arguments.model, providers=["CPUExecutionProvider"])
     facts = json.loads(session.get_modelmeta().custom_metadata_map["audio_anomaly_detector"])
-    for name in recordings:
+    for name in arguments.recordings:
         samples, rate = soundfile.read(name, dtype="float32", always_2d=True)  # (T, C)
         if rate != facts["sample_rate"]:
             sys.exit(f"{name}: {rate} Hz, the graph takes {facts['sample_rate']}; resample it")
@@ -28,4 +33,4 @@ def main(model: str, *recordings: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
