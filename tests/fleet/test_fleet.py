@@ -26,6 +26,8 @@ from audio_anomaly_detector.fleet.run import run_all
 from audio_anomaly_detector.fleet.summary import mean_aurocs, summary_table
 from audio_anomaly_detector.learning import identity
 from audio_anomaly_detector.metrics.classification import evaluate_scores
+from audio_anomaly_detector.progress import Silent
+from audio_anomaly_detector.run_options import RunOptions
 from audio_anomaly_detector.synthesis.data_set import SyntheticConfig, synthesise
 
 FAN, VALVE = MachineKey("0_dB", "fan", "id_00"), MachineKey("0_dB", "valve", "id_02")
@@ -110,11 +112,13 @@ class Faked:
         self.broken: dict[MachineKey, BaseException] = {}
         self.failures: list[ClipError] = []
 
-    def fit(self, split: Any, config: Any, folder: Path, model: Path, *_: Any, **given: Any) -> Any:
+    def fit(
+        self, split: Any, config: Any, folder: Path, model: Path, options: RunOptions, *_: Any
+    ) -> Any:
         key = (split.train or split.test)[0].machine
         self.fitted.append(key)
         self.threads.append(torch.get_num_threads())
-        self.watched.append(given["watch_test"])
+        self.watched.append(options.watch_test)
         if key in self.broken:
             raise self.broken[key]
         model.write_text("a model")
@@ -131,6 +135,16 @@ class Faked:
         return SimpleNamespace(metrics=metrics, failures=self.failures)
 
 
+class Steps(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        self.steps.append((what, done, total))
+
+
 @pytest.fixture
 def faked(monkeypatch: pytest.MonkeyPatch) -> Faked:
     faked = Faked()
@@ -139,8 +153,9 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Faked:
     return faked
 
 
-def one_job(clips: list[Clip], config: Config, save: Path, **given: Any) -> Job:
-    return make_jobs([clip for clip in clips if clip.machine == FAN], config, save, **given)[0]
+def one_job(clips: list[Clip], config: Config, save: Path, **options: Any) -> Job:
+    of_fan = [clip for clip in clips if clip.machine == FAN]
+    return make_jobs(of_fan, config, save, RunOptions(**options))[0]
 
 
 def run(jobs: list[Job], tmp_path: Path, engine: Engine | None = None) -> list[Outcome]:
@@ -273,16 +288,11 @@ def test_goes_on_past_a_machine_that_fails(
     clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
 ) -> None:
     faked.broken[FAN] = UserError("too little")
-    told: list[tuple[str, int, int]] = []
+    progress = Steps()
     jobs = make_jobs(clips, config, tmp_path / "best")
-    outcomes = run_all(
-        jobs,
-        ENGINES["serial"](),
-        tmp_path / "summary.csv",
-        lambda outcome, done, total: told.append((outcome.status, done, total)),
-    )
+    outcomes = run_all(jobs, ENGINES["serial"](), tmp_path / "summary.csv", progress)
     assert [outcome.status for outcome in outcomes] == ["failed", "done"]
-    assert told == [("failed", 1, 2), ("done", 2, 2)]
+    assert progress.steps == [("machine ids", 1, 2), ("machine ids", 2, 2)]
     rows = summary(tmp_path)
     assert [(row["machine_type"], row["status"], row["auroc"]) for row in rows] == [
         ("fan", "failed", ""),
@@ -295,7 +305,7 @@ def test_stops_at_the_first_failure_if_asked(
     clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
 ) -> None:
     faked.broken[FAN] = UserError("too little")
-    jobs = make_jobs(clips, config, tmp_path / "best", on_error="stop")
+    jobs = make_jobs(clips, config, tmp_path / "best", RunOptions(on_error="stop"))
     assert [outcome.status for outcome in run(jobs, tmp_path)] == ["failed"]
     assert faked.fitted == [FAN]
 
@@ -445,7 +455,7 @@ def real_jobs(recordings: Path, save: Path) -> list[Job]:
             "scoring.families=[logmel, envelope]",
         ],
     )
-    return make_jobs(find_clips(recordings).clips, config, save)
+    return make_jobs(find_clips(recordings).clips, config, save, RunOptions(threads=1))
 
 
 RESULTS = ("outcome.json", "metrics.json", "scores.csv", "split.csv")

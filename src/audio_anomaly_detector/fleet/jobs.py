@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.datasets import prepare_split
 from audio_anomaly_detector.data.layouts import machines
-from audio_anomaly_detector.devices import DeviceName, resolve_device
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.devices import resolve_device
+from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.files import make_folder, write_bytes, write_text
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.fleet.pools import Pool
@@ -23,11 +22,10 @@ from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.metrics.classification import Metrics
 from audio_anomaly_detector.progress import Epoch
-from audio_anomaly_detector.runs.machine import (
-    evaluate_machine,
-    fit_machine,
-    prepare_split,
-)
+from audio_anomaly_detector.run_options import RunOptions
+from audio_anomaly_detector.runs.evaluate import evaluate_machine
+from audio_anomaly_detector.runs.fit import fit_machine
+from audio_anomaly_detector.threads import torch_threads
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +43,7 @@ class Job:
         config: all settings.
         folder: the run folder.
         model: where the model file shall lie.
-        device: where to train.
-        on_error: leave out clips that cannot be used, or fail at the first.
-        watch_test: look at labelled test clips after every epoch, for the eye only.
-        threads: of PyTorch; the same number gives the same figures with every engine.
+        options: how to run; the same number of threads gives the same figures with every engine.
         pool: file with the networks of its pool; None: it trains its own.
     """
 
@@ -57,10 +52,7 @@ class Job:
     config: Config
     folder: Path
     model: Path
-    device: DeviceName = "auto"
-    on_error: Literal["skip", "stop"] = "skip"
-    watch_test: bool = False
-    threads: int = 1
+    options: RunOptions = RunOptions()
     pool: Path | None = None
 
 
@@ -106,11 +98,7 @@ def make_jobs(
     clips: Sequence[Clip],
     config: Config,
     save: Path,
-    *,
-    device: DeviceName = "auto",
-    on_error: Literal["skip", "stop"] = "skip",
-    watch_test: bool = False,
-    threads: int = 1,
+    options: RunOptions = RunOptions(),
     pools: Sequence[Pool] = (),
 ) -> list[Job]:
     """One job for every machine among the clips, in order of the keys.
@@ -120,10 +108,7 @@ def make_jobs(
         config: all settings.
         save: folder for ``best_<condition>_<machine>_<id>.pth`` and, without ``best_``, the run
             folders.
-        device: see `Job`, as for the rest.
-        on_error: see `Job`.
-        watch_test: see `Job`.
-        threads: see `Job`.
+        options: how to run each job.
         pools: of machines whose networks are trained together.
     """
     save = save.expanduser().absolute()  # workers may stand elsewhere
@@ -137,10 +122,7 @@ def make_jobs(
             config,
             save / names[key],
             save / f"best_{names[key]}.pth",
-            device,
-            on_error,
-            watch_test,
-            threads,
+            options,
             pool_of.get(key),
         )
         for key, group in groups.items()
@@ -170,16 +152,13 @@ def run_job(job: Job) -> Outcome:
     to test on. The traceback of an error that was not foreseen is kept in the run folder.
     """
     started = time.monotonic()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(job.threads)
     try:
-        return _fit_and_evaluate(job, started)
+        with torch_threads(job.options.threads):
+            return _fit_and_evaluate(job, started)
     except UserError as error:
-        reason = _one_line(error)
+        reason = one_line(error)
     except Exception as error:  # an error in this program must not end the other jobs
         reason = _unforeseen(job, error)
-    finally:
-        torch.set_num_threads(threads)
     return failure(job, reason, time.monotonic() - started)
 
 
@@ -208,21 +187,20 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     # Were it left until the new one is there, it could pass for the outcome of another model.
     (job.folder / OUTCOME).unlink(missing_ok=True)
     (job.folder / ERROR).unlink(missing_ok=True)
-    split = prepare_split(job.clips, job.config)
+    split = prepare_split(job.clips, job.config.audio, job.config.seed)
     progress = _Log(job.key)
     pool_prior = None
     if job.pool is not None:
-        pool_prior = PoolPrior.load(job.pool, resolve_device(job.device))
+        pool_prior = PoolPrior.load(job.pool, resolve_device(job.options.device))
+    watchable = any(clip.label is not None for clip in split.test)
     fit = fit_machine(
         split,
         job.config,
         job.folder,
         job.model,
+        replace(job.options, watch_test=job.options.watch_test and watchable),
         progress,
-        device=job.device,
-        on_error=job.on_error,
-        watch_test=job.watch_test and any(clip.label is not None for clip in split.test),
-        pool_prior=pool_prior,
+        pool_prior,
     )
     threshold = fit.detector.threshold
     figures: dict[str, Any] = {
@@ -235,7 +213,7 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     }
     if split.test:
         evaluation = evaluate_machine(fit.detector, split.test, job.folder, progress)
-        if evaluation.failures and job.on_error == "stop":
+        if evaluation.failures and job.options.on_error == "stop":
             raise evaluation.failures[0]
         figures["n_failed_clips"] += len(evaluation.failures)
         if evaluation.metrics is not None:
@@ -263,7 +241,7 @@ def _metric_values(metrics: Metrics) -> dict[str, float | int | None]:
 
 
 def _unforeseen(job: Job, error: Exception) -> str:
-    reason = f"unforeseen {type(error).__name__}: {_one_line(error)}"
+    reason = f"unforeseen {type(error).__name__}: {one_line(error)}"
     log.error("%s: %s", job.key, reason)
     log.debug("%s", job.key, exc_info=error)
     text = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
@@ -272,8 +250,3 @@ def _unforeseen(job: Job, error: Exception) -> str:
     except UserError as unwritten:
         return f"{reason}; its traceback could not be kept: {unwritten}"
     return f"{reason}; the traceback is in {job.folder.name}/{ERROR}"
-
-
-def _one_line(error: Exception) -> str:
-    # File names that are no valid text come as lone surrogates, which no log or file takes.
-    return " ".join(str(error).split()).encode(errors="backslashreplace").decode()
