@@ -2,7 +2,8 @@
 
     python src/main.py --data PATH/valve --id id_00 --length 160000 --device auto
 
-The same as `aad fit --watch-test` and `aad evaluate`, under the documented file names.
+The same as `aad fit --watch-test` and `aad evaluate`, under the documented file names, with the
+three models unless another preset is named.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from audio_anomaly_detector import cli
 from audio_anomaly_detector.cli import options
+from audio_anomaly_detector.cli.configuration import preset_of_scripts
 
 program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -20,18 +22,17 @@ program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds the machine's recordings.")],
     machine_id: options.MachineId = None,
-    length: options.Length = None,
-    device: options.Device = "auto",
     out: Annotated[Path, typer.Option(help="Folder for model, plots and report.")] = Path(),
-    preset: options.Preset = None,
-    channels: options.Channels = None,
-    tta: options.Views = None,
+    preset: options.ScriptPreset = None,
     seed: options.Seed = None,
+    quiet: options.Quiet = False,
+    length: options.Length = None,
+    channels: options.Channels = None,
     config_file: options.ConfigFile = None,
     settings: options.Settings = None,
+    tta: options.Views = None,
+    device: options.Device = "auto",
     oracle_epoch: options.OracleEpoch = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,
 ) -> int:
     """Learn one machine's normal sound, judge its test clips, write model, plots and report."""
     model = out / "final_audio_anomaly_model.pth"
@@ -40,7 +41,7 @@ def main(
         machine_id,
         out,
         model,
-        preset=preset,
+        preset=preset_of_scripts(preset, config_file, device),
         channels=channels,
         length=length,
         tta=tta,

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from audio_anomaly_detector.data.layouts import find_clips, select_machine
     from audio_anomaly_detector.detector import Detector, FitResult
     from audio_anomaly_detector.errors import ClipError, UserError
-    from audio_anomaly_detector.score import Score
+    from audio_anomaly_detector.loading import load_scorer
+    from audio_anomaly_detector.provenance import Provenance
+    from audio_anomaly_detector.score import Score, Scorer
     from audio_anomaly_detector.scoring.threshold import ThresholdConfig
     from audio_anomaly_detector.seeding import set_seed
 
@@ -30,11 +32,14 @@ _HOMES = {
     "Config": "config",
     "Detector": "detector",
     "FitResult": "detector",
+    "Provenance": "provenance",
     "Score": "score",
+    "Scorer": "score",
     "ThresholdConfig": "scoring.threshold",
     "UserError": "errors",
     "find_clips": "data.layouts",
     "load_config": "config",
+    "load_scorer": "loading",
     "prepare_datasets": "data.datasets",
     "select_machine": "data.layouts",
     "set_seed": "seeding",
@@ -46,11 +51,14 @@ __all__ = [
     "Config",
     "Detector",
     "FitResult",
+    "Provenance",
     "Score",
+    "Scorer",
     "ThresholdConfig",
     "UserError",
     "find_clips",
     "load_config",
+    "load_scorer",
     "prepare_datasets",
     "select_machine",
     "set_seed",
@@ -62,3 +70,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -117,7 +117,7 @@ class Detector:
 
         Args:
             clips: normal clips; fewer than four long recordings are cut into windows.
-            config: all settings; by default the preset ``small``, on a GPU ``base``.
+            config: all settings; by default those of `DEFAULT_PRESET`.
             device: where the networks are trained.
             work: folder for caches and checkpoints: a fit that was killed goes on from there. By
                 default a temporary one.
@@ -135,7 +135,7 @@ class Detector:
         if any(clip.label == 1 for clip in clips):
             raise UserError("training takes normal clips only, some here are labelled anomalous")
         where = resolve_device(device)
-        config = config or load_config(default_preset(where))
+        config = config or load_config()
         if (pool_prior.config != config) if pool_prior else config.pool != "none":
             raise UserError(
                 f"pool={config.pool}, and {'a' if pool_prior else 'no'} pool was given: what "
@@ -205,6 +205,10 @@ class Detector:
                 f"{self.microphones}"
             )
         return self._score([array], details)[0]
+
+    def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:
+        """Score several waveforms; raises `UserError` like `score`."""
+        return [self.score(waveform) for waveform in waveforms]
 
     def score_clip(self, clip: Clip, details: bool = False) -> Score:
         """Score a clip from its file.
@@ -359,8 +363,3 @@ class Detector:
             threshold_config=ThresholdConfig(**json.loads(content["threshold"])),
             device=where,
         )
-
-
-def default_preset(device: torch.device) -> str:
-    """``small`` on a CPU, ``base`` on a GPU."""
-    return "base" if device.type == "cuda" else "small"

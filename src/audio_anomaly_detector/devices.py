@@ -22,3 +22,8 @@ def resolve_device(name: DeviceName) -> "torch.device":
     if name == "cuda" and not available:
         raise UserError("no usable CUDA device here; choose --device cpu or auto")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def uses_gpu(name: DeviceName) -> bool:
+    """Whether a name comes down to a GPU here; raises `UserError` like `resolve_device`."""
+    return resolve_device(name).type == "cuda"

@@ -1,4 +1,4 @@
-"""Ways to run jobs: one class with `map` each, and a line in `ENGINES`.
+"""Ways to run jobs: one class with `map` each, a word in `EngineName` and a line in `ENGINES`.
 
 Every engine gives the same results; they differ in where a job runs and in what it survives. An
 engine keeps no state, and what it starts it ends, also when it is interrupted.
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from audio_anomaly_detector.errors import UserError
 
@@ -199,7 +199,33 @@ class Ray(Engine):
             ) from error
 
 
-ENGINES: dict[str, type[Engine]] = {"serial": Serial, "processes": Processes, "ray": Ray}
+EngineName = Literal["serial", "processes", "ray"]
+ENGINES: dict[EngineName, type[Engine]] = {"serial": Serial, "processes": Processes, "ray": Ray}
+
+
+def make_engine(
+    name: EngineName,
+    workers: int | None = None,
+    cores: int | None = None,
+    gpus: float = 0,
+    address: str | None = None,
+) -> Engine:
+    """An engine that uses this machine in full, unless told otherwise.
+
+    Args:
+        name: a name in `ENGINES`.
+        workers: jobs at the same time; None: as many as there are cores, serial: one.
+        cores: CPU cores that a job uses; None: all, shared by the workers.
+        gpus: see `Engine`.
+        address: see `Engine`.
+    """
+    workers = 1 if name == "serial" else workers or cpu_cores()
+    return ENGINES[name](workers, cores or max(1, cpu_cores() // workers), gpus, address)
+
+
+def cpu_cores() -> int:
+    """CPU cores of this machine."""
+    return os.cpu_count() or 1
 
 
 class _Run(NamedTuple):

@@ -74,3 +74,6 @@ class Scorer(Protocol):
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score clips from their files, in order; one that fails yields its error."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the scorer is, as plain data."""

@@ -1,15 +1,19 @@
 """Settings from plain data: merging, overrides from the command line, errors in one line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from audio_anomaly_detector.errors import UserError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 Settings = TypeVar("Settings", bound=BaseModel)
+_LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
 
 
 def validated(kind: type[Settings], tree: Mapping[str, Any]) -> Settings:
@@ -25,20 +29,7 @@ def validated(kind: type[Settings], tree: Mapping[str, Any]) -> Settings:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(_fields(kind, first["loc"][:-1]))
-            raise UserError(f"unknown setting '{key}'; known here: {known}") from error
-        if first["type"] == "model_type":
-            known = ", ".join(_fields(kind, first["loc"]))
-            raise UserError(
-                f"setting '{key}' = {first['input']!r}: this is a section, give its settings, "
-                f"such as --set {key}.KEY=VALUE; it holds: {known}"
-            ) from error
-        message = first["msg"].removeprefix("Value error, ")
-        where = f"setting '{key}' = {first['input']!r}: " if key else ""
-        raise UserError(f"{where}{message}") from error
+        raise UserError(_first_problem(kind, error.errors())) from error
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,8 +79,48 @@ def parse_override(text: str) -> dict[str, Any]:
     return dict(tree)
 
 
-def _fields(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    model: Any = kind
+def _first_problem(kind: type[BaseModel], errors: Sequence["ErrorDetails"]) -> str:
+    """The first of pydantic's errors, as the person who typed the setting would put it."""
+    first = errors[0]
+    section, path = _deepest_section(kind, first["loc"])
+    known = ", ".join(section.model_fields)
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        key = ".".join(map(str, first["loc"][: len(path) + 1]))
+        return f"unknown setting '{key}'; known here: {known}"
+    key, value = ".".join(path), first["input"]
+    if first["type"] == "model_type":
+        return (
+            f"setting '{key}' = {_short(value)}: this is a section, give its settings, "
+            f"such as --set {key}.KEY=VALUE; it holds: {known}"
+        )
+    if first["type"] == "missing":
+        return f"setting '{'.'.join(map(str, first['loc']))}' is missing"
+    field = first["loc"][len(path)] if len(first["loc"]) > len(path) else None
+    if field is not None:
+        key = ".".join((*path, str(field)))
+    # One field of several types has an error for each of them.
+    same = [one for one in errors if one["loc"][: len(path) + 1] == first["loc"][: len(path) + 1]]
+    messages = dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in same)
+    where = f"setting '{key}' = {_short(value)}: " if key else ""
+    return where + " or ".join(messages)
+
+
+def _deepest_section(
+    kind: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[type[BaseModel], list[str]]:
+    """The innermost section on the way to a setting, and the names that lead to it."""
+    path: list[str] = []
     for part in location:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
+        field = kind.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            break
+        if not issubclass(field.annotation, BaseModel):
+            break
+        kind = field.annotation
+        path.append(str(part))
+    return kind, path
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"

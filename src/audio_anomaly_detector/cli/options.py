@@ -1,60 +1,186 @@
-"""Command line options that several verbs share, each said once."""
+"""Command line options that several verbs share, each said once, by what they are about."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-Data = Annotated[Path, typer.Argument(help="Folder of recordings, CSV manifest or audio file.")]
-Model = Annotated[Path, typer.Argument(help="Model file written by `aad fit` or run_all.py.")]
+from audio_anomaly_detector import choices
+from audio_anomaly_detector.devices import DeviceName
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.run_options import OnError as OnErrorName
+
+# Panels of the help, below that of the common options.
+RECORDINGS = "Recordings"
+SETTINGS = "Settings of the detector"
+DECISION = "Decision"
+COMPUTING = "Computing"
+LABELS = "Test labels"
+
+
+def one_place(name: str, *places: Path | list[Path] | None) -> Path:
+    """The one place that was given, whichever of its names it was given by.
+
+    Args:
+        name: what it is called in the help.
+        places: what each of its names was given.
+
+    Raises:
+        UserError: none was given, or different ones.
+    """
+    given = {path for one in places for path in (one if isinstance(one, list) else [one]) if path}
+    if not given:
+        raise UserError(f"Missing argument '{name}'. See --help.")
+    if len(given) > 1:
+        raise UserError(f"{name} was given as {' and as '.join(sorted(map(str, given)))}; give one")
+    return given.pop()
+
+
+def _layouts() -> list[str]:
+    from audio_anomaly_detector.data.layouts import LAYOUTS
+
+    return ["auto", *LAYOUTS]
+
+
+Data = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of recordings, CSV manifest or audio file.",
+        show_default=False,
+    ),
+]
+DataOption = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="DATA by name.", metavar="PATH", rich_help_panel=RECORDINGS),
+]
+RootOption = Annotated[
+    list[Path] | None,
+    typer.Option("--root", "--data", help="DATA by name.", metavar="PATH"),
+]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="Model file, or run folder that holds one, of `aad fit`, `aad run-all` or the scripts."
+    ),
+]
 MachineId = Annotated[
     str | None, typer.Option("--id", help="Machine id, e.g. id_00; optional if there is only one.")
 ]
-Layout = Annotated[str, typer.Option(help="auto, mimii, dcase, folder or csv.")]
+Layout = Annotated[
+    str,
+    typer.Option(
+        help="auto, mimii, dcase, folder or csv.",
+        autocompletion=_layouts,
+        rich_help_panel=RECORDINGS,
+    ),
+]
 Preset = Annotated[
-    str | None, typer.Option(help="instant, small, base or paper.  [default: small, on a GPU base]")
+    choices.Preset | None,
+    typer.Option(
+        help="instant: no network, fitted in seconds; small: three networks; base: larger ones, "
+        "for a GPU; paper: as published.  [default: instant]"
+    ),
+]
+ScriptPreset = Annotated[
+    choices.Preset | None,
+    typer.Option(help="The three models in a size.  [default: small, on a GPU base]"),
+]
+Pool = Annotated[
+    choices.PoolScope | None,
+    typer.Option(
+        help="Learn from the normals of one id alone, with those of all ids of a machine type, "
+        "or of all machines.  [default: none]",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML file with any settings; see `aad info`.")
+    Path | None,
+    typer.Option(
+        "--config", help="YAML file with any settings; see `aad info`.", rich_help_panel=SETTINGS
+    ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, part.key=value; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set", help="One setting, part.key=value; may be repeated.", rich_help_panel=SETTINGS
+    ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Governs all randomness.  [default: 0]")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of all random numbers.  [default: 0]")]
+Device = Annotated[DeviceName, typer.Option(help="auto: a GPU if any.", rich_help_panel=COMPUTING)]
 Channels = Annotated[
     str | None,
-    typer.Option(help="all: every microphone; mean; or one by number.  [default: all]"),
+    typer.Option(
+        help="all: every microphone; mean; or one by number.  [default: all]",
+        rich_help_panel=RECORDINGS,
+    ),
 ]
 Length = Annotated[
-    int | None, typer.Option(help="Samples of one analysis window.  [default: 160000]")
+    int | None,
+    typer.Option(
+        help="Samples of one analysis window.  [default: 160000]", rich_help_panel=RECORDINGS
+    ),
 ]
 Views = Annotated[
     int | None,
-    typer.Option("--tta", min=0, help="Views a clip for test-time augmentation.  [default: 0]"),
+    typer.Option(
+        "--tta",
+        min=0,
+        help="Views a clip for test-time augmentation.  [default: 0]",
+        rich_help_panel=SETTINGS,
+    ),
 ]
-OnError = Annotated[str, typer.Option(help="skip clips that cannot be used, or stop.")]
+OnError = Annotated[
+    OnErrorName,
+    typer.Option(
+        help="Skip clips that cannot be used and list them, or stop.", rich_help_panel=COMPUTING
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="CPU threads of a job.  [default: all, shared]", rich_help_panel=COMPUTING
+    ),
+]
 WatchTest = Annotated[
-    bool, typer.Option(help="Print AUROC on the test clips after every epoch, for the eye only.")
+    bool,
+    typer.Option(
+        help="Print AUROC on the test clips after every epoch; changes no result.",
+        rich_help_panel=LABELS,
+    ),
 ]
 OracleEpoch = Annotated[
     bool,
-    typer.Option(help="Choose epochs by test labels, as some papers do; results are marked."),
+    typer.Option(
+        help="Choose epochs by test labels, as some papers do; results are marked.",
+        rich_help_panel=LABELS,
+    ),
 ]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(
-        "--false-alarm-rate", help="Share of normals that may be called anomalous.  [default: 0.1]"
+        "--false-alarm-rate",
+        help="Share of normals that may be called anomalous.  [default: 0.1]",
+        rich_help_panel=DECISION,
     ),
 ]
 ThresholdMethod = Annotated[
-    str | None,
-    typer.Option(help="auto, gamma or conformal; from normal clips alone.  [default: auto]"),
+    Literal["auto", "gamma", "conformal"] | None,
+    typer.Option(
+        help="How it is drawn from normal clips.  [default: auto]", rich_help_panel=DECISION
+    ),
 ]
 ThresholdValue = Annotated[
-    float | None, typer.Option("--threshold", help="Decide by this score instead.")
+    float | None,
+    typer.Option("--threshold", help="Decide by this score instead.", rich_help_panel=DECISION),
+]
+Runtime = Annotated[
+    choices.RuntimeName,
+    typer.Option(
+        help="auto: onnx for a file that `aad export` wrote, torch for others.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv: all.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

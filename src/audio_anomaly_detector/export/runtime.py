@@ -1,14 +1,14 @@
-"""An exported detector in ONNX Runtime: the same scores, without the networks' framework."""
+"""An exported detector in ONNX Runtime: the same scores, without PyTorch."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ValidationError
 
 from audio_anomaly_detector.data.audio import AudioConfig, read_microphones
@@ -106,13 +106,15 @@ class OnnxDetector:
         """The same graph with another decision threshold."""
         return replace(self, threshold_config=config)
 
-    def score(self, waveform: NDArray[np.float32]) -> Score:
+    def score(self, waveform: ArrayLike) -> Score:
         """Score a waveform ``(C, T)`` at the graph's sample rate.
 
         Raises:
-            UserError: another number of microphones, or a length beyond the graph's bounds.
+            UserError: another number of microphones, a length beyond the graph's bounds, or
+                samples that are not finite.
         """
-        microphones, samples = waveform.shape
+        array = np.atleast_2d(np.asarray(waveform, np.float32))
+        microphones, samples = array.shape
         facts = self.facts
         if microphones != facts.microphones:
             raise UserError(
@@ -125,7 +127,9 @@ class OnnxDetector:
                 f"{facts.max_samples / facts.sample_rate:g} s; cut it, or export with a "
                 "greater --max-seconds"
             )
-        scores, components, families = self.session.run(OUTPUTS, {INPUT: waveform[None]})
+        if not np.isfinite(array).all():
+            raise UserError("the waveform holds nan or infinite samples")
+        scores, components, families = self.session.run(OUTPUTS, {INPUT: array[None]})
         score = float(scores[0])
         return Score(
             score=score,
@@ -135,6 +139,10 @@ class OnnxDetector:
             components=dict(zip(facts.components, components[0].tolist(), strict=True)),
             families=dict(zip(facts.families, families[0].tolist(), strict=True)),
         )
+
+    def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:
+        """Score several waveforms ``(C, T)``, of any lengths; raises `UserError` like `score`."""
+        return [self.score(waveform) for waveform in waveforms]
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score clips one after the other; one that fails yields its error, the rest goes on."""
@@ -146,6 +154,17 @@ class OnnxDetector:
                 yield clip, error
             except UserError as error:
                 yield clip, ClipError(clip.path, str(error), "see 'aad export --help'")
+
+    def describe(self) -> dict[str, Any]:
+        """What this graph is, as plain data."""
+        facts = self.facts.model_dump(mode="json")
+        normal_scores = facts.pop("normal_scores")
+        return {
+            **facts,
+            "threshold": self.threshold,
+            "threshold_config": self.threshold_config.model_dump(mode="json"),
+            "n_calibration_clips": len(normal_scores),
+        }
 
 
 def import_extra(module: str) -> Any:

@@ -1,0 +1,66 @@
+"""From the options of a fit to its config, and from those of a decision to its threshold."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audio_anomaly_detector.choices import PoolScope, Preset
+
+if TYPE_CHECKING:
+    from audio_anomaly_detector.config import Config
+    from audio_anomaly_detector.devices import DeviceName
+    from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+
+
+def read_config(
+    preset: Preset | None,
+    file: Path | None,
+    settings: list[str] | None,
+    *,
+    seed: int | None,
+    channels: str | None,
+    length: int | None,
+    tta: int | None,
+    oracle_epoch: bool,
+    pool: PoolScope | None = None,
+) -> "Config":
+    """The config that the options come down to; options left out leave file and preset alone."""
+    from audio_anomaly_detector.config import load_config
+
+    options = {
+        "seed": seed,
+        "pool": pool,
+        "audio.channels": channels,
+        "audio.length": length,
+        "scoring.views": tta,
+        "stages.oracle_epoch": oracle_epoch or None,
+    }
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    return load_config(preset, file, [*given, *(settings or ())])
+
+
+def preset_of_scripts(preset: Preset | None, file: Path | None, device: "DeviceName") -> Preset:
+    """What main.py and run_all.py fit unless told otherwise: three models that suit the device."""
+    from audio_anomaly_detector.devices import uses_gpu
+    from audio_anomaly_detector.settings import read_yaml
+
+    if preset is None and file is not None:
+        preset = read_yaml(file).get("preset")
+    return preset or ("base" if uses_gpu(device) else "small")
+
+
+def changed_threshold(
+    config: "ThresholdConfig",
+    false_alarm_rate: float | None,
+    method: str | None,
+    value: float | None,
+) -> "ThresholdConfig":
+    """How the threshold is drawn, with what the options change."""
+    from audio_anomaly_detector.settings import validated
+
+    options = {
+        "false_alarm_rate": false_alarm_rate,
+        "method": method if value is None else "value",
+        "value": value,
+    }
+    given = {key: option for key, option in options.items() if option is not None}
+    return validated(type(config), {**config.model_dump(), **given})

@@ -1,0 +1,68 @@
+"""`aad evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audio_anomaly_detector.cli import options
+from audio_anomaly_detector.cli.exit_codes import DONE, report_failures
+
+
+def evaluate(
+    model: options.Model,
+    data: options.Data = None,
+    machine_id: options.MachineId = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder.  [default: the model file's]")
+    ] = None,
+    as_json: options.AsJson = False,
+    verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
+    data_option: options.DataOption = None,
+    layout: options.Layout = "auto",
+    false_alarm_rate: options.FalseAlarms = None,
+    threshold_method: options.ThresholdMethod = None,
+    threshold: options.ThresholdValue = None,
+    device: options.Device = "auto",
+) -> int:
+    """Score the test clips below DATA and write metrics, scores, plots and a report.
+
+    The test clips are those that `aad fit` kept apart; clips used in training are refused.
+    """
+    from audio_anomaly_detector.cli.configuration import changed_threshold
+    from audio_anomaly_detector.cli.console import remark, start_logging
+    from audio_anomaly_detector.cli.progress_display import ProgressDisplay
+    from audio_anomaly_detector.cli.tables import print_metrics
+    from audio_anomaly_detector.data.datasets import prepare_split
+    from audio_anomaly_detector.data.layouts import find_clips, machines, select_machine
+    from audio_anomaly_detector.loading import load_detector, run_folder
+    from audio_anomaly_detector.runs.evaluate import NothingToEvaluate, evaluate_machine
+
+    start_logging(verbose, quiet)
+    detector = load_detector(model, device)
+    decision = changed_threshold(
+        detector.threshold_config, false_alarm_rate, threshold_method, threshold
+    )
+    detector = detector.with_threshold(decision)
+    key = str(detector.provenance.machine)
+    clips = find_clips(options.one_place("DATA", data, data_option), layout).clips
+    if machine_id is None and key in map(str, machines(clips)):
+        machine_id = key
+    config = detector.config
+    test = prepare_split(select_machine(clips, machine_id), config.audio, config.seed).test
+    out = out or run_folder(model)
+    try:
+        with ProgressDisplay(quiet) as progress:
+            evaluation = evaluate_machine(detector, test, out, progress)
+    except NothingToEvaluate as reason:
+        remark(f"nothing to evaluate: {reason}")
+        return DONE
+    if as_json:
+        print((out / "metrics.json").read_text(), end="")
+    else:
+        print_metrics(key, evaluation.metrics)
+        for note in evaluation.notes:
+            remark(note)
+        remark(f"report: {out / 'report.html'}")
+    return report_failures(evaluation.failures)

@@ -1,0 +1,13 @@
+"""What a run came to, as the shell is told."""
+
+import sys
+from collections.abc import Sequence
+
+DONE, SOME_FAILED, FAILED = 0, 1, 2
+
+
+def report_failures(failures: Sequence[object]) -> int:
+    """List what failed on stderr; the exit code that goes with it."""
+    for error in failures:
+        print(f"failed: {error}", file=sys.stderr)
+    return SOME_FAILED if failures else DONE

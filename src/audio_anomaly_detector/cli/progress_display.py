@@ -1,0 +1,73 @@
+"""What the terminal shows while something is going on."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from audio_anomaly_detector.cli.console import err
+
+if TYPE_CHECKING:
+    from audio_anomaly_detector.progress import Epoch
+
+
+class ProgressDisplay:
+    """Shows a bar for what goes on, where stderr is a terminal, and a line for every epoch.
+
+    Args:
+        quiet: show nothing.
+        epochs: print a line for every epoch.
+    """
+
+    def __init__(self, quiet: bool, epochs: bool = False) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+            disable=quiet or not err.is_terminal,
+        )
+        self._epochs = epochs and not quiet
+        self._task: TaskID | None = None
+        self._what = ""
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._task is None or what != self._what:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task, self._what = self._bar.add_task(what, total=total), what
+        self._bar.update(self._task, completed=done, total=total)
+
+    def epoch(self, epoch: "Epoch", watched: Mapping[str, float]) -> None:
+        """Print the epoch's losses and, where labels are watched, ROC AUC and PR AUC."""
+        if not self._epochs:
+            return
+        losses = "  ".join(f"{name} {value:.4f}" for name, value in epoch.losses.items())
+        titles = {"auroc": "test ROC AUC", "average_precision": "test PR AUC"}
+        labels = "".join(f"  {titles[name]} {value:.3f}" for name, value in watched.items())
+        err.print(f"{epoch.stage:<12}epoch {epoch.epoch:>3}  {losses}{labels}")

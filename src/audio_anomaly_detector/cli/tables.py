@@ -1,0 +1,134 @@
+"""Tables of results: fitted to a terminal, tab-separated lines in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from audio_anomaly_detector.cli.console import in_terminal, out, remark
+
+if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
+    from audio_anomaly_detector.benchmark.leaderboard import Table as Standings
+    from audio_anomaly_detector.data.clips import Clip
+    from audio_anomaly_detector.data.inspection import Inspection
+    from audio_anomaly_detector.metrics.classification import Metrics
+    from audio_anomaly_detector.score import Score
+
+_WIDE = 100  # columns from which tables show more than the essentials
+_TYPES_SHOWN = 6  # machine types of a table that a wide terminal has room for
+
+
+def print_table(table: Table) -> None:
+    """Print a table: drawn in a terminal; in a pipe one header line and one line a row, by tabs."""
+    if in_terminal():
+        out.print(table, soft_wrap=False)
+        return
+    columns = table.columns
+    for cells in (
+        [column.header for column in columns],
+        *zip(*(c.cells for c in columns), strict=True),
+    ):
+        print("\t".join(" ".join(str(cell).split()) for cell in cells))
+    if table.caption:
+        remark(str(table.caption))
+
+
+def print_inspection(inspection: Inspection) -> None:
+    """A row for each machine id, then every problem."""
+    counts = {
+        "normal": [machine.normal for machine in inspection.machines],
+        "anomalous": [machine.anomalous for machine in inspection.machines],
+        "unlabelled": [machine.unknown for machine in inspection.machines],
+        "unusable": [machine.unusable for machine in inspection.machines],
+        "train": [machine.train for machine in inspection.machines],
+        "test": [machine.test for machine in inspection.machines],
+    }
+    if in_terminal():  # a pipe always has the same columns
+        counts = {name: column for name, column in counts.items() if any(column)}
+    table = _table(f"{inspection.root} ({inspection.layout} layout)", "machine", *counts)
+    for name in ("minutes", "Hz", "channels"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row, machine in enumerate(inspection.machines):
+        key = (machine.condition, machine.machine_type, machine.machine_id)
+        table.add_row(
+            "/".join(filter(None, key)),
+            *(str(column[row]) for column in counts.values()),
+            f"{machine.seconds / 60:.1f}",
+            ", ".join(map(str, machine.sample_rates)),
+            ", ".join(map(str, machine.channels)),
+        )
+    print_table(table)
+    for problem in inspection.problems:
+        remark(f"problem: {problem}")
+    if not inspection.problems:
+        remark("no problems found")
+
+
+def print_scores(scored: Sequence[tuple[Clip, Score]]) -> None:
+    """A row for each clip: verdict, score, p-value, the families that stand out."""
+    families = 1 if in_terminal() and out.width < _WIDE else 2
+    table = _table("", "clip")
+    table.add_column("verdict", no_wrap=True)
+    for name in ("score", "threshold", "p-value"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("most unusual", no_wrap=True)
+    for clip, score in scored:
+        highest = sorted(score.families.items(), key=lambda item: -item[1])[:families]
+        table.add_row(
+            clip.name,
+            "ANOMALOUS" if score.is_anomalous else "normal",
+            f"{score.score:.2f}",
+            f"{score.threshold:.2f}",
+            f"{score.p_value:.3g}",
+            ", ".join(f"{name} {value:+.1f}" for name, value in highest),
+        )
+    print_table(table)
+
+
+def print_metrics(title: str, metrics: Metrics | None) -> None:
+    """The metrics with their 95 % intervals, and the confusion matrix."""
+    if metrics is None:
+        remark(f"{title}: no labels, so no metrics; the scores are written")
+        return
+    table = _table(title, "metric", "value [95 % interval]")
+    for row in metrics.rows():
+        table.add_row(row.title, str(row.estimate))
+    print_table(table)
+    counts = metrics.confusion
+    remark(
+        f"of {metrics.n_anomalous} anomalous clips {counts.true_positive} found, "
+        f"of {metrics.n_normal} normal clips {counts.false_positive} false alarms "
+        f"(threshold {metrics.threshold:.3f})"
+    )
+
+
+def print_standings(title: str, standings: Standings, verdict: str) -> None:
+    """The benchmark's lines from the highest mean AUROC down; its pages show every column."""
+    types = standings.machine_types
+    if in_terminal() and (len(types) > _TYPES_SHOWN or out.width < _WIDE):
+        types = []
+    table = _table(title, "detector", *types, "mean AUROC [95 %]", "lead of ours [95 %]")
+    for lines in standings.groups.values():
+        table.add_section()
+        for line in lines:
+            table.add_row(
+                f"{line.title} (oracle)" if line.is_oracle else line.title,
+                *(f"{line.result.types[name].value:.3f}" for name in types),
+                str(line.result.mean),
+                "" if line.lead is None else str(line.lead.mean),
+            )
+    print_table(table)
+    if verdict:
+        remark(verdict)
+
+
+def _table(title: str, names: str, *numbers: str) -> Table:
+    """A table of a column of names, which gives way on a narrow screen, and some of numbers."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(names, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
