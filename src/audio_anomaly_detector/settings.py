@@ -69,11 +69,11 @@ def parse_override(text: str) -> dict[str, Any]:
     """
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
-        raise UserError(f"'{text}' is not of the form part.key=value, e.g. scoring.views=3")
+        raise UserError(f"{text!r} is not of the form part.key=value, e.g. scoring.views=3")
     try:
         tree: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise UserError(f"'{text}': the value is not valid YAML") from error
+        raise UserError(f"{text!r}: the value is not valid YAML") from error
     for key in reversed(path.strip().split(".")):
         tree = {key: tree}
     return dict(tree)

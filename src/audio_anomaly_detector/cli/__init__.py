@@ -48,11 +48,16 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
+            "--version",
+            metavar="",
+            help="Print the version.",
+            callback=_print_version,
+            is_eager=True,
         ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option(DEBUG, help="Show the traceback of an error; may stand anywhere.")
+        bool,
+        typer.Option(DEBUG, metavar="", help="Show the traceback of an error; may stand anywhere."),
     ] = False,
 ) -> None:
     """Options of all verbs; `execute` takes --debug out itself."""
@@ -73,7 +78,7 @@ def execute(program: typer.Typer) -> None:
         print(f"error: {error}", file=sys.stderr)
         code = FAILED
     except typer.TyperException as error:  # wrong usage
-        message = error.format_message()
+        message = error.format_message().replace("Value error, ", "")  # says pydantic
         if message:  # without any argument the help has been printed, and that is all
             print(f"error: {message} See --help.", file=sys.stderr)
         code = FAILED

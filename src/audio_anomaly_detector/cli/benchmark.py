@@ -31,20 +31,25 @@ def benchmark(
     train_clips: Annotated[
         str, typer.Option(help="all, or numbers of normals to learn from, comma between.")
     ] = "all",
-    seeds: Annotated[int, typer.Option(min=1, help="Of detectors that draw anything.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="INT", help="Of detectors that draw anything.")
+    ] = 3,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
+            metavar="INT",
             help="Cells at a time.  [default: one a core]",
             rich_help_panel=options.COMPUTING,
         ),
     ] = None,
     threads: Annotated[
         int,
-        typer.Option(min=1, help="CPU threads of a cell.", rich_help_panel=options.COMPUTING),
+        typer.Option(
+            min=1, metavar="INT", help="CPU threads of a cell.", rich_help_panel=options.COMPUTING
+        ),
     ] = 1,
     layout: options.Layout = "auto",
 ) -> int:

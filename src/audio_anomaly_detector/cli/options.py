@@ -78,13 +78,18 @@ Layout = Annotated[
 Preset = Annotated[
     choices.Preset | None,
     typer.Option(
+        metavar="NAME",
         help="instant: no network, fitted in seconds; small: three networks; base: larger ones, "
-        "for a GPU; paper: as published.  [default: instant]"
+        "for a GPU; paper: as published.  [default: instant]",
     ),
 ]
 ScriptPreset = Annotated[
     choices.Preset | None,
-    typer.Option(help="The three models in a size.  [default: small, on a GPU base]"),
+    typer.Option(
+        metavar="NAME",
+        help="small, base or paper: the three models in a size; instant: none of them.  "
+        "[default: small, on a GPU base]",
+    ),
 ]
 Pool = Annotated[
     choices.PoolScope | None,
@@ -106,7 +111,9 @@ Settings = Annotated[
         "--set", help="One setting, part.key=value; may be repeated.", rich_help_panel=SETTINGS
     ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Of all random numbers.  [default: 0]")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, metavar="INT", help="Of all random numbers.  [default: 0]")
+]
 Device = Annotated[DeviceName, typer.Option(help="auto: a GPU if any.", rich_help_panel=COMPUTING)]
 Channels = Annotated[
     str | None,
@@ -126,6 +133,7 @@ Views = Annotated[
     typer.Option(
         "--tta",
         min=0,
+        metavar="INT",
         help="Views a clip for test-time augmentation.  [default: 0]",
         rich_help_panel=SETTINGS,
     ),
@@ -139,12 +147,16 @@ OnError = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, help="CPU threads of a job.  [default: all, shared]", rich_help_panel=COMPUTING
+        min=1,
+        metavar="INT",
+        help="CPU threads of a job.  [default: all, shared]",
+        rich_help_panel=COMPUTING,
     ),
 ]
 WatchTest = Annotated[
     bool,
     typer.Option(
+        metavar="",
         help="Print AUROC on the test clips after every epoch; changes no result.",
         rich_help_panel=LABELS,
     ),
@@ -152,6 +164,8 @@ WatchTest = Annotated[
 OracleEpoch = Annotated[
     bool,
     typer.Option(
+        "--oracle-epoch",
+        metavar="",
         help="Choose epochs by test labels, as some papers do; results are marked.",
         rich_help_panel=LABELS,
     ),
@@ -181,6 +195,15 @@ Runtime = Annotated[
         rich_help_panel=COMPUTING,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv: all.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", metavar="", help="Machine-readable output on stdout.")
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "-v", "--verbose", count=True, metavar="", show_default=False, help="Say more; -vv: all."
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", metavar="", help="Say nothing but results and errors.")
+]

@@ -39,6 +39,7 @@ def run_all(
         int | None,
         typer.Option(
             min=1,
+            metavar="INT",
             help="Jobs at a time.  [default: one a core]",
             rich_help_panel=options.COMPUTING,
         ),

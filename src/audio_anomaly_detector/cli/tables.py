@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
     from audio_anomaly_detector.score import Score
 
 _WIDE = 100  # columns from which tables show more than the essentials
+_SHORTEST_NAME = 16  # characters that are left of a file name, however narrow the terminal is
 _TYPES_SHOWN = 6  # machine types of a table that a wide terminal has room for
 
 
@@ -26,11 +27,9 @@ def print_table(table: Table) -> None:
     if in_terminal():
         out.print(table, soft_wrap=False)
         return
-    columns = table.columns
-    for cells in (
-        [column.header for column in columns],
-        *zip(*(c.cells for c in columns), strict=True),
-    ):
+    headers = [column.header for column in table.columns]
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    for cells in (headers, *rows):
         print("\t".join(" ".join(str(cell).split()) for cell in cells))
     if table.caption:
         remark(str(table.caption))
@@ -68,24 +67,46 @@ def print_inspection(inspection: Inspection) -> None:
 
 
 def print_scores(scored: Sequence[tuple[Clip, Score]]) -> None:
-    """A row for each clip: verdict, score, p-value, the families that stand out."""
-    families = 1 if in_terminal() and out.width < _WIDE else 2
-    table = _table("", "clip")
-    table.add_column("verdict", no_wrap=True)
-    for name in ("score", "threshold", "p-value"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("most unusual", no_wrap=True)
+    """A row for each clip: verdict, score, p-value, the families that are most unusual.
+
+    The threshold is the same for all; a narrow terminal has it below the table.
+    """
+    narrow = in_terminal() and out.width < _WIDE
+    rows = []
     for clip, score in scored:
-        highest = sorted(score.families.items(), key=lambda item: -item[1])[:families]
-        table.add_row(
-            clip.name,
-            "ANOMALOUS" if score.is_anomalous else "normal",
-            f"{score.score:.2f}",
-            f"{score.threshold:.2f}",
-            f"{score.p_value:.3g}",
-            ", ".join(f"{name} {value:+.1f}" for name, value in highest),
+        highest = sorted(score.families.items(), key=lambda item: -item[1])[: 1 if narrow else 2]
+        rows.append(
+            {
+                "clip": clip.name,
+                "verdict": "ANOMALOUS" if score.is_anomalous else "normal",
+                "score": f"{score.score:.2f}",
+                "threshold": f"{score.threshold:.2f}",
+                "p-value": f"{score.p_value:.3g}",
+                "most unusual": ", ".join(f"{name} {value:+.1f}" for name, value in highest),
+            }
         )
+    columns = ["clip", "verdict", "score", "threshold", "p-value", "most unusual"]
+    if narrow:
+        columns.remove("threshold")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in columns:
+        is_number = name in ("score", "threshold", "p-value")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
+    if in_terminal():
+        taken = sum(max(map(len, (name, *(row[name] for row in rows)))) + 2 for name in columns[1:])
+        for row in rows:
+            row["clip"] = _end(row["clip"], out.width - taken - 3)
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
     print_table(table)
+    if narrow and rows:
+        out.print(f"threshold {rows[0]['threshold']}")
+
+
+def _end(name: str, width: int) -> str:
+    """The end of a file name, which tells clips apart, if there is no room for all of it."""
+    width = max(width, _SHORTEST_NAME)
+    return name if len(name) <= width else f"…{name[1 - width :]}"
 
 
 def print_metrics(title: str, metrics: Metrics | None) -> None:
