@@ -29,7 +29,7 @@ from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.export.runtime import OnnxDetector
 from audio_anomaly_detector.export.write import export_onnx
-from audio_anomaly_detector.learning.fitting import raw_scores
+from audio_anomaly_detector.pipeline import raw_scores
 from audio_anomaly_detector.progress import SILENT
 from audio_anomaly_detector.runs.machine import evaluate_machine
 from audio_anomaly_detector.score import Score
@@ -153,7 +153,7 @@ def export_rows(folder: Path) -> Iterator[Row]:
         started = time.perf_counter()
         graphs = {"fp32": export_onnx(detector, folder / f"{preset}.onnx")}
         seconds = time.perf_counter() - started
-        if detector.networks is not None:
+        if detector.pipeline.networks is not None:
             path = folder / f"{preset}.int8.onnx"
             graphs["int8"] = export_onnx(detector, path, quantize="int8")
         expected = _auroc(detector, test)
@@ -203,23 +203,23 @@ def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
     """
     torch.set_num_threads(1)
     detector = Detector.load(_model(folder, "small"), "cpu")
-    networks, front_end = detector.networks, detector.measure.logmel
+    networks, front_end = detector.pipeline.networks, detector.pipeline.measure.logmel
     assert networks is not None
     clip = _made_fan(folder)[1][0]
     audio = detector.config.audio
     one = torch.from_numpy(to_windows(read_clip(clip, audio), audio.length))
     windows = one.repeat(ROWS_AT_ONCE, 1, 1)  # (8, 1, T)
-    done = Signals(windows, front_end)
+    done = Signals(windows, front_end, detector.config.signals)
     logmel = done.logmel.flatten(0, 1)
     parts = networks.despawn.decompose(windows[:, 0])
     steps = networks.transformer.columns(logmel.shape[-1])
     features = networks.features(windows[:, 0], logmel)
     outputs = networks(windows, done.logmel)
-    statistics = detector.measure([one] * ROWS_AT_ONCE, networks).statistics
+    statistics = detector.pipeline.measure([one] * ROWS_AT_ONCE, networks).statistics
 
     def fresh(name: str) -> Callable[[], Any]:
         def work() -> Any:
-            signals = Signals(windows, front_end)
+            signals = Signals(windows, front_end, detector.config.signals)
             signals.__dict__["envelope"] = done.envelope  # modulation is made of it
             if name == "envelope":
                 del signals.__dict__["envelope"]
@@ -227,8 +227,8 @@ def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
 
         return work
 
-    network_components = detector.measure.network_components.values()
-    signal_components = detector.measure.signal_components.values()
+    network_components = detector.pipeline.measure.network_components.values()
+    signal_components = detector.pipeline.measure.signal_components.values()
     works: dict[str, Callable[[], Any]] = {
         "reading a file": lambda: [read_clip(clip, audio) for _ in range(ROWS_AT_ONCE)],
         "log-mel": fresh("logmel"),
@@ -245,7 +245,7 @@ def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
         "transformer: hidden patches": lambda: networks.transformer.predict_hidden(logmel),
         "VQ-VAE": lambda: networks.vqvae(features.bands, features.time),
         "statistics of networks": lambda: [c.statistics(outputs) for c in network_components],
-        "distances": lambda: raw_scores(statistics, detector.banks),
+        "distances": lambda: raw_scores(statistics, detector.pipeline.banks),
     }
     with torch.no_grad():
         for stage, work in works.items():

@@ -39,7 +39,7 @@ def run_detector(
         train, config, device="cpu", on_error="stop", pool_prior=pool_prior
     ).detector
     fitted = time.perf_counter()
-    join = detector.calibration.join
+    join = detector.pipeline.calibration.join
     p_step = detector.normal_scores.p_step(detector.threshold_config)
     columns: dict[str, list[float]] = {}
     for _, score in detector.score_clips(test):

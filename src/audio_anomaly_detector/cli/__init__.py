@@ -557,7 +557,6 @@ def _config(
 ) -> "Config":
     """The config that the options come down to; options left out leave file and preset alone."""
     from audio_anomaly_detector.config import load_config
-    from audio_anomaly_detector.detector import default_preset
     from audio_anomaly_detector.devices import resolve_device
 
     where = resolve_device(_choice("--device", device, *DEVICES))
@@ -572,7 +571,8 @@ def _config(
         values["scoring"]["views"] = tta
     if oracle_epoch:
         values["stages"]["oracle_epoch"] = True
-    return load_config(preset, file, settings or (), default_preset(where), **values)
+    default = "base" if where.type == "cuda" else "small"
+    return load_config(preset, file, settings or (), default, **values)
 
 
 def _detector(

@@ -14,8 +14,8 @@ from audio_anomaly_detector.models.vqvae import FusionVQVAE, VQScores, VQVAEConf
 
 # Log-mel bands that the VQ-VAE reconstructs; it sees the clip by half seconds, where more
 # frequency detail would only be noise.
-_TARGET_MELS = 32
-_TARGET_STATISTICS = [BAND_STATISTICS.index(name) for name in ("log_energy", "log_quantile_999")]
+TARGET_MELS = 32
+TARGET_STATISTICS = [BAND_STATISTICS.index(name) for name in ("log_energy", "log_quantile_999")]
 
 
 class Features(NamedTuple):
@@ -79,7 +79,7 @@ class Networks(nn.Module):
             bands=despawn.bands,
             statistics=len(BAND_STATISTICS),
             transformer_width=self.transformer.time_width,
-            target_width=2 * _TARGET_MELS + despawn.bands * len(_TARGET_STATISTICS),
+            target_width=2 * TARGET_MELS + despawn.bands * len(TARGET_STATISTICS),
             n_codes=n_codes,
         )
 
@@ -128,9 +128,9 @@ def _targets(logmel: Tensor, bands: Tensor) -> Tensor:
     Fixed functions of the recording: targets that were trained along could collapse.
     """
     steps = bands.shape[1]
-    coarse = _pieces(logmel.mT, _TARGET_MELS)[0].mT  # (B, 32, N)
+    coarse = _pieces(logmel.mT, TARGET_MELS)[0].mT  # (B, 32, N)
     mean, peak = _pieces(coarse, steps)  # (B, 32, S)
-    statistics = bands[..., _TARGET_STATISTICS].flatten(2)  # (B, S, 2·bands)
+    statistics = bands[..., TARGET_STATISTICS].flatten(2)  # (B, S, 2·bands)
     return torch.cat([mean.transpose(1, 2), peak.transpose(1, 2), statistics], -1)
 
 

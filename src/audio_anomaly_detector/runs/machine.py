@@ -135,7 +135,7 @@ def evaluate_machine(
     _refuse_training_clips(detector, clips)
     scored: list[tuple[Clip, Score]] = []
     failures: list[ClipError] = []
-    for done, (clip, outcome) in enumerate(detector.score_clips(clips, details=True)):
+    for done, (clip, outcome) in enumerate(detector.score_clips(clips)):
         if isinstance(outcome, ClipError):
             failures.append(outcome)
         else:
