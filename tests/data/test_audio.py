@@ -38,7 +38,7 @@ def clip(path: Path) -> Clip:
 
 
 def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> np.ndarray:
-    """Sines of 100, 200, … Hz, one per channel, half of full scale: `(n, channels)`."""
+    """Sines of 100, 200, … Hz, one per channel, half of full scale: ``(n, channels)``."""
     time = np.arange(round(seconds * rate)) / rate
     return np.stack([0.5 * np.sin(2 * np.pi * 100 * (c + 1) * time) for c in range(channels)], 1)
 
@@ -181,10 +181,10 @@ def test_a_wav_from_a_pipe_has_no_length_and_is_whole(tmp_path, size):
 
 def test_other_chunks_around_the_sound_do_no_harm(tmp_path):
     whole = wav()
-    odd = b"note" + struct.pack("<I", 3) + b"abc\0"
-    (tmp_path / "a.wav").write_bytes(whole[:36] + odd + whole[36:] + odd)
+    chunk = b"note" + struct.pack("<I", 3) + b"abc\0"
+    (tmp_path / "a.wav").write_bytes(whole[:36] + chunk + whole[36:] + chunk)
     assert probe(tmp_path / "a.wav").frames == 32_000
-    (tmp_path / "a.wav").write_bytes(whole[:36] + odd + whole[36:-2])
+    (tmp_path / "a.wav").write_bytes(whole[:36] + chunk + whole[36:-2])
     assert refusal(tmp_path / "a.wav").startswith("is cut short: 2 of 64056 bytes are missing")
 
 
@@ -243,13 +243,13 @@ def test_one_dead_microphone_is_kept_and_remarked_upon(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_a_flac_that_does_not_tell_its_length(tmp_path):
+def test_a_flac_that_does_not_state_its_length(tmp_path):
     path = write(tmp_path / "a.flac", tone(2), kind=".flac")
     content = bytearray(path.read_bytes())
     content[21] &= 0xF0  # STREAMINFO: 36 bits of total samples, 0 for unknown
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    assert refusal(path).startswith("does not say how long it is; write it again")
+    assert refusal(path).startswith("does not state its length; write it again")
 
 
 def test_what_cannot_be_opened(tmp_path, monkeypatch):

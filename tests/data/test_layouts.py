@@ -46,7 +46,7 @@ def test_mimii_gives_the_same_machine_wherever_it_is_pointed_at(tmp_path, condit
     assert all(clip.path == found.root / clip.name and clip.split is None for clip in clips)
 
 
-def test_the_name_of_the_root_stands_for_what_mimii_lacks(tmp_path):
+def test_the_name_of_the_root_replaces_what_mimii_lacks(tmp_path):
     touch(tmp_path / "plant/fan/id_00/normal", "a.wav")
     assert find_clips(tmp_path / "plant").clips[0].machine == ("plant", "fan", "id_00")
     assert find_clips(tmp_path / "plant/fan").clips[0].machine == ("fan", "fan", "id_00")
@@ -179,7 +179,7 @@ def test_a_single_recording_is_a_folder_of_one(tmp_path):
     assert found.root == tmp_path / "press"
 
 
-def test_odd_names_links_and_hidden_files(tmp_path):
+def test_unusual_names_links_and_hidden_files(tmp_path):
     root = touch(
         tmp_path / "data",
         "ärger/mañana 木.wav",

@@ -25,7 +25,7 @@ class Features(NamedTuple):
 
 
 def machine_cycle(clips: int, seed: int = 1) -> Features:
-    """A machine that goes through its states in a fixed order, seen through noise."""
+    """A machine that goes through its states in a fixed order, in noise."""
     world = torch.Generator().manual_seed(0)
     looks = [
         torch.randn(STATES, *shape, generator=world)
@@ -133,7 +133,7 @@ def test_codes_stay_in_use(trained: FusionVQVAE) -> None:
     assert output.codes.unique().numel() >= STATES
 
 
-def test_each_score_sees_its_own_kind_of_oddity(trained: FusionVQVAE) -> None:
+def test_each_score_reacts_to_its_own_kind_of_anomaly(trained: FusionVQVAE) -> None:
     normal = machine_cycle(24, seed=5)
     base = trained.scores(trained(normal.wavelet, normal.transformer), normal.targets)
 
@@ -184,13 +184,13 @@ def test_surprise_of_unseen_transitions() -> None:
         assert probabilities[0].argmax() == 1 and probabilities[2].argmax() == 0
         # (3 + 1 * first[1]) / (3 + 1), with first[1] = (3 + 1) / (9 + 4)
         torch.testing.assert_close(probabilities[0, 1].item(), (3 + 4 / 13) / 4)
-        # A code never left says what is usual overall.
+        # A code without a successor gets the overall frequencies.
         torch.testing.assert_close(model.log_transition[3], model.log_first)
         features = machine_cycle(1)
         output = model(features.wavelet, features.transformer)
-        seen = output._replace(codes=torch.tensor([[0, 1, 2, 0]]))
-        odd = output._replace(codes=torch.tensor([[0, 2, 1, 3]]))
-        surprise = [-model.log_transition[o.codes[0, :-1], o.codes[0, 1:]] for o in (seen, odd)]
+        usual = output._replace(codes=torch.tensor([[0, 1, 2, 0]]))
+        unusual = output._replace(codes=torch.tensor([[0, 2, 1, 3]]))
+        surprise = [-model.log_transition[o.codes[0, :-1], o.codes[0, 1:]] for o in (usual, unusual)]
         assert surprise[0].max() < surprise[1].min()
 
 
