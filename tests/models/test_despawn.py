@@ -10,7 +10,6 @@ from torch import Tensor
 
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.models.despawn import BAND_STATISTICS, Despawn, DespawnConfig
-from audio_anomaly_detector.models.hard_threshold import hard_threshold
 from audio_anomaly_detector.models.wavelet import Coefficients
 
 SHARINGS = get_args(DespawnConfig.model_fields["sharing"].annotation)
@@ -77,24 +76,6 @@ def test_any_shape_of_tree_reconstructs_perfectly(data: st.DataObject, samples: 
     coefficients = network.analyse(waveform)
     assert len(coefficients.bands) == network.config.bands
     assert (network.synthesise(coefficients) - waveform).abs().max() <= 1e-5
-
-
-def test_threshold_is_the_papers_formula() -> None:
-    x = torch.linspace(-3, 3, 101).expand(2, -1)
-    upper, lower = torch.tensor([[0.5], [1.0]]), torch.tensor([[0.2], [0.7]])
-    slope = torch.tensor(7.0)
-    kept = hard_threshold(x, upper, lower, slope)
-    expected = x * (torch.sigmoid(slope * (x - upper)) + torch.sigmoid(-slope * (x + lower)))
-    torch.testing.assert_close(kept, expected)
-
-
-def test_gradient_of_the_threshold_is_exact() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 30, generator=generator, dtype=torch.float64).requires_grad_()
-    upper = torch.tensor([[0.5], [1.0]], dtype=torch.float64, requires_grad=True)
-    lower = torch.tensor([[0.2], [0.7]], dtype=torch.float64, requires_grad=True)
-    slope = torch.tensor(3.0, dtype=torch.float64)
-    assert torch.autograd.gradcheck(hard_threshold, (x, upper, lower, slope))
 
 
 @pytest.mark.parametrize("level", [1e-4, 0.05, 1.0])

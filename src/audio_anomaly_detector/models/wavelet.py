@@ -2,9 +2,9 @@
 
 A step down filters a signal with a low-pass and a high-pass kernel of L taps and keeps every second
 value: ``low[k] = sum_n h[n] x[2k + n - L/2 + 1]``, the same with ``g`` for ``high``. A step up is
-the adjoint with the same kernels. Borders are periodic, and a signal of odd length is first extended
-by its last sample (PyWavelets' mode ``periodization``), so that with orthonormal kernels the step
-up undoes the step down at every length.
+the adjoint with the same kernels. Borders are periodic, and a signal of odd length is first
+extended by its last sample (PyWavelets' mode ``periodization``), so that with orthonormal kernels
+the step up undoes the step down at every length.
 
 Both steps are written as one product of overlapping frames with a narrow banded matrix, which a
 processor does several times faster than a convolution of one channel with 8 taps.
