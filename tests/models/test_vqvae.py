@@ -18,21 +18,21 @@ TINY = VQVAEConfig(fusion_width=32, latent_width=8, codes=32, heads=2)
 
 
 class Features(NamedTuple):
-    wavelet: Tensor  # (clips, S, bands, statistics)
-    transformer: Tensor  # (clips, S, D)
-    targets: Tensor  # (clips, S, K)
+    wavelet: Tensor  # (B, S, bands, statistics)
+    transformer: Tensor  # (B, S, D)
+    targets: Tensor  # (B, S, K)
 
 
 def machine_cycle(clips: int, seed: int = 1) -> Features:
     """A machine that goes through its states in a fixed order, in noise."""
     world = torch.Generator().manual_seed(0)
-    looks = [
+    prototypes = [
         torch.randn(STATES, *shape, generator=world)
         for shape in ((BANDS, STATISTICS), (TRANSFORMER,), (TARGETS,))
     ]
     rng = torch.Generator().manual_seed(seed)
     state = torch.randint(STATES, (clips, 1), generator=rng) + torch.arange(STEPS)
-    views = [look[state % STATES] for look in looks]
+    views = [prototype[state % STATES] for prototype in prototypes]
     return Features(*(v + 0.3 * torch.randn(v.shape, generator=rng) for v in views))
 
 

@@ -109,7 +109,7 @@ def select_machine(clips: Sequence[Clip], machine_id: str | None) -> list[Clip]:
 def mimii(root: Path, files: Sequence[PurePosixPath]) -> list[Clip] | None:
     """Read `<condition>/<machine>/<id>/{normal,abnormal}/*`, pointed at any of those folders.
 
-    What stands above the root is taken from the names of its parents where these look like MIMII
+    Folders above the root are named by its parents where these are named as in MIMII
     (`-6_dB_fan`, `6dB_pump`); otherwise the root's own name is taken for it.
     """
     clips = []

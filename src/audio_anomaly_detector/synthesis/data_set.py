@@ -181,7 +181,7 @@ def synthesise(out: Path, config: SyntheticConfig, progress: Progress = SILENT) 
     Raises:
         UserError: if `out` cannot be written or holds something else.
     """
-    _claim(out, config)
+    _prepare_folder(out, config)
     keys = list(clip_keys(config))
     total = len(keys) * len(config.snr_db)
     site, here = None, None
@@ -232,7 +232,7 @@ def _clip_generator(config: SyntheticConfig, key: ClipKey, stream: int) -> np.ra
     return _generator(config.seed, *code, CONDITIONS.index(key.condition), key.clip, stream)
 
 
-def _claim(out: Path, config: SyntheticConfig) -> None:
+def _prepare_folder(out: Path, config: SyntheticConfig) -> None:
     """Write configuration and table of faults, or check that the folder holds the same set."""
     note = json.dumps({"generator": GENERATOR, **config.model_dump(mode="json")}, indent=2) + "\n"
     marker = out / "synthetic.json"

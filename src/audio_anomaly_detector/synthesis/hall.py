@@ -77,7 +77,7 @@ class Hall:
     a hiss nor a new tone is a sign of a fault by itself.
 
     Args:
-        rng: draws what stands in the hall.
+        rng: draws the sources in the hall.
         microphones: the array that records it.
     """
 

@@ -1,6 +1,6 @@
 """Building blocks of synthetic machine noise: wandering speeds, tones, coloured noise, impacts.
 
-Every part comes back with unit RMS over the clip, so that a machine is a list of parts and levels.
+Every part has unit RMS over the clip, so that a machine is a list of parts and levels.
 """
 
 from collections.abc import Iterable, Sequence
