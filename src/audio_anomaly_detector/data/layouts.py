@@ -109,8 +109,8 @@ def select_machine(clips: Sequence[Clip], machine_id: str | None) -> list[Clip]:
 def mimii(root: Path, files: Sequence[PurePosixPath]) -> list[Clip] | None:
     """Read `<condition>/<machine>/<id>/{normal,abnormal}/*`, pointed at any of those folders.
 
-    Folders above the root are named by its parents where these are named as in MIMII
-    (`-6_dB_fan`, `6dB_pump`); otherwise the root's own name is taken for it.
+    Condition and machine type above the root come from its parents' names where these look like
+    MIMII (`-6_dB_fan`, `6dB_pump`), otherwise from the root's own name.
     """
     clips = []
     for file in files:
