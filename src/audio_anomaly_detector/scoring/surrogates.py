@@ -3,8 +3,8 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
 # The colour that is kept: the mean power within a sixth of an octave, or 50 Hz, on either side.
 _COLOUR_HZ = 50.0
@@ -62,7 +62,7 @@ def _without_jump(window: Tensor, fade: int) -> Tensor:
 
 def _mean_around(values: Tensor, reach: Tensor) -> Tensor:
     """Mean of the values within ``reach`` places on either side, at the ends of what there is."""
-    sums = functional.pad(values.cumsum(0), (1, 0))
+    sums = F.pad(values.cumsum(0), (1, 0))
     place = torch.arange(len(values))
     first = (place - reach.long()).clamp_min(0)
     end = (place + reach.long() + 1).clamp_max(len(values))
