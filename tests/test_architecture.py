@@ -14,7 +14,7 @@ FLOORS = [
     {"data", "models"},
     {"scoring", "synthesis", "training"},
     {"config", "metrics", "provenance", "score"},
-    {"model_file", "plotting"},
+    {"model_file", "pipeline", "plotting"},
     {"learning"},
     {"detector"},
     {"export", "runs"},

@@ -386,5 +386,7 @@ def _clip_map(maps: Tensor, samples: int, length: int, hop_length: int) -> NDArr
     # with its mirror image.
     overlap = max(0, (len(maps) * length - samples) if whole else 0)
     last = last[:, -(-overlap // hop_length) : 1 + samples // hop_length]
-    joined: NDArray[np.float32] = torch.cat([*whole, last], -1).numpy()
+    # A frame at a window's very end is the next window's first.
+    within = [window[:, : -(-length // hop_length)] for window in whole]
+    joined: NDArray[np.float32] = torch.cat([*within, last], -1).numpy()
     return joined

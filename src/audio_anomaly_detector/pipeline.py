@@ -13,8 +13,10 @@ from torch import Tensor
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.axes import FeatureAxes, Geometry
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration, Evidence
+from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import ClipStatistics, Statistics
 from audio_anomaly_detector.seeding import derive_seed
 
@@ -110,3 +112,15 @@ def raw_scores(
         By component, ``(n, C)``.
     """
     return {name: banks[name].distance(values).to(precision) for name, values in statistics.items()}
+
+
+def feature_axes(config: Config, microphones: int) -> dict[str, FeatureAxes]:
+    """Frequency and time of every feature, by component that the config and microphones allow."""
+    geometry = Geometry(
+        config.audio.length, microphones, config.logmel, config.signals, config.despawn
+    )
+    return {
+        name: component.axes(geometry)
+        for name, component in COMPONENTS.items()
+        if component.family in config.scoring.families and component.microphones <= microphones
+    }
