@@ -35,7 +35,7 @@ def results(engine: Engine, function: Callable[[Any], Any], jobs: list[Any]) -> 
 def wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.05)
 
 
@@ -149,7 +149,7 @@ def test_ray_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch, functions:
 
 def test_ray_address_where_nobody_listens_is_one_line(functions: Any) -> None:
     pytest.importorskip("ray", reason="the extra 'dist' is not installed")
-    with pytest.raises(UserError, match=r"no Ray cluster answers at 127.0.0.1:1 .*--address"):
+    with pytest.raises(UserError, match=r"no Ray cluster at 127.0.0.1:1 .*--address"):
         results(ENGINES["ray"](address="127.0.0.1:1"), functions.square, [1])
 
 

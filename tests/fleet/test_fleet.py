@@ -91,7 +91,7 @@ def config() -> Config:
 
 @pytest.fixture
 def clips(tmp_path: Path) -> list[Clip]:
-    """Six files of two machines; whoever reads them as sound is wrong."""
+    """Six files of two machines; none of them holds sound."""
     found = []
     for key in (FAN, VALVE):
         for number, label in enumerate((0, 0, 1)):
@@ -108,7 +108,6 @@ class Faked:
     def __init__(self) -> None:
         self.fitted: list[MachineKey] = []
         self.threads: list[int] = []
-        self.watched: list[bool] = []
         self.broken: dict[MachineKey, BaseException] = {}
         self.failures: list[ClipError] = []
 
@@ -118,14 +117,11 @@ class Faked:
         key = (split.train or split.test)[0].machine
         self.fitted.append(key)
         self.threads.append(torch.get_num_threads())
-        self.watched.append(options.watch_test)
         if key in self.broken:
             raise self.broken[key]
         model.write_text("a model")
-        provenance = SimpleNamespace(clips=split.train)
-        return SimpleNamespace(
-            detector=SimpleNamespace(threshold=1.5, provenance=provenance), failures=[]
-        )
+        provenance = SimpleNamespace(clips=split.train, unusable=[])
+        return SimpleNamespace(detector=SimpleNamespace(threshold=1.5, provenance=provenance))
 
     def evaluate(self, detector: Any, clips: Any, *_: Any) -> Any:
         labels = [clip.label for clip in clips]
@@ -136,7 +132,7 @@ class Faked:
 
 
 class Steps(Silent):
-    """Keeps what it is told."""
+    """Keeps the steps that are reported."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int, int]] = []
@@ -200,10 +196,9 @@ def test_without_test_clips_a_job_only_fits(
     clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
 ) -> None:
     normals = [clip for clip in clips if clip.label == 0]
-    outcome = run_job(one_job(normals, config, tmp_path / "best", watch_test=True))
+    outcome = run_job(one_job(normals, config, tmp_path / "best"))
     assert (outcome.status, outcome.n_train, outcome.n_test_normal) == ("done", 2, 0)
     assert outcome.auroc is None
-    assert faked.watched == [False]
 
 
 def test_unlabelled_test_clips_have_no_metrics(
@@ -371,7 +366,7 @@ def test_an_old_outcome_does_not_pass_for_a_new_model(
     assert run([job], tmp_path)[0].status == "done"
 
 
-def test_a_summary_that_cannot_be_written_is_told_before_the_work(
+def test_a_summary_that_cannot_be_written_is_reported_before_the_work(
     clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -418,7 +413,7 @@ def test_means_are_over_what_is_computable() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_summary_table_says_everything(width: int) -> None:
+def test_summary_table_shows_everything(width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(summary_table(OUTCOMES))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
@@ -437,7 +432,7 @@ def test_summary_table_says_everything(width: int) -> None:
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One machine to fit and evaluate, one without anything to test on, one of empty files."""
     config = SyntheticConfig(machines=("valve",), ids=2, normal=8, abnormal=3, channels=1)
-    root = synthesise(tmp_path_factory.mktemp("made"), config)
+    root = synthesise(tmp_path_factory.mktemp("synthetic"), config)
     valve = root / "-6_dB_valve/valve"
     shutil.rmtree(valve / "id_02/abnormal")
     broken = shutil.copytree(valve / "id_00", valve / "id_04")
@@ -462,7 +457,7 @@ RESULTS = ("outcome.json", "metrics.json", "scores.csv", "split.csv")
 
 
 def content(save: Path) -> dict[str, Any]:
-    """What engines have to agree on: outcomes but for the time taken, models, scores, metrics."""
+    """What must be equal for all engines: outcomes without times, models, scores, metrics."""
     found: dict[str, Any] = {path.name: path.read_bytes() for path in save.glob("*.pth")}
     for name in RESULTS:
         for path in save.glob(f"*/{name}"):

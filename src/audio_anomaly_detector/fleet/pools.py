@@ -31,7 +31,7 @@ class Pool:
         machines: of the pool.
         clips: normal training clips of all of them.
         config: all settings.
-        path: of the file with what was learned.
+        path: of the file with the pool prior.
         options: how to run.
     """
 
@@ -87,7 +87,7 @@ def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey
 
 
 def is_trained(pool: Pool) -> bool:
-    """Whether what these clips and settings teach is there."""
+    """Whether the file is there, learned from these clips with these settings."""
     if not pool.path.is_file():
         return False
     try:
@@ -98,7 +98,7 @@ def is_trained(pool: Pool) -> bool:
 
 
 def train_pool(pool: Pool) -> str:
-    """Learn and write; a run that was killed goes on from its checkpoints.
+    """Fit and write a pool prior; a run that was killed goes on from its checkpoints.
 
     Returns:
         Why it failed, in one line; empty if it did not.

@@ -13,12 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from audio_anomaly_detector.metrics.bootstrap import (
-    Interval,
-    percentile_interval,
-    resample_counts,
-)
+from audio_anomaly_detector.metrics.bootstrap import resample_counts
 from audio_anomaly_detector.metrics.classification import MAX_FPR, partial_auroc
+from audio_anomaly_detector.metrics.intervals import Interval, percentile_interval
 
 Floats = NDArray[np.float64]
 
@@ -103,7 +100,7 @@ def pooled_partial_auroc(
     anomalous_scores_per_fold: Sequence[ArrayLike],
     max_fpr: float = MAX_FPR,
 ) -> float | None:
-    """Return the pAUC of all folds' scores thrown together; arguments as for `win_matrix`.
+    """Return the pAUC of all folds' scores put together; arguments as for `win_matrix`.
 
     A fold holds out too few normals for a pAUC of its own. Pooling is fair only for scores in
     calibrated units, and is biased upwards where the folds' scales still differ: say "pooled"
