@@ -100,7 +100,7 @@ def claim_folder(folder: Path, identity: str) -> None:
     """Make a work folder belong to one piece of work; what other work left there is deleted.
 
     Args:
-        folder: made if it is missing.
+        folder: created if it is missing.
         identity: of the work; with the same one the content stays.
 
     Raises:

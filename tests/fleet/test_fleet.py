@@ -22,6 +22,7 @@ from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.fleet import jobs as jobs_module
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, make_jobs, run_job
 from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.fleet.pools import Pool
 from audio_anomaly_detector.fleet.run import run_all
 from audio_anomaly_detector.fleet.summary import mean_aurocs, summary_table
 from audio_anomaly_detector.learning import identity
@@ -441,13 +442,14 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def real_jobs(recordings: Path, save: Path) -> list[Job]:
+def real_jobs(recordings: Path, save: Path, *settings: str) -> list[Job]:
     config = load_config(
         "small",
         overrides=[
             "audio.length=16000",
             "scoring.folds=2",
             "scoring.families=[logmel, envelope]",
+            *settings,
         ],
     )
     return make_jobs(find_clips(recordings).clips, config, save, RunOptions(threads=1))
@@ -512,3 +514,95 @@ def test_two_ray_nodes_give_the_serial_result(
     finally:
         cluster.shutdown()
     assert content(tmp_path) == content(serial)
+
+
+# --- other decision settings ----------------------------------------------------------------------
+
+RATE = "scoring.threshold.false_alarm_rate=0.3"
+
+
+@pytest.fixture
+def again(serial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run, in which nothing may be fitted any more."""
+
+    def fit(*_: Any, **__: Any) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(Detector, "fit", fit)
+    return shutil.copytree(serial, tmp_path / "again")
+
+
+def states(jobs: list[Job], save: Path) -> list[str]:
+    return [outcome.status for outcome in run(jobs, save)]
+
+
+def test_another_false_alarm_rate_needs_no_fit(recordings: Path, serial: Path, again: Path) -> None:
+    before = summary(again)
+    changed = real_jobs(recordings, again, RATE)
+    assert states(changed, again) == ["done", "done", "failed"]
+    for old, new in zip(before[:2], summary(again)[:2], strict=True):
+        detector = Detector.load(again / new["model"], device="cpu")
+        assert detector.threshold_config.false_alarm_rate == 0.3
+        assert detector.threshold == float(new["threshold"]) < float(old["threshold"])
+        same = ("auroc", "n_train", "n_test_normal", "n_failed_clips", "model")
+        assert [new[name] for name in same] == [old[name] for name in same]
+    with (again / "-6_dB_valve_valve_id_00/scores.csv").open(newline="") as file:
+        thresholds = {row["threshold"] for row in csv.DictReader(file)}
+    assert thresholds == {f"{float(summary(again)[0]['threshold']):.6g}"}
+    models = {path: path.stat().st_mtime_ns for path in again.glob("*.pth")}
+    assert states(changed, again) == ["skipped", "skipped", "failed"]
+    assert models == {path: path.stat().st_mtime_ns for path in again.glob("*.pth")}
+    # Back to the first rate: every byte is as it was.
+    assert states(real_jobs(recordings, again), again) == ["done", "done", "failed"]
+    assert content(again) == content(serial)
+
+
+def test_killed_while_decisions_change_it_is_not_taken_as_finished(
+    recordings: Path, serial: Path, again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs_module, "evaluate_machine", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(real_jobs(recordings, again, RATE), again)
+    assert states(real_jobs(recordings, again), again) == ["done", "skipped", "failed"]
+    assert content(again) == content(serial)
+
+
+def test_decision_settings_that_fail_leave_the_fit(
+    recordings: Path, serial: Path, again: Path
+) -> None:
+    conformal = real_jobs(recordings, again, "scoring.threshold.method=conformal")
+    first = run(conformal, again)[0]
+    assert first.status == "failed" and "calibration clips" in first.error
+    assert states(real_jobs(recordings, again), again) == ["done", "done", "failed"]
+    assert content(again) == content(serial)
+
+
+def test_a_pool_is_not_needed_where_only_decisions_differ(
+    recordings: Path, again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(pool: Pool) -> str:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("audio_anomaly_detector.fleet.run.train_pool", train)
+    path = again / "pool_all.pth"
+    jobs = [replace(job, pool=path) for job in real_jobs(recordings, again, RATE)[:2]]
+    pool = Pool(tuple(job.key for job in jobs), jobs[0].clips, jobs[0].config, path, RunOptions())
+    outcomes = run_all(jobs, ENGINES["serial"](), again / "summary.csv", pools=[pool])
+    assert [outcome.status for outcome in outcomes] == ["done", "done"]
+
+
+def test_a_damaged_model_is_fitted_again(
+    clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
+) -> None:
+    job = one_job(clips, config, tmp_path / "best")
+    run([job], tmp_path)
+    threshold = config.scoring.threshold.model_copy(update={"false_alarm_rate": 0.3})
+    scoring = config.scoring.model_copy(update={"threshold": threshold})
+    other = replace(job, config=config.model_copy(update={"scoring": scoring}))
+    assert job.model.read_text() == "a model"  # which is none
+    assert run([other], tmp_path)[0].status == "done"
+    assert faked.fitted == [FAN, FAN]

@@ -49,7 +49,7 @@ class DecisionMetrics(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """One metric with its interval; `value` is None exactly where `reason` says why."""
+    """One metric with its interval; `value` is None exactly where `reason` is given."""
 
     value: float | None
     low: float | None = None
@@ -172,7 +172,7 @@ def partial_auroc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR
 def decision_metrics(labels: ArrayLike, scores: ArrayLike, threshold: float) -> DecisionMetrics:
     """Metrics of the decisions `score > threshold`.
 
-    Precision and F1 need both classes: with one they are 0 or 1 whatever the detector is worth.
+    Precision and F1 need both classes: with one they are 0 or 1 whatever the detector.
 
     Args:
         labels: (N,) of 0 normal, 1 anomalous.

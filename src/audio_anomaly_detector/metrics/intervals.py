@@ -15,10 +15,10 @@ class Interval(NamedTuple):
 
 
 def exact_interval(successes: int, trials: int) -> Interval:
-    """Interval of a proportion that covers the truth at least as often as it says.
+    """Interval of a proportion that covers the true one in at least 95 % of samples.
 
     Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the
-    binomial" (1934). Unlike a bootstrap it has a width also where all trials end alike.
+    binomial" (1934). Unlike a bootstrap it has a width also where all trials have the same result.
 
     Args:
         successes: how many of the trials.

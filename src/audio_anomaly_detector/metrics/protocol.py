@@ -103,7 +103,7 @@ def pooled_partial_auroc(
     """Return the pAUC of all folds' scores put together; arguments as for `win_matrix`.
 
     A fold holds out too few normals for a pAUC of its own. Pooling is fair only for scores in
-    calibrated units, and is biased upwards where the folds' scales still differ: say "pooled"
+    calibrated units, and is biased upwards where the folds' scales still differ: write "pooled"
     beside it.
     """
     normals, anomalous = (
@@ -154,7 +154,7 @@ def compare(
     """Paired bootstrap of `first` minus `second`, both on the same ids, folds and clips.
 
     Raises:
-        ValueError: the detectors were not judged on the same ids, folds and clips.
+        ValueError: the detectors were not scored on the same ids, folds and clips.
     """
     if {t: set(ids) for t, ids in first.items()} != {t: set(ids) for t, ids in second.items()}:
         raise ValueError("two detectors can be compared only on the same machine ids")

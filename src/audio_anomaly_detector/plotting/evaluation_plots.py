@@ -195,7 +195,7 @@ def plot_confusion(ax: Axes, data: EvaluationData) -> None:
 
 
 def plot_calibration(ax: Axes, data: EvaluationData) -> None:
-    """Draw how often normal test clips have a p-value up to x: x itself, if it is honest."""
+    """Draw how often normal test clips have a p-value up to x: x itself, if calibrated."""
     title = "Calibration of p-values"
     normals = data.p_values if data.labels is None else data.p_values[data.labels == 0]
     if data.labels is None or not len(normals):

@@ -28,7 +28,7 @@ def draw_training_curves(ax: Axes, history: Sequence[HistoryRow]) -> None:
     """Draw every loss term of every stage, and watched metrics on an axis of their own.
 
     Args:
-        ax: an axes made by `add_subplot`; its place is shared out among the stages.
+        ax: an axes made by `add_subplot`; its place is divided among the stages.
         history: at least one row, each an epoch: "stage", "epoch" (from 1), loss terms by name,
             "watch_..." for metrics on labelled test clips; "learning_rate" is not drawn.
     """
@@ -79,7 +79,7 @@ def _draw_stage(ax: Axes, title: str, rows: list[HistoryRow]) -> None:
         add_legend_below(ax)
         return
     right = ax.twinx()
-    start_panel(right, "", "", "metric on test clips (changes no result)")
+    start_panel(right, "", "", "metric on watched test clips")
     right.grid(visible=False)
     right.spines["right"].set_visible(True)
     right.set_ylim(0, 1.02)

@@ -25,7 +25,7 @@ class ReportData:
     Args:
         evaluation: the scored clips; its title is the report's.
         pictures: the plots as PNG by name, as `save_plots` returns them.
-        threshold_origin: how the threshold was made, such as "gamma fit to 9 normal clips, 10 %
+        threshold_origin: how the threshold was drawn, such as "gamma fit to 9 normal clips, 10 %
             false alarms".
         notes: what a reader of the figures has to know, one sentence each (coarse p-values, ...).
         outliers: training clips that are unlike the rest.
