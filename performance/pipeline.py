@@ -30,8 +30,7 @@ from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.export.runtime import OnnxDetector
 from audio_anomaly_detector.export.write import export_onnx
 from audio_anomaly_detector.pipeline import raw_scores
-from audio_anomaly_detector.progress import SILENT
-from audio_anomaly_detector.runs.machine import evaluate_machine
+from audio_anomaly_detector.runs.evaluate import evaluate_machine
 from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.measurement import ROWS_AT_ONCE
 from audio_anomaly_detector.scoring.signals import Signals
@@ -79,7 +78,7 @@ def _run(preset: str, clips: int, seconds: float, channels: int) -> Figures:
             assert all(isinstance(score, Score) for _, score in detector.score_clips(others))
             seconds_scoring.append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        evaluate_machine(detector, others, folder / "run", SILENT)
+        evaluate_machine(detector, others, folder / "run")
         return {
             "clips": clips,
             "seconds": seconds,

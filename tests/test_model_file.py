@@ -60,7 +60,7 @@ def test_constants_of_scoring_stand_in_the_file(
     content = load_tensors(tmp_path / "model.pth")
     signals = json.loads(content["config"])["signals"]
     assert signals["narrow_frame_s"] == 0.256 and signals["power_floor"] == 1e-10
-    assert json.loads(content["threshold"])["gamma_shape"] == 16
+    assert json.loads(content["config"])["scoring"]["threshold"]["gamma_shape"] == 16
 
 
 def test_a_pool_of_a_past_format_is_learned_again(tmp_path: Path) -> None:

@@ -34,7 +34,6 @@ from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
-from audio_anomaly_detector.settings import validated
 from audio_anomaly_detector.threads import each_on_one_thread
 
 if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
@@ -72,7 +71,6 @@ class Detector:
         pipeline: from windows to evidence.
         normal_scores: scores of normal clips it was not fitted on.
         provenance: where it comes from.
-        threshold_config: how the threshold is drawn; see `with_threshold`.
         device: of the pipeline.
     """
 
@@ -81,7 +79,6 @@ class Detector:
     pipeline: Pipeline
     normal_scores: NormalScores
     provenance: Provenance
-    threshold_config: ThresholdConfig
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     threshold: float = field(init=False)
 
@@ -153,9 +150,10 @@ class Detector:
             if work is None:
                 work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
             claim_folder(work, fit_identity(config, clips))
+            # A threshold that cannot be drawn is better refused before the work than after.
+            calibration_method(config.scoring.threshold, calibration_size(clips, config))
             store = build_store(clips, config.audio, work / "windows", on_error, progress)
             check_enough(store.clips, sound_seconds(store.clips))
-            # A threshold that cannot be drawn is better refused before the training than after.
             calibration_method(config.scoring.threshold, calibration_size(store.clips, config))
             microphones = store.windows.shape[1]
             prior = None
@@ -179,14 +177,19 @@ class Detector:
             pipeline=fitted.pipeline,
             normal_scores=NormalScores(fitted.normal_scores),
             provenance=provenance,
-            threshold_config=config.scoring.threshold,
             device=where,
         )
         return FitResult(detector, fitted.history, store.failures, provenance.outliers)
 
     def with_threshold(self, config: ThresholdConfig) -> "Detector":
         """The same detector with another decision threshold, without refitting."""
-        return replace(self, threshold_config=config)
+        scoring = self.config.scoring.model_copy(update={"threshold": config})
+        return replace(self, config=self.config.model_copy(update={"scoring": scoring}))
+
+    @property
+    def threshold_config(self) -> ThresholdConfig:
+        """How the threshold is drawn; see `with_threshold`."""
+        return self.config.scoring.threshold
 
     def score(self, waveform: ArrayLike, with_map: bool = False) -> Score:
         """Score a waveform.
@@ -323,7 +326,6 @@ class Detector:
             path,
             {
                 "config": json.dumps(self.config.model_dump(mode="json")),
-                "threshold": json.dumps(self.threshold_config.model_dump(mode="json")),
                 "microphones": self.microphones,
                 "networks": None if networks is None else network_weights(networks),
                 "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
@@ -360,7 +362,6 @@ class Detector:
             pipeline=pipeline,
             normal_scores=NormalScores(content["normal_scores"].numpy()),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
-            threshold_config=validated(ThresholdConfig, json.loads(content["threshold"])),
             device=where,
         )
 

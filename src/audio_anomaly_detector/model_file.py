@@ -77,7 +77,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
     threshold = {"conformal_from": 20, "gamma_shape": 16.0, "student_factor": 0.66}
     config = json.loads(content["config"])
     config["signals"] = _signals_of_format_4(config["audio"]["sample_rate"])
-    config["scoring"]["threshold"] |= threshold
+    config["scoring"]["threshold"] = json.loads(content["threshold"]) | threshold
     provenance = json.loads(content["provenance"])
     provenance["outliers"] = provenance.pop("odd_normals")
     provenance["version"] = content["version"]
@@ -86,7 +86,6 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
         "format": FORMAT,
         "version": content["version"],
         "config": json.dumps(config),
-        "threshold": json.dumps(json.loads(content["threshold"]) | threshold),
         "calibration": {
             "centre": content["centre"],
             "spread": content["spread"],

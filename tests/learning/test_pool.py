@@ -17,7 +17,7 @@ from audio_anomaly_detector.fleet.pools import Pool, make_pools
 from audio_anomaly_detector.fleet.run import run_all
 from audio_anomaly_detector.learning import pool
 from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool
-from audio_anomaly_detector.progress import SILENT
+from audio_anomaly_detector.progress import SILENT, Silent
 from synthetic_data import TINY, hum, knock, write_machine
 
 CPU = torch.device("cpu")
@@ -141,19 +141,24 @@ def test_without_a_pool_the_error_says_where_pools_are_made(
         Detector.fit(fans[:8], alone, pool_prior=pool_prior)
 
 
+class PoolSteps(Silent):
+    """Keeps how many pools are trained."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        if what == "pools":
+            self.steps.append((done, total))
+
+
 def run(root: Path, config: Config, save: Path) -> tuple[list[Pool], list[Outcome]]:
     clips = find_clips(root).clips
     pools = make_pools(clips, config, save)
     jobs = make_jobs(clips, config, save, pools=pools)
-    progress: list[tuple[int, int]] = []
-    outcomes = run_all(
-        jobs,
-        ENGINES["serial"](),
-        save / "summary.csv",
-        pools=pools,
-        on_pool=lambda done, n: progress.append((done, n)),
-    )
-    assert progress in ([], [(done, len(pools)) for done in range(len(pools) + 1)])
+    progress = PoolSteps()
+    outcomes = run_all(jobs, ENGINES["serial"](), save / "summary.csv", progress, pools)
+    assert progress.steps in ([], [(done, len(pools)) for done in range(len(pools) + 1)])
     return pools, outcomes
 
 

@@ -177,27 +177,25 @@ def fit(
     """
     from audio_anomaly_detector.cli.display import ProgressDisplay, start_logging
     from audio_anomaly_detector.cli.display import out as stdout
+    from audio_anomaly_detector.data.datasets import prepare_split
     from audio_anomaly_detector.data.layouts import find_clips, select_machine
-    from audio_anomaly_detector.runs.machine import fit_machine, prepare_split
+    from audio_anomaly_detector.run_options import RunOptions
+    from audio_anomaly_detector.runs.fit import fit_machine
 
     start_logging(-1 if quiet else verbose)
     config = _config(
         preset, config_file, settings, device, seed, channels, length, tta, oracle_epoch
     )
     clips = select_machine(find_clips(data, layout).clips, machine_id)
-    split = prepare_split(clips, config)
+    split = prepare_split(clips, config.audio, config.seed)
+    options = RunOptions(
+        device=_choice("--device", device, *DEVICES),
+        on_error=_choice("--on-error", on_error, "skip", "stop"),
+        watch_test=watch_test,
+    )
     model = model or out / MODEL_NAME
     with ProgressDisplay(quiet, epochs=watch_test or verbose > 0) as progress:
-        result = fit_machine(
-            split,
-            config,
-            out,
-            model,
-            progress,
-            device=_choice("--device", device, *DEVICES),
-            on_error=_choice("--on-error", on_error, "skip", "stop"),
-            watch_test=watch_test,
-        )
+        result = fit_machine(split, config, out, model, options, progress)
     detector = result.detector
     stdout.print(
         f"{model}: {len(detector.provenance.clips)} normal clips of "
@@ -236,8 +234,9 @@ def evaluate(
     """
     from audio_anomaly_detector.cli.display import ProgressDisplay, print_metrics, start_logging
     from audio_anomaly_detector.cli.display import out as stdout
+    from audio_anomaly_detector.data.datasets import prepare_split
     from audio_anomaly_detector.data.layouts import find_clips, machines, select_machine
-    from audio_anomaly_detector.runs.machine import evaluate_machine, prepare_split
+    from audio_anomaly_detector.runs.evaluate import evaluate_machine
 
     start_logging(-1 if quiet else verbose)
     detector = _detector(model, device, false_alarm_rate, threshold_method, threshold)
@@ -245,7 +244,8 @@ def evaluate(
     clips = find_clips(data, layout).clips
     if machine_id is None and key in map(str, machines(clips)):
         machine_id = key
-    test = prepare_split(select_machine(clips, machine_id), detector.config).test
+    config = detector.config
+    test = prepare_split(select_machine(clips, machine_id), config.audio, config.seed).test
     out = out or model.parent
     with ProgressDisplay(quiet, epochs=False) as progress:
         evaluation = evaluate_machine(detector, test, out, progress)
@@ -422,6 +422,7 @@ def run_all(
     from audio_anomaly_detector.fleet.pools import make_pools
     from audio_anomaly_detector.fleet.run import run_all as run_jobs
     from audio_anomaly_detector.fleet.summary import summary_table
+    from audio_anomaly_detector.run_options import RunOptions
 
     # The epochs' figures go through the log, as the jobs may run in other processes.
     start_logging(-1 if quiet else max(verbose, int(watch_test)))
@@ -436,23 +437,17 @@ def run_all(
     gpus = int(resolve_device(_choice("--device", device, *DEVICES)).type == "cuda")
     runner = ENGINES[_choice("--engine", engine, *ENGINES)](workers, threads, gpus, address)
     clips = find_clips(root, layout).clips
-    shared: Any = {
-        "device": _choice("--device", device, *DEVICES),
-        "on_error": _choice("--on-error", on_error, "skip", "stop"),
-        "threads": threads,
-    }
-    pools = make_pools(clips, config, save, **shared)
-    jobs = make_jobs(clips, config, save, watch_test=watch_test, pools=pools, **shared)
+    options = RunOptions(
+        device=_choice("--device", device, *DEVICES),
+        on_error=_choice("--on-error", on_error, "skip", "stop"),
+        watch_test=watch_test,
+        threads=threads,
+    )
+    pools = make_pools(clips, config, save, options)
+    jobs = make_jobs(clips, config, save, options, pools)
     summary = save / "summary.csv"
     with ProgressDisplay(quiet, epochs=False) as progress:
-        outcomes = run_jobs(
-            jobs,
-            runner,
-            summary,
-            lambda _, done, n: progress.advance("machine ids", done, n),
-            pools,
-            lambda done, n: progress.advance("pools", done, n),
-        )
+        outcomes = run_jobs(jobs, runner, summary, progress, pools)
     stdout.print(summary_table(outcomes))
     stdout.print(f"summary: {summary}")
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]

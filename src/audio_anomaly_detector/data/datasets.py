@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from audio_anomaly_detector.data.audio import AudioConfig
-from audio_anomaly_detector.data.clips import Clip, split_clips
+from audio_anomaly_detector.data.clips import Clip, Split, split_clips
 from audio_anomaly_detector.data.headers import probe
 from audio_anomaly_detector.data.layouts import find_clips, select_machine
 from audio_anomaly_detector.errors import ClipError, UserError
@@ -52,10 +52,20 @@ def prepare_datasets(
     """
     config = AudioConfig(length=length, channels=channels)
     clips = select_machine(find_clips(base_folder, layout).clips, target_id)
-    clips = cut_few_recordings(clips, config)
-    split = split_clips(clips, seed)
+    split = prepare_split(clips, config, seed)
     check_enough(split.train, sound_seconds(split.train))
     return PreparedDatasets(split.train, split.test, config)
+
+
+def prepare_split(clips: Sequence[Clip], config: AudioConfig, seed: int) -> Split:
+    """Training and test clips of one machine, few long recordings cut.
+
+    Args:
+        clips: of one machine.
+        config: gives the length of a window.
+        seed: of the split.
+    """
+    return split_clips(cut_few_recordings(clips, config), seed)
 
 
 def cut_few_recordings(clips: Sequence[Clip], config: AudioConfig) -> list[Clip]:

@@ -5,21 +5,20 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import torch
 
 from audio_anomaly_detector.config import Config, PoolScope
 from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.datasets import prepare_split
 from audio_anomaly_detector.data.layouts import machines
-from audio_anomaly_detector.devices import DeviceName, resolve_device
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.devices import resolve_device
+from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import fit_pool
 from audio_anomaly_detector.model_file import read_model_file
 from audio_anomaly_detector.progress import SILENT
-from audio_anomaly_detector.runs.machine import prepare_split
+from audio_anomaly_detector.run_options import RunOptions
+from audio_anomaly_detector.threads import torch_threads
 
 log = logging.getLogger(__name__)
 
@@ -32,29 +31,19 @@ class Pool:
         machines: of the pool.
         clips: normal training clips of all of them.
         config: all settings.
-        path: of the file with what was learned.
-        device: where to train.
-        on_error: leave out clips that cannot be used, or fail at the first.
-        threads: of PyTorch.
+        path: of the file with the pool prior.
+        options: how to run.
     """
 
     machines: tuple[MachineKey, ...]
     clips: tuple[Clip, ...]
     config: Config
     path: Path
-    device: DeviceName
-    on_error: Literal["skip", "stop"]
-    threads: int
+    options: RunOptions
 
 
 def make_pools(
-    clips: Sequence[Clip],
-    config: Config,
-    save: Path,
-    *,
-    device: DeviceName = "auto",
-    on_error: Literal["skip", "stop"] = "skip",
-    threads: int = 1,
+    clips: Sequence[Clip], config: Config, save: Path, options: RunOptions = RunOptions()
 ) -> list[Pool]:
     """The pools that the config asks for.
 
@@ -62,9 +51,7 @@ def make_pools(
         clips: of any machines; of each only those that it would be fitted on count.
         config: `pool` says which machines go together.
         save: folder for ``pool_<name>.pth``.
-        device: see `Pool`, as for the rest.
-        on_error: see `Pool`.
-        threads: see `Pool`.
+        options: how to run each pool.
     """
     if config.pool == "none":
         return []
@@ -75,12 +62,14 @@ def make_pools(
     return [
         Pool(
             tuple(keys),
-            tuple(clip for key in keys for clip in prepare_split(groups[key], config).train),
+            tuple(
+                clip
+                for key in keys
+                for clip in prepare_split(groups[key], config.audio, config.seed).train
+            ),
             config,
             save / f"pool_{names[name]}.pth",
-            device,
-            on_error,
-            threads,
+            options,
         )
         for name, keys in members.items()
     ]
@@ -98,7 +87,7 @@ def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey
 
 
 def is_trained(pool: Pool) -> bool:
-    """Whether what these clips and settings teach is there."""
+    """Whether the file is there, learned from these clips with these settings."""
     if not pool.path.is_file():
         return False
     try:
@@ -109,22 +98,21 @@ def is_trained(pool: Pool) -> bool:
 
 
 def train_pool(pool: Pool) -> str:
-    """Learn and write; a run that was killed goes on from its checkpoints.
+    """Fit and write a pool prior; a run that was killed goes on from its checkpoints.
 
     Returns:
         Why it failed, in one line; empty if it did not.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(pool.threads)
     work = pool.path.with_suffix(".work")
+    options = pool.options
     try:
-        device = resolve_device(pool.device)
-        fit_pool(pool.clips, pool.config, work, device, SILENT, pool.on_error).save(pool.path)
+        with torch_threads(options.threads):
+            device = resolve_device(options.device)
+            prior = fit_pool(pool.clips, pool.config, work, device, SILENT, options.on_error)
+            prior.save(pool.path)
         shutil.rmtree(work)
     except UserError as error:
-        return " ".join(str(error).split())
-    finally:
-        torch.set_num_threads(threads)
+        return one_line(error)
     return ""
 
 

@@ -1,22 +1,22 @@
 """Every machine id on an engine: finished ones are skipped, failed ones do not stop the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from audio_anomaly_detector.engines import Engine, Failed
-from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, run_job
+from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, is_fitted, run_job
 from audio_anomaly_detector.fleet.pools import Pool, is_trained, train_pool
 from audio_anomaly_detector.fleet.summary import write_summary
+from audio_anomaly_detector.progress import SILENT, Progress
 
 
 def run_all(
     jobs: Sequence[Job],
     engine: Engine,
     summary: Path,
-    on_outcome: Callable[[Outcome, int, int], None] | None = None,
+    progress: Progress = SILENT,
     pools: Sequence[Pool] = (),
-    on_pool: Callable[[int, int], None] | None = None,
 ) -> list[Outcome]:
     """Run all jobs that are not finished yet.
 
@@ -24,9 +24,9 @@ def run_all(
         jobs: in the order of the summary.
         engine: runs them.
         summary: CSV, rewritten after every outcome.
-        on_outcome: called with an outcome, how many there are now, and how many there will be.
+        progress: receives how many "machine ids" have an outcome, and how many "pools" of those
+            that were missing are trained.
         pools: what jobs share; those that jobs need and that are missing are trained first.
-        on_pool: called with how many of the missing pools are there now, and how many they are.
 
     Returns:
         Outcomes in the order of the jobs: all of them, or, if a job with ``on_error="stop"``
@@ -40,8 +40,7 @@ def run_all(
     def enter(index: int, outcome: Outcome) -> None:
         outcomes[index] = outcome
         write_summary(summary, _in_order(outcomes))
-        if on_outcome:
-            on_outcome(outcome, len(outcomes), len(jobs))
+        progress.advance("machine ids", len(outcomes), len(jobs))
 
     write_summary(summary, [])  # if it cannot be written, better now than after an hour
     waiting = []
@@ -51,9 +50,10 @@ def run_all(
             waiting.append(index)
         else:
             enter(index, before)
-    needed = {jobs[index].pool for index in waiting}
-    failed = _train([pool for pool in pools if pool.path in needed], engine, on_pool)
-    for index in [i for i in waiting if jobs[i].pool in failed]:
+    unfitted = [index for index in waiting if not is_fitted(jobs[index])]
+    needed = {jobs[index].pool for index in unfitted}
+    failed = _train([pool for pool in pools if pool.path in needed], engine, progress)
+    for index in [i for i in unfitted if jobs[i].pool in failed]:
         waiting.remove(index)
         enter(index, failure(jobs[index], failed[jobs[index].pool]))
     if waiting:
@@ -62,24 +62,20 @@ def run_all(
                 job = jobs[waiting[place]]
                 outcome = failure(job, result.reason) if isinstance(result, Failed) else result
                 enter(waiting[place], outcome)
-                if outcome.status == "failed" and job.on_error == "stop":
+                if outcome.status == "failed" and job.options.on_error == "stop":
                     break
     return _in_order(outcomes)
 
 
-def _train(
-    pools: Sequence[Pool], engine: Engine, on_pool: Callable[[int, int], None] | None
-) -> dict[Path | None, str]:
+def _train(pools: Sequence[Pool], engine: Engine, progress: Progress) -> dict[Path | None, str]:
     """Train the pools that are missing; files of those that failed, with the reason."""
     missing = [pool for pool in pools if not is_trained(pool)]
     failed: dict[Path | None, str] = {}
     if missing:
-        if on_pool:
-            on_pool(0, len(missing))
+        progress.advance("pools", 0, len(missing))
         with closing(engine.map(train_pool, missing)) as results:
             for done, (place, result) in enumerate(results, start=1):
-                if on_pool:
-                    on_pool(done, len(missing))
+                progress.advance("pools", done, len(missing))
                 reason = result.reason if isinstance(result, Failed) else result
                 if reason:
                     failed[missing[place].path] = f"its pool could not be trained: {reason}"

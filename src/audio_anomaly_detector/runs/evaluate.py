@@ -1,45 +1,37 @@
-"""One machine id from clips to a run folder: fit, evaluate, write everything down."""
+"""Evaluation of a fitted detector: scores, metrics, plots and report in a run folder."""
 
-import csv
-import io
-import json
-import logging
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.clips import Clip, Split, split_clips
+from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.content import content_hash
-from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
-from audio_anomaly_detector.detector import Detector, FitResult
-from audio_anomaly_detector.devices import DeviceName, resolve_device
+from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.files import make_folder, write_text
-from audio_anomaly_detector.learning.pool import PoolPrior
+from audio_anomaly_detector.files import make_folder, write_json
 from audio_anomaly_detector.metrics.classification import Metrics, auroc
 from audio_anomaly_detector.plotting.canvas import save_figure
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
 from audio_anomaly_detector.plotting.evaluation_plots import evaluation_sheet, save_plots
-from audio_anomaly_detector.progress import Epoch, Progress
-from audio_anomaly_detector.runs.history import History
+from audio_anomaly_detector.progress import SILENT, Progress
+from audio_anomaly_detector.runs.history import model_history
 from audio_anomaly_detector.runs.report import ReportData, write_report
 from audio_anomaly_detector.runs.score_table import write_scores
-from audio_anomaly_detector.runs.test_watch import TestWatch
 from audio_anomaly_detector.score import Score
-
-log = logging.getLogger(__name__)
 
 SHEET = "vqvae_results.png"
 
 
+class NothingToEvaluate(UserError):
+    """There are no clips to test on."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of scoring clips.
+    """Results of scoring clips.
 
     Args:
         scored: clips and their scores.
@@ -54,72 +46,8 @@ class Evaluation:
     notes: list[str]
 
 
-def prepare_split(clips: Sequence[Clip], config: Config) -> Split:
-    """Training and test clips of one machine, few long recordings cut."""
-    return split_clips(cut_few_recordings(clips, config.audio), config.seed)
-
-
-def fit_machine(
-    split: Split,
-    config: Config,
-    folder: Path,
-    model: Path,
-    progress: Progress,
-    *,
-    device: DeviceName = "auto",
-    on_error: Literal["skip", "stop"] = "skip",
-    watch_test: bool = False,
-    pool_prior: PoolPrior | None = None,
-) -> FitResult:
-    """Fit a detector and write model file, ``split.csv``, ``history.csv`` and training curves.
-
-    Started again after a kill, it goes on from the checkpoints in ``folder/.work``, which goes
-    when the model file is written.
-
-    Args:
-        split: of the clips; the test part is looked at only by ``watch_test``.
-        config: all settings.
-        folder: the run folder.
-        model: where the model file shall lie.
-        progress: hears of progress and epochs.
-        device: where to train.
-        on_error: what to do with clips that cannot be used.
-        watch_test: print AUROC on the test clips after every epoch, for the eye only.
-        pool_prior: networks of a pool of machines; none are trained then.
-
-    Raises:
-        UserError: as `Detector.fit`; nothing can be written.
-    """
-    check_enough(split.train, sound_seconds(split.train))
-    if config.stages.oracle_epoch and not watch_test:
-        raise UserError("stages.oracle_epoch chooses by test labels: give --watch-test with it")
-    make_folder(folder)
-    _write_split(folder / "split.csv", split)
-    work = folder / ".work"
-    watch = None
-    if watch_test and pool_prior is None:
-        where = resolve_device(device)
-        watch = TestWatch(split.test, config, folder / ".watch", where)
-    history = History(folder)
-    result = Detector.fit(
-        split.train,
-        config,
-        device=device,
-        work=work,
-        on_error=on_error,
-        progress=_Recorder(progress, history),
-        watch=watch,
-        pool_prior=pool_prior,
-    )
-    history.draw()
-    result.detector.save(model)
-    shutil.rmtree(work)
-    shutil.rmtree(folder / ".watch", ignore_errors=True)
-    return result
-
-
 def evaluate_machine(
-    detector: Detector, clips: Sequence[Clip], folder: Path, progress: Progress
+    detector: Detector, clips: Sequence[Clip], folder: Path, progress: Progress = SILENT
 ) -> Evaluation:
     """Score clips the detector was not fitted on and write scores, metrics, plots and report.
 
@@ -127,12 +55,35 @@ def evaluate_machine(
         detector: fitted.
         clips: test clips, with or without labels.
         folder: the run folder.
-        progress: hears of progress.
+        progress: receives the number of clips scored.
 
     Raises:
+        NothingToEvaluate: there are no clips.
         UserError: no clip could be scored, or a clip was used in training.
     """
+    if not clips:
+        raise NothingToEvaluate("there are no clips to test on")
     _refuse_training_clips(detector, clips)
+    scored, failures = _score(detector, clips, progress)
+    if not scored:
+        raise UserError(f"no clip could be scored: {failures[0]}")
+    make_folder(folder)
+    write_scores(folder / "scores.csv", scored)
+    data = _evaluation_data(detector, scored, folder)
+    notes = _notes(detector)
+    write_json(
+        folder / "metrics.json", _metrics_record(detector, scored, data.metrics, failures, notes)
+    )
+    pictures = save_plots(data, folder)
+    save_figure(evaluation_sheet(data), folder / SHEET)
+    _write_report(detector, data, pictures, failures, folder)
+    return Evaluation(scored, failures, data.metrics, notes)
+
+
+def _score(
+    detector: Detector, clips: Sequence[Clip], progress: Progress
+) -> tuple[list[tuple[Clip, Score]], list[ClipError]]:
+    """Scores of the clips, and what went wrong with those that have none."""
     scored: list[tuple[Clip, Score]] = []
     failures: list[ClipError] = []
     for done, (clip, outcome) in enumerate(detector.score_clips(clips)):
@@ -141,48 +92,11 @@ def evaluate_machine(
         else:
             scored.append((clip, outcome))
         progress.advance("scoring clips", done + 1, len(clips))
-    if not scored:
-        reason = failures[0] if failures else "there are none to test on"
-        raise UserError(f"no clip could be scored: {reason}")
-    make_folder(folder)
-    write_scores(folder / "scores.csv", scored)
-    data = _evaluation_data(detector, scored, History(folder).rows)
-    notes = _notes(detector)
-    metrics = data.metrics
-    write_text(
-        folder / "metrics.json",
-        json.dumps(_metrics_record(detector, scored, metrics, failures, notes), indent=2) + "\n",
-    )
-    pictures = save_plots(data, folder)
-    save_figure(evaluation_sheet(data), folder / SHEET)
-    _write_report(detector, data, pictures, failures, folder)
-    return Evaluation(scored, failures, metrics, notes)
-
-
-class _Recorder:
-    """Passes news on and keeps the history."""
-
-    def __init__(self, progress: Progress, history: History) -> None:
-        self.advance = progress.advance
-        self._shown, self._history = progress, history
-
-    def epoch(self, epoch: Epoch, watched: Mapping[str, float]) -> None:
-        self._history.add(epoch, watched)
-        self._shown.epoch(epoch, watched)
-
-
-def _write_split(path: Path, split: Split) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "part"])
-    for part, clips in split._asdict().items():
-        for clip in clips:
-            writer.writerow([clip.name, "" if clip.label is None else clip.label, part])
-    write_text(path, text.getvalue())
+    return scored, failures
 
 
 def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:
-    """Evaluating on what was learnt would flatter; compare contents, not names."""
+    """Scores of training clips are too low; compare contents, not names."""
     trained = {clip.sha256 for clip in detector.provenance.clips}
     whole = {clip.name for clip in detector.provenance.clips}
     for clip in clips:
@@ -193,7 +107,7 @@ def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:
 
 
 def _evaluation_data(
-    detector: Detector, scored: Sequence[tuple[Clip, Score]], history: list[dict[str, Any]]
+    detector: Detector, scored: Sequence[tuple[Clip, Score]], folder: Path
 ) -> EvaluationData:
     labelled = [pair for pair in scored if pair[0].label is not None]
     shown = labelled or scored
@@ -214,7 +128,7 @@ def _evaluation_data(
             for name in scores[0].components
         },
         latents=np.stack(latents).astype(np.float64) if latents else None,
-        history=history,
+        history=model_history(detector.provenance.history, folder),
     )
 
 
@@ -226,11 +140,11 @@ def _notes(detector: Detector) -> list[str]:
     notes = detector.notes
     if _is_oracle(detector):
         notes.append("oracle: epochs were chosen on test labels; not comparable with the rest")
-    odd = detector.provenance.outliers
-    if odd:
+    outliers = detector.provenance.outliers
+    if outliers:
         notes.append(
-            f"{len(odd)} normal clip(s) sound unlike the rest and were used all the same; listen "
-            f"to them: {', '.join(odd[:5])}{' …' if len(odd) > 5 else ''}"
+            f"{len(outliers)} outlier(s) among the normal clips, used all the same; listen to "
+            f"them: {', '.join(outliers[:5])}{' …' if len(outliers) > 5 else ''}"
         )
     return notes
 

@@ -1,0 +1,122 @@
+"""Fit of a detector in a run folder: model file, split, training history."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.clips import Clip, Split
+from audio_anomaly_detector.data.datasets import check_enough, sound_seconds
+from audio_anomaly_detector.detector import Detector, FitResult
+from audio_anomaly_detector.devices import resolve_device
+from audio_anomaly_detector.errors import UserError, one_line
+from audio_anomaly_detector.files import is_claimed, make_folder, write_csv
+from audio_anomaly_detector.learning.identity import fit_identity
+from audio_anomaly_detector.learning.pool import PoolPrior
+from audio_anomaly_detector.progress import SILENT, Epoch, Progress
+from audio_anomaly_detector.run_options import RunOptions
+from audio_anomaly_detector.runs.history import History
+from audio_anomaly_detector.runs.test_watch import TestWatch
+from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
+
+log = logging.getLogger(__name__)
+
+
+def fit_machine(
+    split: Split,
+    config: Config,
+    folder: Path,
+    model: Path,
+    options: RunOptions = RunOptions(),
+    progress: Progress = SILENT,
+    pool_prior: PoolPrior | None = None,
+) -> FitResult:
+    """Fit a detector and write model file, ``split.csv``, ``history.csv`` and training curves.
+
+    Started again after a kill, it goes on from the checkpoints in ``folder/.work``, which is
+    removed when the model file is written. Without networks there is no history.
+
+    Args:
+        split: of the clips; the test part is used only to watch test clips.
+        config: all settings.
+        folder: the run folder.
+        model: path of the model file to write.
+        options: how to run; the number of threads is left to the caller.
+        progress: receives steps and epochs.
+        pool_prior: of a pool of machines; no networks are trained then.
+
+    Raises:
+        UserError: as `Detector.fit`; nothing can be written; the config asks for `oracle_epoch`
+            and no test clips can be watched.
+    """
+    check_enough(split.train, sound_seconds(split.train))
+    make_folder(folder)
+    watch = None
+    if options.watch_test and pool_prior is None:
+        watch = _test_watch(split.test, config, folder / ".watch", options)
+    if config.stages.oracle_epoch and watch is None:
+        raise UserError(
+            "stages.oracle_epoch chooses epochs of networks by labelled test clips: it needs "
+            "--watch-test, a preset with networks, and usable test clips of both classes"
+        )
+    _write_split(folder / "split.csv", split)
+    work = folder / ".work"
+    history = History(folder, resumes=is_claimed(work, fit_identity(config, split.train)))
+    result = Detector.fit(
+        split.train,
+        config,
+        device=options.device,
+        work=work,
+        on_error=options.on_error,
+        progress=_Recorder(progress, history),
+        watch=watch,
+        pool_prior=pool_prior,
+    )
+    history.finish(result.detector.provenance.history)
+    result.detector.save(model)
+    shutil.rmtree(work)
+    shutil.rmtree(folder / ".watch", ignore_errors=True)
+    return result
+
+
+class _Recorder:
+    """Passes progress on and keeps the history."""
+
+    def __init__(self, progress: Progress, history: History) -> None:
+        self.advance = progress.advance
+        self._shown, self._history = progress, history
+
+    def epoch(self, epoch: Epoch, watched: Mapping[str, float]) -> None:
+        self._history.add(epoch, watched)
+        self._shown.epoch(epoch, watched)
+
+
+def _test_watch(
+    clips: Sequence[Clip], config: Config, folder: Path, options: RunOptions
+) -> TestWatch | None:
+    """A watch of test clips; None without networks or without test clips of both classes.
+
+    Watching changes no result, so test clips that cannot be used do not end the fit.
+    """
+    has_networks = set(config.scoring.families) & set(NETWORK_FAMILIES)
+    if not has_networks or not {0, 1} <= {clip.label for clip in clips}:
+        return None
+    try:
+        return TestWatch(clips, config, folder, resolve_device(options.device))
+    except UserError as error:
+        log.warning("test clips are not watched: %s", one_line(error))
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _write_split(path: Path, split: Split) -> None:
+    write_csv(
+        path,
+        ["path", "label", "part"],
+        (
+            [clip.name, "" if clip.label is None else clip.label, part]
+            for part, clips in split._asdict().items()
+            for clip in clips
+        ),
+    )
