@@ -15,16 +15,16 @@ from sklearn.metrics import roc_auc_score
 from audio_anomaly_detector import cli
 from audio_anomaly_detector.benchmark import cells
 from audio_anomaly_detector.benchmark.cells import (
+    CellJob,
     Cells,
-    Job,
     Setting,
     cells_path,
-    make_jobs,
-    run_job,
+    make_cell_jobs,
+    run_cell_job,
     run_missing,
 )
-from audio_anomaly_detector.benchmark.detectors import CONTENDERS
-from audio_anomaly_detector.benchmark.leaderboard import make_table
+from audio_anomaly_detector.benchmark.detectors import DETECTORS
+from audio_anomaly_detector.benchmark.leaderboard import make_leaderboard
 from audio_anomaly_detector.benchmark.pages import write_results
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips, machines
@@ -41,7 +41,7 @@ def line(machine: str, fold: int, clip: int, label: int, seed: int = 0, **scores
     return {name: str(value) for name, value in row.items()}
 
 
-def made_cells(column_of: dict[str, dict[str, float]], seed: int = 0) -> Iterator[dict]:
+def synthetic_cells(column_of: dict[str, dict[str, float]], seed: int = 0) -> Iterator[dict]:
     """Two machine types of one id: normals score 0, anomalous clips what is given by type."""
     for machine in ("fan", "valve"):
         for fold in range(5):
@@ -57,50 +57,50 @@ def folder(tmp_path: Path) -> Path:
     """Results of three detectors, among them ours."""
 
     def write(name: str, **columns: dict[str, float]) -> None:
-        Cells(cells_path(tmp_path, FOLDS, name)).add(list(made_cells(columns)))
+        Cells(cells_path(tmp_path, FOLDS, name)).add(list(synthetic_cells(columns)))
 
     found, missed, half = {"fan": 1, "valve": 1}, {"fan": -1, "valve": -1}, {"fan": 1, "valve": -1}
     ours = {"joined": found, "family:packet": half, "family:level": missed, "p_value": missed}
     write("instant", **ours, **{"without:packet": missed, "without:level": half})
     write("knn", score=half)
-    names = CONTENDERS["twfr"].rows[1].columns
+    names = DETECTORS["twfr"].rows[1].columns
     twfr = {name: {"fan": -1.0, "valve": -1.0} for name in names}
     twfr[names[0]], twfr[names[1]] = {"fan": 1, "valve": -1}, {"fan": -1, "valve": 1}
     write("twfr", **twfr)
     return tmp_path
 
 
-def test_standings_order_leads_and_the_oracle(folder: Path) -> None:
-    table = make_table(folder, FOLDS)
-    assert table is not None and table.ours is not None and table.best_rival is not None
-    by_title = {line.title: line for line in table.standings}
+def test_leaderboard_order_leads_and_the_oracle(folder: Path) -> None:
+    table = make_leaderboard(folder, FOLDS)
+    assert table is not None and table.ours is not None and table.best_baseline is not None
+    by_title = {line.title: line for line in table.entries}
     assert table.machine_types == ["fan", "valve"]
     assert (table.n_ids, table.n_normal, table.n_anomalous) == (2, 10, 6)
     assert table.ours.result.mean.value == 1 and table.ours.lead is None
-    rival = by_title["log-mel statistics, nearest neighbour"]
-    assert table.best_rival is rival
-    assert rival.result.types["fan"].value == 1 and rival.result.types["valve"].value == 0
-    assert rival.lead is not None and rival.lead.mean.value == pytest.approx(0.5)
+    baseline = by_title["log-mel statistics, nearest neighbour"]
+    assert table.best_baseline is baseline
+    assert baseline.result.types["fan"].value == 1 and baseline.result.types["valve"].value == 0
+    assert baseline.lead is not None and baseline.lead.mean.value == pytest.approx(0.5)
     oracle, fixed = by_title["TWFR-GMM, r by oracle"], by_title["TWFR-GMM, r = 0.9"]
     assert oracle.is_oracle and oracle.result.mean.value == 1  # another r for each type
     assert fixed.result.mean.value == 0 and not fixed.is_oracle
-    assert rival.partial_auroc == pytest.approx((1 + 0.4737) / 2, abs=1e-3)
-    values = [line.result.mean.value for line in table.standings]
+    assert baseline.partial_auroc == pytest.approx((1 + 0.4737) / 2, abs=1e-3)
+    values = [line.result.mean.value for line in table.entries]
     assert values == sorted(values, reverse=True)
 
 
 def test_a_machine_type_in_several_conditions_has_a_column_for_each(tmp_path: Path) -> None:
     both = {"score": {"fan": 1.0, "valve": -1.0}}
-    lines = list(made_cells(both))
+    lines = list(synthetic_cells(both))
     noisy = [{**each, "condition": "-6_dB_fan"} for each in lines if each["machine"] == "fan"]
     Cells(cells_path(tmp_path, FOLDS, "knn")).add([*lines, *noisy])
-    table = make_table(tmp_path, FOLDS)
+    table = make_leaderboard(tmp_path, FOLDS)
     assert table is not None
     assert table.machine_types == ["-6_dB_fan", "0_dB/fan", "valve"]
 
 
 def test_ablation_shows_each_family_alone_and_left_out(folder: Path) -> None:
-    table = make_table(folder, FOLDS)
+    table = make_leaderboard(folder, FOLDS)
     assert table is not None
     by_title = {line.title: line.result.mean.value for line in table.ablation}
     assert by_title == {
@@ -113,22 +113,22 @@ def test_ablation_shows_each_family_alone_and_left_out(folder: Path) -> None:
 
 def test_seeds_are_averaged_on_the_same_folds(folder: Path) -> None:
     knn = Cells(cells_path(folder, FOLDS, "knn"))
-    knn.add(list(made_cells({"score": {"fan": 1, "valve": 1}}, seed=1)))
-    table = make_table(folder, FOLDS)
+    knn.add(list(synthetic_cells({"score": {"fan": 1, "valve": 1}}, seed=1)))
+    table = make_leaderboard(folder, FOLDS)
     assert table is not None
-    [rival] = [line for line in table.standings if line.contender == "knn"]
-    assert rival.seeds == 2
-    assert rival.result.types["valve"].value == pytest.approx(0.5)
+    [baseline] = [line for line in table.entries if line.detector == "knn"]
+    assert baseline.seeds == 2
+    assert baseline.result.types["valve"].value == pytest.approx(0.5)
 
 
 def test_a_seed_that_lacks_an_id_does_not_count(folder: Path) -> None:
-    second = list(made_cells({"score": {"fan": 1, "valve": 1}}, seed=1))
+    second = list(synthetic_cells({"score": {"fan": 1, "valve": 1}}, seed=1))
     knn = Cells(cells_path(folder, FOLDS, "knn"))
     knn.add([row for row in second if row["machine"] == "valve"])
-    table = make_table(folder, FOLDS)
+    table = make_leaderboard(folder, FOLDS)
     assert table is not None and not table.incomplete
-    [rival] = [line for line in table.standings if line.contender == "knn"]
-    assert rival.seeds == 1 and rival.result.types["valve"].value == 0
+    [baseline] = [line for line in table.entries if line.detector == "knn"]
+    assert baseline.seeds == 1 and baseline.result.types["valve"].value == 0
 
 
 def test_a_family_that_some_ids_lack_is_left_out_of_the_ablation(folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_family_that_some_ids_lack_is_left_out_of_the_ablation(folder: Path) -
     for row in instant.lines:
         row["family:coherence"] = "1" if row["machine"] == "fan" else ""  # one microphone
     instant.add([])
-    table = make_table(folder, FOLDS)
+    table = make_leaderboard(folder, FOLDS)
     assert table is not None
     titles = {line.title for line in table.ablation}
     assert "packet alone" in titles and "coherence alone" not in titles
@@ -144,18 +144,18 @@ def test_a_family_that_some_ids_lack_is_left_out_of_the_ablation(folder: Path) -
 
 def test_a_setting_without_cells_has_no_table(tmp_path: Path) -> None:
     cells_path(tmp_path, FOLDS, "knn").parent.mkdir(parents=True)
-    assert make_table(tmp_path, FOLDS) is None
+    assert make_leaderboard(tmp_path, FOLDS) is None
 
 
 def test_a_detector_that_lacks_an_id_is_named_and_left_out(folder: Path) -> None:
     only_fan = [
-        row for row in made_cells({"score": {"fan": 1, "valve": 1}}) if row["machine"] == "fan"
+        row for row in synthetic_cells({"score": {"fan": 1, "valve": 1}}) if row["machine"] == "fan"
     ]
     Cells(cells_path(folder, FOLDS, "lof")).add(only_fan)
-    table = make_table(folder, FOLDS)
+    table = make_leaderboard(folder, FOLDS)
     assert table is not None
     assert table.incomplete == {"lof": "1 of 2 ids"}
-    assert "lof" not in {line.contender for line in table.standings}
+    assert "lof" not in {line.detector for line in table.entries}
 
 
 def test_pages_hold_the_command_the_verdict_and_the_oracle_mark(
@@ -184,7 +184,7 @@ def test_pages_hold_the_command_the_verdict_and_the_oracle_mark(
 
 def test_folds_hold_every_normal_out_once_and_train_on_no_test_clip(clips: list[Clip]) -> None:
     [key] = machines(clips)
-    rows = run_job(Job("level", FOLDS, {key: tuple(clips)}, 0, 1))
+    rows = run_cell_job(CellJob("level", FOLDS, {key: tuple(clips)}, 0, 1))
     normals = [row["clip"] for row in rows if row["label"] == "0"]
     assert sorted(normals) == sorted(clip.name for clip in clips if clip.label == 0)
     assert {row["fold"] for row in rows} == {"0", "1", "2", "3", "4"}
@@ -196,7 +196,7 @@ def test_folds_hold_every_normal_out_once_and_train_on_no_test_clip(clips: list[
 def test_finished_cells_are_not_run_again(
     clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = make_jobs(machines(clips), ["level"], [FOLDS], seeds=1, threads=1)
+    jobs = make_cell_jobs(machines(clips), ["level"], [FOLDS], seeds=1, threads=1)
     seen: list[tuple[int, int]] = []
     assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
     assert seen == [(0, 1), (1, 1)]
@@ -204,7 +204,7 @@ def test_finished_cells_are_not_run_again(
     assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
     assert seen[-1] == (1, 1)
     # Other clips under the name of the same machine are another cell.
-    fewer = make_jobs(machines(clips[:-1]), ["level"], [FOLDS], seeds=1, threads=1)
+    fewer = make_cell_jobs(machines(clips[:-1]), ["level"], [FOLDS], seeds=1, threads=1)
     assert jobs[0] in Cells(cells_path(tmp_path, FOLDS, "level"))
     assert fewer[0] not in Cells(cells_path(tmp_path, FOLDS, "level"))
 
@@ -214,9 +214,9 @@ def test_a_split_whose_test_part_lacks_a_label_is_left_out(clips: list[Clip]) ->
     train = [replace(clip, split="train") for clip in clips if clip.label == 0]
     test = [replace(clip, split="test") for clip in clips if clip.label == 1]
     with pytest.raises(UserError, match="both normal and anomalous"):
-        make_jobs(machines([*train, *test]), ["level"], [split], seeds=1, threads=1)
+        make_cell_jobs(machines([*train, *test]), ["level"], [split], seeds=1, threads=1)
     both = [*train[:-1], replace(train[-1], split="test"), *test]
-    assert make_jobs(machines(both), ["level"], [split], seeds=1, threads=1)
+    assert make_cell_jobs(machines(both), ["level"], [split], seeds=1, threads=1)
 
 
 def test_machines_that_cannot_be_judged_are_refused(clips: list[Clip]) -> None:
@@ -224,7 +224,7 @@ def test_machines_that_cannot_be_judged_are_refused(clips: list[Clip]) -> None:
         key: [c for c in group if c.label == 0] for key, group in machines(clips).items()
     }
     with pytest.raises(UserError, match="both normal and anomalous"):
-        make_jobs(normal_only, ["level"], [FOLDS], seeds=1, threads=1)
+        make_cell_jobs(normal_only, ["level"], [FOLDS], seeds=1, threads=1)
 
 
 def test_a_damaged_table_of_cells_is_named(tmp_path: Path) -> None:
@@ -277,17 +277,17 @@ def test_machines_with_too_few_normals_are_left_out(clips: list[Clip]) -> None:
     for wanted, message in ((6, None), (7, "--train-clips")):
         setting = FOLDS._replace(train_clips=wanted)
         if message is None:
-            assert make_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
+            assert make_cell_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
         else:
             with pytest.raises(UserError, match=message):
-                make_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
+                make_cell_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
 
 
 def test_tables_of_several_sizes_make_a_learning_curve(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "set"
     for size, found in ((2, -1.0), (8, 1.0)):
         path = cells_path(folder, FOLDS._replace(train_clips=size), "knn")
-        Cells(path).add(list(made_cells({"score": {"fan": 1, "valve": found}})))
+        Cells(path).add(list(synthetic_cells({"score": {"fan": 1, "valve": found}})))
     (folder / "notes of mine").mkdir()  # a folder of the user's is none of ours
     sections = write_results(tmp_path)
     assert [section.table.setting.train_clips for section in sections] == [2, 8]
@@ -301,8 +301,8 @@ def challenge_lines() -> Iterator[dict]:
     scores = [("source", 0, 0.0), ("source", 0, 1.0), ("target", 0, 5.0), ("target", 0, 7.0)]
     scores += [("source", 1, 6.0), ("target", 1, 6.0)]
     for clip, (domain, label, score) in enumerate(scores):
-        made = line("fan", 0, clip, label, joined=score, is_anomalous=float(score > 5.5))
-        yield made | {"domain": domain, "id": "section_00", "clip": f"fan/test/{clip}.wav"}
+        row = line("fan", 0, clip, label, joined=score, is_anomalous=float(score > 5.5))
+        yield row | {"domain": domain, "id": "section_00", "clip": f"fan/test/{clip}.wav"}
 
 
 def test_the_challenge_judges_each_domain_and_gets_its_files(tmp_path: Path) -> None:
@@ -346,9 +346,9 @@ def test_the_challenge_of_2020_has_ids_and_no_domains(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "dcase"
     lines = []
     for clip, (label, score) in enumerate([(0, 0.0), (0, 1.0), (1, 0.5), (1, 2.0)]):
-        made = line("fan", 0, clip, label, joined=score, is_anomalous=0.0)
+        row = line("fan", 0, clip, label, joined=score, is_anomalous=0.0)
         name = f"fan/test/{('normal', 'anomaly')[label]}_id_00_{clip:08d}.wav"
-        lines.append(made | {"clip": name})
+        lines.append(row | {"clip": name})
     Cells(cells_path(folder, split, "instant")).add(lines)
     [section] = write_results(tmp_path)
     [result] = section.challenge
@@ -366,25 +366,25 @@ def test_the_challenge_of_2020_has_ids_and_no_domains(tmp_path: Path) -> None:
 
 def test_pooled_ids_stand_apart(folder: Path) -> None:
     columns = {"joined": {"fan": 1, "valve": 1}}
-    Cells(cells_path(folder, FOLDS, "instant_pooled")).add(list(made_cells(columns)))
-    table = make_table(folder, FOLDS)
+    Cells(cells_path(folder, FOLDS, "instant_pooled")).add(list(synthetic_cells(columns)))
+    table = make_leaderboard(folder, FOLDS)
     assert table is not None
-    pooled = [line.contender for line in table.groups["Pooled ids"]]
+    pooled = [line.detector for line in table.groups["Pooled ids"]]
     assert pooled == ["instant_pooled"]
-    assert "instant_pooled" not in {line.contender for line in table.groups["One id"]}
+    assert "instant_pooled" not in {line.detector for line in table.groups["One id"]}
 
 
 def test_the_datas_own_split_is_one_fold(clips: list[Clip]) -> None:
     [key] = machines(clips)
     split = Setting("split", "recorded", "all")
-    rows = run_job(Job("level", split, {key: tuple(clips)}, 0, 1))
+    rows = run_cell_job(CellJob("level", split, {key: tuple(clips)}, 0, 1))
     assert [row["label"] for row in rows].count("0") == 3  # as many normals as anomalous clips
     assert {row["fold"] for row in rows} == {"0"}
 
 
 def test_our_own_detector_gives_its_parts(clips: list[Clip]) -> None:
     [key] = machines(clips)
-    rows = run_job(Job("instant", FOLDS, {key: tuple(clips)}, 0, 1))
+    rows = run_cell_job(CellJob("instant", FOLDS, {key: tuple(clips)}, 0, 1))
     assert set(rows[0]) >= {"joined", "p_value", "is_anomalous", "family:packet", "fit_seconds"}
     assert "three_models" not in rows[0]  # no network took part
     families = [float(value) for name, value in rows[0].items() if name.startswith("family:")]
@@ -400,13 +400,13 @@ def test_pooled_ids_are_one_job_and_share_their_networks(
     for number in range(2):
         folder = tmp_path / "0_dB_fan" / "fan" / f"id_0{number}"
         write_machine(folder, normal=10, abnormal=2, first_seed=50 * number)
-    pooled = CONTENDERS["pooled_machine"]
-    monkeypatch.setitem(CONTENDERS, "pooled_machine", replace(pooled, settings=TINY))
+    pooled = DETECTORS["pooled_machine"]
+    monkeypatch.setitem(DETECTORS, "pooled_machine", replace(pooled, settings=TINY))
     split = Setting("split", "equalised", "all")
     found = machines(find_clips(tmp_path).clips)
-    [job] = make_jobs(found, ["pooled_machine"], [split], 1, 1)
+    [job] = make_cell_jobs(found, ["pooled_machine"], [split], 1, 1)
     assert list(job.machines) == list(found)
-    lines = run_job(job)
+    lines = run_cell_job(job)
     assert {line["id"] for line in lines} == {"id_00", "id_01"}
     assert all(np.isfinite(float(line["three_models"])) for line in lines)
     cells = Cells(tmp_path / "cells.csv")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audio_anomaly_detector.benchmark.cells import Line
-from audio_anomaly_detector.benchmark.ours import DECISION, P_STEP, P_VALUE
+from audio_anomaly_detector.benchmark.own_detector import DECISION, P_STEP, P_VALUE
 from audio_anomaly_detector.seeding import derive_seed
 
 _SEED = 0  # of the randomised p-values

@@ -2,21 +2,21 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from audio_anomaly_detector.config import Config, PoolScope
+from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.learning.identity import fit_identity
-from audio_anomaly_detector.learning.pool import fit_pool
+from audio_anomaly_detector.learning.pool import fit_pool, pool_members
 from audio_anomaly_detector.model_file import read_model_file
 from audio_anomaly_detector.progress import SILENT
 from audio_anomaly_detector.runs.machine import prepare_split
@@ -84,17 +84,6 @@ def make_pools(
         )
         for name, keys in members.items()
     ]
-
-
-def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey, list[MachineKey]]:
-    """Which machines go together, by the name of their pool."""
-    members: dict[MachineKey, list[MachineKey]] = {}
-    for key in keys:
-        name = key
-        if pool != "none":
-            name = MachineKey("", "all", "") if pool == "all" else key._replace(machine_id="")
-        members.setdefault(name, []).append(key)
-    return members
 
 
 def is_trained(pool: Pool) -> bool:
