@@ -1,4 +1,4 @@
-"""Baselines without a network: each hears what its description says it hears."""
+"""Baselines without a network: each measures what its description says."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_every_back_end_scores_what_lies_far_off_higher(back_end: classical.Back
     assert far.min() > near.max()
 
 
-def test_level_only_hears_a_change_of_gain_in_db_and_nothing_else() -> None:
+def test_level_only_measures_a_change_of_gain_in_db_and_nothing_else() -> None:
     baseline = LevelOnly()
     normals = torch.stack([baseline.features(clip) for clip in noise(5)])
     score = baseline.fit(normals, 0)
@@ -76,18 +76,18 @@ def test_twfr_scores_by_the_density_of_one_gaussian() -> None:
 @pytest.mark.parametrize(
     "name", [name for name, each in DETECTORS.items() if not (each.is_ours or name in NEURAL)]
 )
-def test_every_rival_finds_the_knock_and_says_what_it_cost(name: str, clips: list[Clip]) -> None:
+def test_every_rival_finds_the_knock_and_reports_its_cost(name: str, clips: list[Clip]) -> None:
     normals = [clip for clip in clips if clip.label == 0]
     test = [*normals[6:], *(clip for clip in clips if clip.label == 1)]
-    outcome = DETECTORS[name].run(normals[:6], test, load_config("small"), None)
-    for scores in outcome.scores.values():
+    result = DETECTORS[name].run(normals[:6], test, load_config("small"), None)
+    for scores in result.scores.values():
         assert scores.shape == (5,)
         if name != "forest":  # six clips are too few for a forest
             assert scores[2:].min() > scores[:2].max()
-    assert outcome.fit_seconds > 0 and outcome.score_milliseconds > 0
+    assert result.fit_seconds > 0 and result.score_milliseconds > 0
 
 
-def test_one_deaf_microphone_does_not_hide_what_the_other_hears() -> None:
+def test_a_quiet_microphone_does_not_hide_the_other() -> None:
     """Each microphone counts in its own units, whatever the size of its scores."""
     baseline = LogMelStatistics(classical.nearest_neighbour)
     normals = noise(8)

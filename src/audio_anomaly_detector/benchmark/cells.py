@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from audio_anomaly_detector.benchmark.detectors import DETECTORS
-from audio_anomaly_detector.benchmark.origin import Origin, data_hash, make_origin
+from audio_anomaly_detector.benchmark.origin import Origin, data_hash, make_origins
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.engines import Failed, Processes
@@ -91,45 +91,28 @@ class CellJob:
         detector: name in `DETECTORS`.
         setting: of the table.
         machines: of each all clips that have a label.
-        data: `data_hash` of each.
-        seed: governs what the detector draws, never the folds.
+        origins: of the cell of each.
+        config: of the detector; its seed governs what the detector draws, never the folds.
         threads: of PyTorch.
     """
 
     detector: str
     setting: Setting
     machines: dict[MachineKey, tuple[Clip, ...]]
-    data: dict[MachineKey, str]
-    seed: int
+    origins: dict[MachineKey, Origin]
+    config: Config
     threads: int
 
     def __str__(self) -> str:
         """Say what it is, for messages."""
         names = ", ".join("/".join(filter(None, key)) for key in self.machines)
-        return f"{self.detector} on {names} ({self.setting}, seed {self.seed})"
-
-    @property
-    def config(self) -> Config:
-        """All settings of the detector."""
-        detector = DETECTORS[self.detector]
-        channels = self.setting.channels
-        return load_config(
-            detector.preset,
-            overrides=detector.settings,
-            pool=detector.pool,
-            seed=self.seed,
-            audio={
-                "level": self.setting.level,
-                "channels": int(channels) if channels.isdigit() else channels,
-            },
-        )
+        return f"{self.detector} on {names} ({self.setting}, seed {self.config.seed})"
 
 
 def run_cell_job(job: CellJob) -> list[Line]:
     """Fit and score on every fold: one line a test clip."""
     torch.set_num_threads(job.threads)
     detector, config = DETECTORS[job.detector], job.config
-    origins = {key: make_origin(key, job.data, config)._asdict() for key in job.machines}
     parts = {key: _parts(clips, job.setting) for key, clips in job.machines.items()}
     lines: list[Line] = []
     for number in range(len(next(iter(parts.values())))):
@@ -145,11 +128,11 @@ def run_cell_job(job: CellJob) -> list[Line]:
             seconds = share + result.fit_seconds
             costs = (seconds, result.score_milliseconds, _peak_megabytes())
             for position, clip in enumerate(test):
-                keys = (*key, job.seed, number, clip.name, clip.label, clip.domain or "")
+                keys = (*key, config.seed, number, clip.name, clip.label, clip.domain or "")
                 scores = {name: f"{values[position]:.9g}" for name, values in result.scores.items()}
                 lines.append(
                     dict(zip(_KEYS, map(str, keys), strict=True))
-                    | origins[key]
+                    | job.origins[key]._asdict()
                     | dict(zip(_COSTS, (f"{cost:.4g}" for cost in costs), strict=True))
                     | scores
                 )
@@ -225,10 +208,8 @@ class Cells:
         there: dict[tuple[str, ...], set[Origin]] = defaultdict(set)
         for line in self.lines:
             there[_cell(line)].add(Origin(*(line[name] for name in Origin._fields)))
-        config = job.config
         return all(
-            there[*key, str(job.seed)] == {make_origin(key, job.data, config)}
-            for key in job.machines
+            there[*key, str(job.config.seed)] == {origin} for key, origin in job.origins.items()
         )
 
     def add(self, lines: Sequence[Line]) -> None:
@@ -300,15 +281,30 @@ def make_cell_jobs(
             name,
             setting,
             {key: labelled[key] for key in keys},
-            {key: data[key] for key in keys},
-            seed,
+            make_origins({key: data[key] for key in keys}, config),
+            config,
             threads,
         )
         for setting in settings
         for name in detectors
         for keys in pool_members(judged[setting], DETECTORS[name].pool).values()
-        for seed in range(seeds)
+        for config in (_config(name, setting, seed) for seed in range(seeds))
     ]
+
+
+def _config(name: str, setting: Setting, seed: int) -> Config:
+    detector = DETECTORS[name]
+    channels = setting.channels
+    return load_config(
+        detector.preset,
+        overrides=detector.settings,
+        pool=detector.pool,
+        seed=seed,
+        audio={
+            "level": setting.level,
+            "channels": int(channels) if channels.isdigit() else channels,
+        },
+    )
 
 
 def _can_be_judged(clips: Sequence[Clip], setting: Setting) -> bool:

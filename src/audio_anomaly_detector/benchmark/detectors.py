@@ -35,7 +35,7 @@ class Row:
 
     @property
     def is_oracle(self) -> bool:
-        """Whether test labels chose."""
+        """Whether test labels chose the score."""
         return len(self.columns) > 1
 
 

@@ -31,16 +31,19 @@ class Origin(NamedTuple):
     pool_data: str
 
 
-def make_origin(key: MachineKey, data: Mapping[MachineKey, str], config: Config) -> Origin:
-    """Origin of the cell of one machine that this program makes now.
+def make_origins(data: Mapping[MachineKey, str], config: Config) -> dict[MachineKey, Origin]:
+    """Origins of the cells that this program makes now.
 
     Args:
-        key: the machine.
-        data: hash of the clips of every machine of the job.
+        data: hash of the clips of every machine that the detector is run on or learns from.
         config: of the detector.
     """
     pool_data = "" if config.pool == "none" else combined(data.values())
-    return Origin(version(PACKAGE), settings_hash(config), data[key], pool_data)
+    settings = settings_hash(config)
+    return {
+        key: Origin(version(PACKAGE), settings, of_machine, pool_data)
+        for key, of_machine in data.items()
+    }
 
 
 def settings_hash(config: Config) -> str:

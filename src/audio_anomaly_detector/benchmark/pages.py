@@ -31,20 +31,20 @@ from audio_anomaly_detector.plotting.pages import render_page
 
 CELLS = "results"  # folder of cells and pictures beside the pages
 _LEVELS = {
-    "equalised": "level-equalised: every clip scaled to the same RMS before anything sees it",
+    "equalised": "level-equalised: every clip scaled to the same RMS before it is used",
     "recorded": "as recorded",
 }
 DECISIONS_SUMMARY = (
     "Decisions of our detectors on clips that they have not seen, at a nominal false-alarm rate of "
-    "10 %, mean over the detectors fitted (ids, folds, seeds). The last column is a "
-    "Kolmogorov–Smirnov test that the p-values of unseen normal clips, one clip of each detector of the first seed, "
-    f"are uniform: the median p of {DRAWS} draws of such clips. Detectors of one id share training "
-    "clips, so the test is exact only for one an id."
+    "10 %, mean over the detectors fitted (ids, folds, seeds). The last column is a Kolmogorov–"
+    "Smirnov test that the p-values of unseen normal clips, one clip of each detector of the first "
+    f"seed, are uniform: the median p of {DRAWS} draws of such clips. Detectors of one id share "
+    "training clips, so the test is exact only for one an id."
 )
 # fmt: off
 _CSV_COLUMNS = (
-    "dataset", "protocol", "level", "channels", "train_clips", "group", "detector", "oracle",
-    "machine", "auroc", "low", "high", "low_over_ids", "high_over_ids",
+    "dataset", "protocol", "level", "channels", "train_clips", "detector", "note", "machine",
+    "auroc", "low", "high", "low_over_ids", "high_over_ids",
     "lead", "lead_low", "lead_high", "lead_low_over_ids", "lead_high_over_ids", "partial_auroc",
     "fit_seconds", "score_milliseconds", "peak_megabytes", "seeds", "version", "data",
 )
@@ -270,38 +270,33 @@ def _csv_rows(sections: list[Section]) -> Iterator[list[object]]:
     """Every entry by machine type and mean; of the parts of our detector the mean alone."""
     for section in sections:
         leaderboard = section.leaderboard
-        for group, lines in leaderboard.groups.items():
-            for line in lines:
-                for machine in [*leaderboard.machine_types, "mean"]:
-                    yield _csv_row(section, group, line, machine)
+        start = [section.dataset, *leaderboard.setting]
+        for line in leaderboard.entries:
+            notes = (("pooled", line.is_pooled), ("oracle", line.is_oracle))
+            note = " ".join(name for name, holds in notes if holds)
+            for machine, value in line.result.types.items():
+                lead = None if line.lead is None else line.lead.types[machine]
+                estimates = (*_estimate(value), *_estimate(lead))
+                yield [*start, line.title, note, machine, *estimates, *[""] * 7]
+            yield [*start, line.title, note, *_csv_mean(line), *_csv_costs(leaderboard, line)]
         for line in leaderboard.ablation:
-            yield _csv_row(section, "ablation", line, "mean")
+            yield [*start, line.title, "part", *_csv_mean(line), *[""] * 6]
 
 
-def _csv_row(section: Section, group: str, line: Entry, machine: str) -> list[object]:
-    is_mean = machine == "mean"
-    value = line.result.mean if is_mean else line.result.types[machine]
-    lead = None
-    if line.lead is not None:
-        lead = line.lead.mean if is_mean else line.lead.types[machine]
-    once = [
-        _rounded(line.partial_auroc),
-        *(f"{cost:.4g}" for cost in (line.fit_seconds, line.score_milliseconds)),
+def _csv_mean(line: Entry) -> list[str]:
+    lead = None if line.lead is None else line.lead.mean
+    estimates = (*_estimate(line.result.mean), *_estimate(lead))
+    return ["mean", *estimates, _rounded(line.partial_auroc)]
+
+
+def _csv_costs(leaderboard: Leaderboard, line: Entry) -> list[object]:
+    return [
+        f"{line.fit_seconds:.4g}",
+        f"{line.score_milliseconds:.4g}",
         f"{line.peak_megabytes:.0f}",
         line.seeds,
-        ", ".join(section.leaderboard.versions),
-        section.leaderboard.data,
-    ]
-    return [
-        section.dataset,
-        *section.leaderboard.setting,
-        group,
-        line.title,
-        int(line.is_oracle),
-        machine,
-        *_estimate(value),
-        *_estimate(lead),
-        *(once if is_mean else [""] * len(once)),
+        ", ".join(leaderboard.versions),
+        leaderboard.data,
     ]
 
 
