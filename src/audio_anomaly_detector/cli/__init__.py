@@ -489,18 +489,18 @@ def benchmark(
     Started again it goes on where it was stopped. The pages have all finished cells below --out,
     the terminal those that were asked for.
     """
-    from audio_anomaly_detector.benchmark.cells import Setting, make_jobs, run_missing
-    from audio_anomaly_detector.benchmark.detectors import CONTENDERS
+    from audio_anomaly_detector.benchmark.cells import Setting, make_cell_jobs, run_missing
+    from audio_anomaly_detector.benchmark.detectors import DETECTORS
     from audio_anomaly_detector.benchmark.pages import CELLS, write_results
-    from audio_anomaly_detector.cli.display import ProgressDisplay, print_standings, start_logging
+    from audio_anomaly_detector.cli.display import ProgressDisplay, print_leaderboard, start_logging
     from audio_anomaly_detector.cli.display import err as stderr
     from audio_anomaly_detector.cli.display import out as stdout
     from audio_anomaly_detector.data.layouts import find_clips, machines
 
     start_logging(-1 if quiet else verbose)
-    names = list(CONTENDERS) if detectors == "all" else detectors.split(",")
+    names = list(DETECTORS) if detectors == "all" else detectors.split(",")
     for name in list(names):
-        reason = CONTENDERS[_choice("--detectors", name, *CONTENDERS)].missing()
+        reason = DETECTORS[_choice("--detectors", name, *DETECTORS)].missing()
         if reason:
             stderr.print(f"skipped {name}: {reason}")
             names.remove(name)
@@ -520,21 +520,16 @@ def benchmark(
         for microphones in channels.split(",")
         for limit in train_clips.split(",")
     ]
-    jobs = make_jobs(machines(find_clips(root, layout).clips), names, settings, seeds, threads)
+    jobs = make_cell_jobs(machines(find_clips(root, layout).clips), names, settings, seeds, threads)
     folder = out / CELLS / root.resolve().name
     with ProgressDisplay(quiet, epochs=False) as progress:
         failures = [
             f"{job}: {failed.reason}"
-            for job, failed in run_missing(
-                jobs,
-                folder,
-                workers or os.cpu_count() or 1,
-                lambda done, total: progress.advance("cells", done, total),
-            )
+            for job, failed in run_missing(jobs, folder, workers or os.cpu_count() or 1, progress)
         ]
     for section in write_results(out):
-        if section.dataset == folder.name and section.table.setting in settings:
-            print_standings(section.title, section.table, section.verdict)
+        if section.dataset == folder.name and section.leaderboard.setting in settings:
+            print_leaderboard(section.title, section.leaderboard, section.verdict)
     stdout.print(f"results: {out / 'results.html'}")
     return _report_failures(failures)
 

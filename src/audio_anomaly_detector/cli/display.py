@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
-    from audio_anomaly_detector.benchmark.leaderboard import Table as Standings
+    from audio_anomaly_detector.benchmark.leaderboard import Leaderboard
     from audio_anomaly_detector.data.clips import Clip
     from audio_anomaly_detector.data.inspection import Inspection
     from audio_anomaly_detector.metrics.classification import Metrics
@@ -171,9 +171,9 @@ def print_metrics(title: str, metrics: Metrics | None) -> None:
     )
 
 
-def print_standings(title: str, standings: Standings, verdict: str) -> None:
+def print_leaderboard(title: str, leaderboard: Leaderboard, verdict: str) -> None:
     """The benchmark's lines from the highest mean AUROC down; its pages show every column."""
-    types = standings.machine_types
+    types = leaderboard.machine_types
     if len(types) > _COLUMNS_SHOWN:
         types = []
     table = Table(title=title, title_justify="left")
@@ -182,7 +182,7 @@ def print_standings(title: str, standings: Standings, verdict: str) -> None:
         table.add_column(name, justify="right")
     table.add_column("mean AUROC [95 %]", justify="right")
     table.add_column("lead of ours [95 %]", justify="right")
-    for lines in standings.groups.values():
+    for lines in leaderboard.groups.values():
         table.add_section()
         for line in lines:
             table.add_row(

@@ -2,11 +2,11 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio_anomaly_detector.config import Config, PoolScope
+from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.datasets import prepare_split
 from audio_anomaly_detector.data.layouts import machines
@@ -14,7 +14,7 @@ from audio_anomaly_detector.devices import resolve_device
 from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.learning.identity import fit_identity
-from audio_anomaly_detector.learning.pool import fit_pool
+from audio_anomaly_detector.learning.pool import fit_pool, pool_members
 from audio_anomaly_detector.model_file import read_model_file
 from audio_anomaly_detector.progress import SILENT
 from audio_anomaly_detector.run_options import RunOptions
@@ -73,17 +73,6 @@ def make_pools(
         )
         for name, keys in members.items()
     ]
-
-
-def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey, list[MachineKey]]:
-    """Which machines go together, by the name of their pool."""
-    members: dict[MachineKey, list[MachineKey]] = {}
-    for key in keys:
-        name = key
-        if pool != "none":
-            name = MachineKey("", "all", "") if pool == "all" else key._replace(machine_id="")
-        members.setdefault(name, []).append(key)
-    return members
 
 
 def is_trained(pool: Pool) -> bool:

@@ -9,7 +9,7 @@ and one trained on all clips.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from audio_anomaly_detector.config import Config, parse_config
+from audio_anomaly_detector.config import Config, PoolScope, parse_config
 from audio_anomaly_detector.data.cache import build_store
-from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder
@@ -295,3 +295,14 @@ def _held_out(clips: Sequence[Clip], labels: np.ndarray, config: Config) -> list
 
 def _key(clip: Clip) -> str:
     return "/".join((*clip.machine, clip.name))
+
+
+def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey, list[MachineKey]]:
+    """Which machines go together, by the name of their pool."""
+    members: dict[MachineKey, list[MachineKey]] = {}
+    for key in keys:
+        name = key
+        if pool != "none":
+            name = MachineKey("", "all", "") if pool == "all" else key._replace(machine_id="")
+        members.setdefault(name, []).append(key)
+    return members

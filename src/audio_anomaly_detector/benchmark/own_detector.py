@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from audio_anomaly_detector.benchmark.baseline import Outcome
+from audio_anomaly_detector.benchmark.baseline import FoldScores
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.detector import Detector
@@ -23,7 +23,7 @@ DECISION = "is_anomalous"
 
 def run_detector(
     train: Sequence[Clip], test: Sequence[Clip], config: Config, pool_prior: PoolPrior | None
-) -> Outcome:
+) -> FoldScores:
     """Fit on normal clips and score others.
 
     Besides the joined score come every family (``family:NAME``), the joined score without it
@@ -60,7 +60,7 @@ def run_detector(
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
     finished = time.perf_counter()
-    return Outcome(
+    return FoldScores(
         {name: np.array(values) for name, values in columns.items()},
         fitted - started,
         1000 * (finished - fitted) / len(test),
