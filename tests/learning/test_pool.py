@@ -1,4 +1,4 @@
-"""What several machines share: networks and what they never heard, deviations, their use."""
+"""The pool prior: networks and the clips they were trained without, deviations, their use."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -217,8 +217,8 @@ def test_deviations_are_those_of_other_machines(
     for name, deviations in prior.signal.items():
         assert torch.equal(deviations.values, pool_prior.signal[name][of_others])
         assert deviations.clips == 8
-    for lent, statistics in zip(prior.networks, pool_prior.of_networks, strict=True):
-        for name, deviations in lent.deviations.items():
+    for pooled, statistics in zip(prior.networks, pool_prior.of_networks, strict=True):
+        for name, deviations in pooled.deviations.items():
             assert torch.equal(deviations.values, statistics[name][of_others])
     # A machine under another condition is the same machine.
     quiet = [replace(clip, machine=clip.machine._replace(condition="6_dB_fan")) for clip in own]

@@ -18,7 +18,7 @@ def test_distance_is_in_each_features_own_units() -> None:
     stretched = clips * torch.tensor([1.0, 10.0, 0.1, 1.0, 1.0])
     query, stretched_query = clips[:1] + 3, stretched[:1] + 3 * stretched.std(0)
     plain = Bank.fit(clips, 1000, 0).distance(query)
-    # Shrinking each variance a quarter towards the typical one leaves some of the stretch.
+    # Shrinking each variance a quarter towards the typical one leaves some of the difference.
     assert (Bank.fit(stretched, 1000, 0).distance(stretched_query) / plain).max() < 1.2
 
 
@@ -149,13 +149,13 @@ def test_the_further_normals_wander_the_less_a_fault_shows() -> None:
 def test_features_in_which_surrogates_stray_count_more() -> None:
     clips = torch.randn(50, 1, 20, generator=torch.Generator().manual_seed(0))
     surrogates = clips.clone()
-    surrogates[..., 3] += 5  # the only one that hears the machine
-    heard, unheard = torch.zeros(2, 1, 1, 20)
-    heard[..., 3], unheard[..., 7] = 4, 4
+    surrogates[..., 3] += 5  # the only one that depends on the machine
+    weighted, unweighted = torch.zeros(2, 1, 1, 20)
+    weighted[..., 3], unweighted[..., 7] = 4, 4
     plain = Bank.fit(clips, 1000, 0)
     judged = Bank.fit(clips, 1000, 0, surrogates=surrogates)
-    assert judged.distance(heard) > 1.5 * plain.distance(heard)
-    assert judged.distance(unheard) < plain.distance(unheard)
+    assert judged.distance(weighted) > 1.5 * plain.distance(weighted)
+    assert judged.distance(unweighted) < plain.distance(unweighted)
     assert float(judged.weight.mean()) == pytest.approx(1)
 
 
