@@ -15,7 +15,7 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-# Fit one machine id and evaluate it; without DATA on a small made data set.
+# Fit one machine id and evaluate it; without DATA on a small synthetic data set.
 demo: $(VENV)/.installed
 ifeq ($(DATA),)
 	$(BIN)/aad synth out/demo-data --machines valve --ids 1 --normal 20 --abnormal 8 --snr 0

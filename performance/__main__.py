@@ -1,6 +1,6 @@
-"""`make bench`: measures everything and writes docs/performance.md; takes about half an hour.
+"""`make bench`: measures everything and writes docs/performance.md; takes a quarter of an hour.
 
-Every figure is of the machine it ran on. Leave that machine alone meanwhile.
+Every figure is of the machine it ran on; nothing else should run there meanwhile.
 """
 
 import os
@@ -28,12 +28,12 @@ def main() -> None:
         folder = Path(name)
         machine = limits(folder)
         print(machine, flush=True)
-        rows = list(_said(front_ends.rows(machine)))
-        rows += _said(pipeline.start_rows(folder))
-        rows += _said(pipeline.export_rows(folder))
-        stages = list(_said(pipeline.stages(folder, machine)))
+        rows = list(_printed(front_ends.rows(machine)))
+        rows += _printed(pipeline.start_rows(folder))
+        rows += _printed(pipeline.export_rows(folder))
+        stages = list(_printed(pipeline.stages(folder, machine)))
     grown = pipeline.growth()
-    rows += _said(pipeline.rows(machine, grown))
+    rows += _printed(pipeline.rows(machine, grown))
     save_figure(_growth_plot(grown), DOCS / PLOT)
     save_raw(DOCS / "performance.json", {"limits": machine._asdict(), "growth": grown})
     page = _page(machine, rows, stages)
@@ -43,8 +43,8 @@ def main() -> None:
 T = TypeVar("T")
 
 
-def _said(figures: Iterable[T]) -> Iterator[T]:
-    """Hand them on as they come, and print them: half an hour is long."""
+def _printed(figures: Iterable[T]) -> Iterator[T]:
+    """The same figures, each printed as soon as it is measured."""
     for figure in figures:
         print(figure, flush=True)
         yield figure
@@ -118,7 +118,7 @@ def _page(machine: Limits, rows: list[Row], stages: list[tuple[str, float, float
         "",
         "## Where the time of a clip goes",
         "",
-        "Scoring with `small`, 8 mono clips in work together, one thread. The last column is what",
+        "Scoring with `small`, 8 mono clips scored together, one thread. The last column is what",
         "the multiply-adds of a stage would take at the rate of matrix products.",
         "",
         "| stage | ms a clip | share | multiply-adds alone |",

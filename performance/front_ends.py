@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 
 import librosa
 import torch
+import torch.nn.functional as F
 from performance.measure import Limits, Row, in_new_process, in_turns, memory_mb
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from audio_anomaly_detector.config import load_config
@@ -106,7 +106,7 @@ def straightforward(model: Despawn, waveform: Tensor) -> tuple[Tensor, Coefficie
         ]
 
     def threshold(band: Tensor, index: int) -> Tensor:
-        upper, lower = functional.softplus(model.raw_thresholds[index]) * model.spread[index]
+        upper, lower = F.softplus(model.raw_thresholds[index]) * model.spread[index]
         slope = SLOPE / model.spread[index]
         return band * (
             torch.sigmoid(slope * (band - upper)) + torch.sigmoid(-slope * (band + lower))
@@ -120,16 +120,16 @@ def straightforward(model: Despawn, waveform: Tensor) -> tuple[Tensor, Coefficie
         if signal.shape[2] % 2:
             signal = torch.cat((signal, signal[:, :, -1:]), dim=2)
         extended = around(signal, 3)
-        detail = functional.conv2d(extended, high, stride=(2, 1))
-        signal = functional.conv2d(extended, low, stride=(2, 1))
+        detail = F.conv2d(extended, high, stride=(2, 1))
+        signal = F.conv2d(extended, low, stride=(2, 1))
         details.append(threshold(detail, model.config.levels - level))
     signal = threshold(signal, 0)
     kept = Coefficients(tuple(c[:, 0, :, 0] for c in (signal, *reversed(details))), SAMPLES)
     for level in reversed(range(model.config.levels)):
         low, high = kernels[level]
-        merged = functional.conv_transpose2d(
-            around(signal, 4), low, stride=(2, 1)
-        ) + functional.conv_transpose2d(around(details[level], 4), high, stride=(2, 1))
+        merged = F.conv_transpose2d(around(signal, 4), low, stride=(2, 1)) + F.conv_transpose2d(
+            around(details[level], 4), high, stride=(2, 1)
+        )
         signal = merged[:, :, 11 : 11 + lengths[level]]
     return signal[:, 0, :, 0] * model.scale, kept
 
@@ -139,7 +139,7 @@ def backpropagate(model: Despawn, waveform: Tensor, result: tuple[Tensor, Coeffi
     reconstruction, kept = result
     magnitude = torch.stack([band.abs().sum() for band in kept.bands]).sum()
     model.zero_grad()
-    error = functional.l1_loss(reconstruction, waveform) / model.scale
+    error = F.l1_loss(reconstruction, waveform) / model.scale
     (error + magnitude / waveform.numel()).backward()
     assert model.low.grad is not None
     return model.low.grad

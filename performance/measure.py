@@ -22,12 +22,12 @@ class Row(NamedTuple):
     """One line of the table.
 
     Attributes:
-        work: what was done.
+        work: what was measured.
         reference: what it is compared with, with its figure.
         ours: our figure.
         ratio: how they compare.
-        target: what was asked for.
-        met: whether ours reaches it; none where nothing was asked.
+        target: what it should be.
+        met: whether ours reaches it; None without a target.
     """
 
     work: str
@@ -117,7 +117,7 @@ def memory_mb(entry: str) -> float:
 
 
 def processor() -> str:
-    """What the machine calls its processor."""
+    """Name of the processor."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.split(":")[1].strip()

@@ -29,7 +29,7 @@ from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.export.runtime import OnnxDetector
 from audio_anomaly_detector.export.write import export_onnx
-from audio_anomaly_detector.learning.fitting import raw_scores
+from audio_anomaly_detector.pipeline import raw_scores
 from audio_anomaly_detector.runs.evaluate import evaluate_machine
 from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.measurement import ROWS_AT_ONCE
@@ -128,7 +128,7 @@ def rows(limits: Limits, growth: Growth) -> Iterator[Row]:
 
 def start_rows(folder: Path) -> Iterator[Row]:
     """How long the program takes to start."""
-    model, clip = _model(folder, "small"), _made_fan(folder)[1][0].path
+    model, clip = _model(folder, "small"), _synthetic_fan(folder)[1][0].path
     program = [sys.executable, "-m", "audio_anomaly_detector"]
 
     def call(*arguments: object) -> None:
@@ -145,14 +145,14 @@ def start_rows(folder: Path) -> Iterator[Row]:
 def export_rows(folder: Path) -> Iterator[Row]:
     """Exported graphs beside the program: one clip at a time, and the ranking of faults."""
     torch.set_num_threads(THREADS)
-    _, test = _made_fan(folder)
+    _, test = _synthetic_fan(folder)
     waveform = read_clip(test[0], AudioConfig())
     for preset in ("instant", "small"):
         detector = Detector.load(_model(folder, preset), "cpu")
         started = time.perf_counter()
         graphs = {"fp32": export_onnx(detector, folder / f"{preset}.onnx")}
         seconds = time.perf_counter() - started
-        if detector.networks is not None:
+        if detector.pipeline.networks is not None:
             path = folder / f"{preset}.int8.onnx"
             graphs["int8"] = export_onnx(detector, path, quantize="int8")
         expected = _auroc(detector, test)
@@ -196,38 +196,38 @@ def growth() -> Growth:
 def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
     """Where the time of a clip goes: stage, ms a clip, and ms at the rate of matrix products.
 
-    Of 8 clips in work together, as `score_clips` does it, on one thread. The last figure holds the
+    Of 8 clips scored together, as `score_clips` does it, on one thread. The last figure holds the
     multiply-adds of a stage against the GEMM rate; transforms, sorting and passes over memory have
-    none of them.
+    none.
     """
     torch.set_num_threads(1)
     detector = Detector.load(_model(folder, "small"), "cpu")
-    networks, front_end = detector.networks, detector.measure.logmel
+    networks, front_end = detector.pipeline.networks, detector.pipeline.measure.logmel
     assert networks is not None
-    clip = _made_fan(folder)[1][0]
+    clip = _synthetic_fan(folder)[1][0]
     audio = detector.config.audio
     one = torch.from_numpy(to_windows(read_clip(clip, audio), audio.length))
     windows = one.repeat(ROWS_AT_ONCE, 1, 1)  # (8, 1, T)
-    done = Signals(windows, front_end)
+    done = Signals(windows, front_end, detector.config.signals)
     logmel = done.logmel.flatten(0, 1)
     parts = networks.despawn.decompose(windows[:, 0])
     steps = networks.transformer.columns(logmel.shape[-1])
     features = networks.features(windows[:, 0], logmel)
     outputs = networks(windows, done.logmel)
-    statistics = detector.measure([one] * ROWS_AT_ONCE, networks).statistics
+    statistics = detector.pipeline.measure([one] * ROWS_AT_ONCE, networks).statistics
 
     def fresh(name: str) -> Callable[[], Any]:
         def work() -> Any:
-            signals = Signals(windows, front_end)
-            signals.__dict__["envelope"] = done.envelope  # modulation is made of it
+            signals = Signals(windows, front_end, detector.config.signals)
+            signals.__dict__["envelope"] = done.envelope  # modulation is computed from it
             if name == "envelope":
                 del signals.__dict__["envelope"]
             return getattr(signals, name)
 
         return work
 
-    network_components = detector.measure.network_components.values()
-    signal_components = detector.measure.signal_components.values()
+    network_components = detector.pipeline.measure.network_components.values()
+    signal_components = detector.pipeline.measure.signal_components.values()
     works: dict[str, Callable[[], Any]] = {
         "reading a file": lambda: [read_clip(clip, audio) for _ in range(ROWS_AT_ONCE)],
         "log-mel": fresh("logmel"),
@@ -244,7 +244,7 @@ def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
         "transformer: hidden patches": lambda: networks.transformer.predict_hidden(logmel),
         "VQ-VAE": lambda: networks.vqvae(features.bands, features.time),
         "statistics of networks": lambda: [c.statistics(outputs) for c in network_components],
-        "distances": lambda: raw_scores(statistics, detector.banks),
+        "distances": lambda: raw_scores(statistics, detector.pipeline.banks),
     }
     with torch.no_grad():
         for stage, work in works.items():
@@ -255,9 +255,9 @@ def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
             yield stage, 1000 * seconds / ROWS_AT_ONCE, flops / (limits.gemm[1] * 1e6)
 
 
-def _made_fan(folder: Path) -> tuple[list[Clip], list[Clip]]:
+def _synthetic_fan(folder: Path) -> tuple[list[Clip], list[Clip]]:
     """Ten normal clips to learn from; twenty others and twenty faulty ones."""
-    root = folder / "made"
+    root = folder / "synthetic"
     if not root.exists():
         synthesise(
             root, SyntheticConfig(machines=("fan",), ids=1, normal=30, abnormal=20, channels=1)
@@ -268,9 +268,9 @@ def _made_fan(folder: Path) -> tuple[list[Clip], list[Clip]]:
 
 
 def _model(folder: Path, preset: str) -> Path:
-    """A detector of the made fan, fitted once."""
+    """A detector of the synthetic fan, fitted once."""
     path = folder / f"{preset}.pth"
     if not path.exists():
-        train, _ = _made_fan(folder)
+        train, _ = _synthetic_fan(folder)
         Detector.fit(train, load_config(preset), device="cpu").detector.save(path)
     return path

@@ -1,4 +1,4 @@
-"""Fixtures on made data."""
+"""Fixtures on synthetic data."""
 
 from pathlib import Path
 

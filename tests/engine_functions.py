@@ -49,7 +49,7 @@ def die_then_count(job: tuple[str, str]) -> int:
 
 
 def nap_on_a_node(job: tuple[int, str]) -> int:
-    """Sleep, and tell which node began and which one ended it."""
+    """Sleep, and record which node began and which one ended it."""
     import ray
 
     number, folder = job
@@ -61,6 +61,6 @@ def nap_on_a_node(job: tuple[int, str]) -> int:
 
 
 def leave_running(job: str) -> None:
-    """Tell the process id and stay."""
+    """Write the process id and stay."""
     Path(job).write_text(str(os.getpid()))
     time.sleep(60)

@@ -1,4 +1,4 @@
-"""Made recordings and a tiny configuration, so that whole runs take seconds."""
+"""Synthetic recordings and a tiny configuration, so that whole runs take seconds."""
 
 from pathlib import Path
 

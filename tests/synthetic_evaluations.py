@@ -1,4 +1,4 @@
-"""Made evaluations, ordinary and degenerate, that plots and reports have to cope with."""
+"""Synthetic evaluations, ordinary and degenerate, that plots and reports have to cope with."""
 
 import math
 
@@ -49,6 +49,7 @@ CASES = {
         30, 3, scores=np.concatenate([np.linspace(-1, 1, 30), [50, 1e3, 1e9]])
     ),
     "infinite threshold": synthetic_evaluation(5, 5, threshold=math.inf),
+    "without networks": synthetic_evaluation(5, 5, latents=None, history=[]),
     "bare": synthetic_evaluation(5, 5, components={}, latents=None, history=[]),
     "collapsed latents": synthetic_evaluation(5, 5, latents=np.ones((10, 4))),
     "hostile names": synthetic_evaluation(

@@ -35,7 +35,7 @@ def results(engine: Engine, function: Callable[[Any], Any], jobs: list[Any]) -> 
 def wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.05)
 
 
@@ -93,18 +93,18 @@ def test_the_second_attempt_runs_alone(functions: Any, tmp_path: Path) -> None:
 
 
 def test_workers_end_when_the_run_is_given_up(functions: Any, tmp_path: Path) -> None:
-    told = tmp_path / "process"
-    run = ENGINES["processes"]().map(functions.leave_running, [str(told)])
+    process_file = tmp_path / "process"
+    run = ENGINES["processes"]().map(functions.leave_running, [str(process_file)])
     with pytest.raises(TimeoutError):
-        _interrupt_when(run, told)
-    assert not is_alive(int(told.read_text()))
+        _interrupt_when(run, process_file)
+    assert not is_alive(int(process_file.read_text()))
 
 
-def _interrupt_when(run: Iterator[Any], told: Path) -> None:
+def _interrupt_when(run: Iterator[Any], process_file: Path) -> None:
     """Raise in the engine, as Ctrl-C would, when its worker is at work."""
 
     def interrupt(*_: Any) -> None:
-        if told.exists() and told.read_text():
+        if process_file.exists() and process_file.read_text():
             raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, interrupt)
@@ -117,7 +117,7 @@ def _interrupt_when(run: Iterator[Any], told: Path) -> None:
 
 
 def test_no_orphans_behind_a_killed_run(tmp_path: Path) -> None:
-    told = tmp_path / "process"
+    process_file = tmp_path / "process"
     script = (
         "import sys, engine_functions as functions\n"
         "from audio_anomaly_detector.engines import ENGINES\n"
@@ -127,11 +127,11 @@ def test_no_orphans_behind_a_killed_run(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(script)
     paths = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": paths}
-    run = subprocess.Popen([sys.executable, tmp_path / "script.py", told], env=environment)
-    wait_for(lambda: told.exists() and told.read_text())
+    run = subprocess.Popen([sys.executable, tmp_path / "script.py", process_file], env=environment)
+    wait_for(lambda: process_file.exists() and process_file.read_text())
     run.kill()
     run.wait()
-    worker = int(told.read_text())
+    worker = int(process_file.read_text())
     wait_for(lambda: not is_alive(worker))
 
 
@@ -149,7 +149,7 @@ def test_ray_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch, functions:
 
 def test_ray_address_where_nobody_listens_is_one_line(functions: Any) -> None:
     pytest.importorskip("ray", reason="the extra 'dist' is not installed")
-    with pytest.raises(UserError, match=r"no Ray cluster answers at 127.0.0.1:1 .*--address"):
+    with pytest.raises(UserError, match=r"no Ray cluster at 127.0.0.1:1 .*--address"):
         results(ENGINES["ray"](address="127.0.0.1:1"), functions.square, [1])
 
 

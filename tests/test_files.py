@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import make_folder, write_atomically, write_text
+from audio_anomaly_detector.files import (
+    claim_folder,
+    is_claimed,
+    make_folder,
+    write_atomically,
+    write_csv,
+    write_json,
+    write_text,
+)
 from audio_anomaly_detector.tensor_files import save_tensors
 
 
@@ -47,3 +55,31 @@ def test_the_same_tensors_give_the_same_bytes_under_any_name(tmp_path: Path) -> 
     assert torch.equal(
         torch.load(tmp_path / "a.pth", weights_only=True)["weights"], torch.arange(5.0)
     )
+
+
+def test_tables_hold_any_value_and_name(tmp_path: Path) -> None:
+    rows = [['a,"b"\n', 0.1 + 0.2], ["\udcff", None]]
+    write_csv(tmp_path / "t.csv", ["name", "value"], rows)
+    assert (tmp_path / "t.csv").read_text() == (
+        'name,value\n"a,""b""\n",0.30000000000000004\n\\udcff,\n'
+    )
+
+
+def test_plain_data_is_indented_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"a": [1, None]})
+    text = (tmp_path / "x.json").read_text()
+    assert text == '{\n  "a": [\n    1,\n    null\n  ]\n}\n'
+
+
+def test_a_work_folder_belongs_to_one_piece_of_work(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    assert not is_claimed(work, "first")
+    claim_folder(work, "first")
+    (work / "checkpoint").touch()
+    claim_folder(work, "first")
+    assert is_claimed(work, "first") and (work / "checkpoint").exists()
+    claim_folder(work, "second")
+    assert is_claimed(work, "second") and not is_claimed(work, "first")
+    assert not (work / "checkpoint").exists()
+    with pytest.raises(UserError, match="holds files of others"):
+        claim_folder(tmp_path, "first")

@@ -14,6 +14,7 @@ from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
 from audio_anomaly_detector.models.vqvae import VQVAEConfig
 from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
+from audio_anomaly_detector.scoring.signals import SignalConfig
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.settings import merged, parse_override, read_yaml, validated
 from audio_anomaly_detector.training import TrainingConfig
@@ -86,6 +87,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
     audio: AudioConfig = AudioConfig()
     logmel: LogMelConfig
+    signals: SignalConfig = SignalConfig()
     despawn: DespawnConfig
     transformer: MaskedTransformerConfig
     vqvae: VQVAEConfig

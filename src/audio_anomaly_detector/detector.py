@@ -1,49 +1,44 @@
 """The detector: from recordings of a machine to a verdict on any other recording of it."""
 
 import json
-import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
 from audio_anomaly_detector.data.audio import equalise_level, read_microphones, to_windows
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.files import claim_folder
-from audio_anomaly_detector.learning.fitting import fit, raw_scores
-from audio_anomaly_detector.learning.identity import fit_identity
-from audio_anomaly_detector.learning.pool import PoolPrior
-from audio_anomaly_detector.learning.stages import Watch
-from audio_anomaly_detector.learning.training_data import make_statistics, read_clips
 from audio_anomaly_detector.model_file import (
     network_weights,
     read_model_file,
     restore_networks,
     write_model_file,
 )
-from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.pipeline import Pipeline, make_measure
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
 from audio_anomaly_detector.provenance import Provenance, clip_records, failure_lines
+from audio_anomaly_detector.run_options import OnError
 from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
-from audio_anomaly_detector.scoring.measurement import ClipStatistics, clips_at_once
+from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 from audio_anomaly_detector.threads import each_on_one_thread
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
+    from audio_anomaly_detector.learning.pool import PoolPrior
+    from audio_anomaly_detector.learning.stages import Watch
 
 # Times that every thread scores some clips before results are handed out.
 _TURNS = 4
@@ -57,7 +52,7 @@ class FitResult:
         detector: ready to score.
         history: epochs of the final model.
         failures: clips that could not be used.
-        outliers: names of normal clips that sound unlike the rest; they were used all the same.
+        outliers: names of normal clips far from all the others; they were used all the same.
     """
 
     detector: "Detector"
@@ -73,32 +68,23 @@ class Detector:
     Args:
         config: everything it was fitted with.
         microphones: channels it expects.
-        networks: the three models; none where no family needs them.
-        banks: normal clips' statistics by component.
-        calibration: of the raw scores.
-        normal_scores: joined scores of normal clips it was not fitted on.
+        pipeline: from windows to evidence.
+        normal_scores: scores of normal clips it was not fitted on.
         provenance: where it comes from.
-        threshold_config: how the threshold is drawn; see `with_threshold`.
+        device: of the pipeline.
     """
 
     config: Config
     microphones: int
-    networks: Networks | None
-    banks: dict[str, Bank]
-    calibration: Calibration
+    pipeline: Pipeline
     normal_scores: NormalScores
     provenance: Provenance
-    threshold_config: ThresholdConfig
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
-        measure = make_statistics(self.config, self.microphones).to(self.device).eval()
-        object.__setattr__(self, "measure", measure)
         threshold = self.normal_scores.threshold(self.threshold_config)
         object.__setattr__(self, "threshold", threshold)
-
-    measure: ClipStatistics = field(init=False, repr=False)
-    threshold: float = field(init=False)
 
     @classmethod
     def fit(
@@ -108,35 +94,52 @@ class Detector:
         *,
         device: DeviceName = "auto",
         work: Path | None = None,
-        on_error: Literal["skip", "stop"] = "skip",
+        on_error: OnError = "skip",
         progress: Progress = SILENT,
-        watch: Watch | None = None,
-        pool_prior: PoolPrior | None = None,
+        watch: "Watch | None" = None,
+        pool_prior: "PoolPrior | None" = None,
     ) -> FitResult:
         """Learn what is normal from normal clips of one machine.
 
         Args:
             clips: normal clips; fewer than four long recordings are cut into windows.
-            config: all settings; by default those of `DEFAULT_PRESET`.
+            config: all settings; by default the preset ``instant``.
             device: where the networks are trained.
-            work: folder for caches and checkpoints: a fit that was killed goes on from there. By
+            work: folder for caches and checkpoints: a fit that was killed resumes from there. By
                 default a temporary one.
             on_error: leave out clips that cannot be used, or stop at the first.
-            progress: hears of progress and epochs.
-            watch: looks at the networks after every epoch, for the eye only unless the config
+            progress: receives progress and epochs.
+            watch: called with the networks after every epoch; changes nothing unless the config
                 asks for `oracle_epoch`.
-            pool_prior: what a pool of machines has learned, which is used as it is.
+            pool_prior: what was learned from a pool of machines, which is used as it is.
 
         Raises:
-            UserError: anomalous clips among them, too few clips, full disk; the config asks for a
-                pool and none is given, or one of another config.
+            UserError: anomalous clips among them, too few clips (also for the threshold that is
+                asked for), full disk; the config asks for a pool and none is given, or one of
+                another config.
             ClipError: with ``on_error="stop"``, the first clip that cannot be used.
         """
+        # Here, so that loading a detector to score imports no training code.
+        from audio_anomaly_detector.data.cache import build_store  # noqa: PLC0415
+        from audio_anomaly_detector.data.datasets import (  # noqa: PLC0415
+            check_enough,
+            cut_few_recordings,
+            sound_seconds,
+        )
+        from audio_anomaly_detector.files import claim_folder  # noqa: PLC0415
+        from audio_anomaly_detector.learning.cross_fitting import (  # noqa: PLC0415
+            calibration_size,
+        )
+        from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
+        from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
+        from audio_anomaly_detector.scoring.threshold import calibration_method  # noqa: PLC0415
+
         if any(clip.label == 1 for clip in clips):
             raise UserError("training takes normal clips only, some here are labelled anomalous")
         where = resolve_device(device)
         config = config or load_config()
-        if (pool_prior.config != config) if pool_prior else config.pool != "none":
+        fits = same_fit(pool_prior.config, config) if pool_prior else config.pool == "none"
+        if not fits:
             raise UserError(
                 f"pool={config.pool}, and {'a' if pool_prior else 'no'} pool was given: what "
                 "learns from several machines needs their pool, made with the same settings "
@@ -147,51 +150,105 @@ class Detector:
             if work is None:
                 work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
             claim_folder(work, fit_identity(config, clips))
-            store = read_clips(clips, config, work, on_error, progress)
+            # A threshold that cannot be drawn is better refused before the work than after.
+            calibration_method(config.scoring.threshold, calibration_size(clips, config))
+            store = build_store(clips, config.audio, work / "windows", on_error, progress)
             check_enough(store.clips, sound_seconds(store.clips))
+            calibration_method(config.scoring.threshold, calibration_size(store.clips, config))
             microphones = store.windows.shape[1]
-            measure = make_statistics(config, microphones).to(where).eval()
-            borrowed = None if pool_prior is None else pool_prior.lend(store.clips, microphones)
-            fitted = fit(store, config, measure, work, where, progress, watch, borrowed)
-            pool = [] if pool_prior is None else pool_prior.machines
+            prior = None
+            if pool_prior is not None:
+                prior = pool_prior.for_machine(store.clips, microphones)
+            fitted = fit(store, config, work, where, progress, watch, prior)
             names = [clip.name for clip in store.clips]
             provenance = Provenance(
                 machine=store.clips[0].machine,
                 clips=clip_records(store.clips),
                 calibration_clips=[names[i] for i in fitted.calibration_clips],
-                outliers=[names[i] for i in fitted.odd],
+                outliers=[names[i] for i in fitted.outliers],
                 unusable=failure_lines(store.failures),
-                pool=pool,
+                pool=pool_prior.machines if pool_prior else [],
                 codebook_perplexity=fitted.perplexity,
                 history=fitted.history,
             )
         detector = cls(
             config=config,
             microphones=microphones,
-            networks=fitted.networks,
-            banks=fitted.banks,
-            calibration=fitted.calibration,
+            pipeline=fitted.pipeline,
             normal_scores=NormalScores(fitted.normal_scores),
             provenance=provenance,
-            threshold_config=config.scoring.threshold,
             device=where,
         )
         return FitResult(detector, fitted.history, store.failures, provenance.outliers)
 
     def with_threshold(self, config: ThresholdConfig) -> "Detector":
         """The same detector with another decision threshold, without refitting."""
-        return replace(self, threshold_config=config)
+        scoring = self.config.scoring.model_copy(update={"threshold": config})
+        return replace(self, config=self.config.model_copy(update={"scoring": scoring}))
 
-    def score(self, waveform: ArrayLike, details: bool = False) -> Score:
+    @property
+    def threshold_config(self) -> ThresholdConfig:
+        """How the threshold is drawn; see `with_threshold`."""
+        return self.config.scoring.threshold
+
+    def score(self, waveform: ArrayLike, with_map: bool = False) -> Score:
         """Score a waveform.
 
         Args:
             waveform: ``(C, T)`` at the config's sample rate, full scale ±1, at least 1 s.
-            details: fill `Score.map` and `Score.latent` too.
+            with_map: fill `Score.map` too.
 
         Raises:
             UserError: another number of microphones, too short, or not finite.
         """
+        return self.score_waveforms([waveform], with_map)[0]
+
+    def score_waveforms(
+        self, waveforms: Sequence[ArrayLike], with_map: bool = False
+    ) -> list[Score]:
+        """Score several waveforms ``(C, T)`` together; see `score`."""
+        return self._score([self._checked(waveform) for waveform in waveforms], with_map)
+
+    def score_clip(self, clip: Clip, with_map: bool = False) -> Score:
+        """Score a clip from its file.
+
+        Raises:
+            ClipError: the clip cannot be read or has another number of microphones.
+        """
+        return self._score([self._read(clip)], with_map)[0]
+
+    def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
+        """Score many clips, in order; one that fails yields its error, the rest goes on.
+
+        Every thread reads and scores some clips together; the scores are those of `score_clip` but
+        for rounding.
+        """
+        remaining = iter(clips)
+        together = clips_at_once(self.microphones)
+        while turn := list(islice(remaining, _TURNS * torch.get_num_threads() * together)):
+            pieces = [turn[first : first + together] for first in range(0, len(turn), together)]
+            for scored in each_on_one_thread(self._read_and_score, pieces):
+                yield from scored
+
+    def _read_and_score(self, clips: list[Clip]) -> list[tuple[Clip, Score | ClipError]]:
+        read: list[NDArray[np.float32] | ClipError] = []
+        for clip in clips:
+            try:
+                read.append(self._read(clip))
+            except ClipError as error:
+                read.append(error)
+        sound = [one for one in read if not isinstance(one, ClipError)]
+        scores = iter(self._score(sound, with_map=False) if sound else [])
+        return [
+            (clip, one if isinstance(one, ClipError) else next(scores))
+            for clip, one in zip(clips, read, strict=True)
+        ]
+
+    def _read(self, clip: Clip) -> NDArray[np.float32]:
+        return read_microphones(clip, self.config.audio, self.microphones)
+
+    def _checked(self, waveform: ArrayLike) -> NDArray[np.float32]:
+        """A waveform ``(C, T)`` from memory as it would be read from a file."""
         array = np.atleast_2d(np.asarray(waveform, np.float32))
         if array.shape[-1] < self.config.audio.sample_rate:
             raise UserError(f"the waveform has {array.shape[-1]} samples; give at least 1 s")
@@ -204,79 +261,29 @@ class Detector:
                 f"the waveform has {len(array)} channels, the detector was fitted on "
                 f"{self.microphones}"
             )
-        return self._score([array], details)[0]
+        return array
 
-    def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:
-        """Score several waveforms; raises `UserError` like `score`."""
-        return [self.score(waveform) for waveform in waveforms]
-
-    def score_clip(self, clip: Clip, details: bool = False) -> Score:
-        """Score a clip from its file.
-
-        Raises:
-            ClipError: the clip cannot be read or has another number of microphones.
-        """
-        return self._score([self._read(clip)], details)[0]
-
-    def score_clips(
-        self, clips: Iterable[Clip], details: bool = False
-    ) -> Iterator[tuple[Clip, Score | ClipError]]:
-        """Score many clips, in order; one that fails yields its error, the rest goes on.
-
-        Every thread reads and scores some clips together; the scores are those of `score_clip` but
-        for rounding.
-        """
-        remaining = iter(clips)
-        together = clips_at_once(self.microphones)
-        while turn := list(islice(remaining, _TURNS * torch.get_num_threads() * together)):
-            pieces = [turn[first : first + together] for first in range(0, len(turn), together)]
-            for scored in each_on_one_thread(partial(self._read_and_score, details), pieces):
-                yield from scored
-
-    def _read_and_score(
-        self, details: bool, clips: list[Clip]
-    ) -> list[tuple[Clip, Score | ClipError]]:
-        read: list[NDArray[np.float32] | ClipError] = []
-        for clip in clips:
-            try:
-                read.append(self._read(clip))
-            except ClipError as error:
-                read.append(error)
-        sound = [one for one in read if not isinstance(one, ClipError)]
-        scores = iter(self._score(sound, details) if sound else [])
-        return [
-            (clip, one if isinstance(one, ClipError) else next(scores))
-            for clip, one in zip(clips, read, strict=True)
-        ]
-
-    def _read(self, clip: Clip) -> NDArray[np.float32]:
-        return read_microphones(clip, self.config.audio, self.microphones)
-
-    def _score(self, waveforms: Sequence[NDArray[np.float32]], details: bool) -> list[Score]:
+    def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""
         length = self.config.audio.length
         windows = [torch.from_numpy(to_windows(one, length)).to(self.device) for one in waveforms]
-        measured = self.measure(windows, self.networks, details=details)
-        components = self.calibration.components(raw_scores(measured.statistics, self.banks))
-        families = self.calibration.families(components, self.measure.families)
-        counts = [len(one) for one in windows]
-        nll, latents = (
-            [None] * len(windows) if values is None else values.split(counts)
-            for values in (measured.nll, measured.latent)
-        )
+        found = self.pipeline.score(windows, with_maps=with_map)
         scores = []
-        for clip, score in enumerate(self.calibration.join(families).tolist()):
-            map_, latent = nll[clip], latents[clip]
+        for clip, score in enumerate(found.evidence.score.tolist()):
+            map_ = None
+            if found.maps is not None:
+                hop = self.config.logmel.hop_length
+                map_ = _clip_map(found.maps[clip], waveforms[clip].shape[-1], length, hop)
             scores.append(
                 Score(
                     score=score,
                     p_value=self.normal_scores.p_value(score, self.threshold_config),
                     is_anomalous=score > self.threshold,
                     threshold=self.threshold,
-                    components={name: float(values[clip]) for name, values in components.items()},
-                    families={name: float(values[clip]) for name, values in families.items()},
-                    map=None if map_ is None else torch.cat(list(map_), -1).numpy(),
-                    latent=None if latent is None else latent.mean(0).numpy(),
+                    components=_of_clip(found.evidence.components, clip),
+                    families=_of_clip(found.evidence.families, clip),
+                    map=map_,
+                    latent=None if found.latent is None else found.latent[clip].numpy(),
                 )
             )
         return scores
@@ -284,11 +291,13 @@ class Detector:
     @property
     def notes(self) -> list[str]:
         """What a user should know of its verdicts, a sentence each."""
-        return [self.normal_scores.coarseness(self.threshold_config), *self.calibration.notes]
+        coarseness = self.normal_scores.coarseness(self.threshold_config)
+        return [coarseness, *self.pipeline.calibration.notes]
 
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""
-        weights = 0 if self.networks is None else sum(p.numel() for p in self.networks.parameters())
+        networks, calibration = self.pipeline.networks, self.pipeline.calibration
+        weights = 0 if networks is None else sum(p.numel() for p in networks.parameters())
         origin = self.provenance.to_dict()
         return {
             "machine": "/".join(origin.pop("machine")),
@@ -299,9 +308,9 @@ class Detector:
             "threshold": self.threshold,
             "threshold_from": self.normal_scores.method(self.threshold_config),
             "trained_weights": weights,
-            "components": self.measure.families,
-            "weights": self.calibration.weight,
-            "votes": self.calibration.votes,
+            "components": self.pipeline.measure.families,
+            "component_weight": calibration.component_weight,
+            "family_weight": calibration.family_weight,
             **origin,
             "config": self.config.model_dump(mode="json"),
         }
@@ -312,20 +321,15 @@ class Detector:
         Raises:
             UserError: the place cannot be written or the disk is full.
         """
-        state = None if self.networks is None else network_weights(self.networks)
+        networks = self.pipeline.networks
         write_model_file(
             path,
             {
                 "config": json.dumps(self.config.model_dump(mode="json")),
-                "threshold": json.dumps(self.threshold_config.model_dump(mode="json")),
                 "microphones": self.microphones,
-                "networks": state,
-                "banks": {name: vars(bank) for name, bank in self.banks.items()},
-                "centre": self.calibration.centre,
-                "spread": self.calibration.spread,
-                "weight": self.calibration.weight,
-                "trust": self.calibration.trust,
-                "votes": self.calibration.votes,
+                "networks": None if networks is None else network_weights(networks),
+                "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
+                "calibration": vars(self.pipeline.calibration),
                 "normal_scores": torch.from_numpy(self.normal_scores.scores),
                 "provenance": json.dumps(self.provenance.to_dict()),
             },
@@ -341,25 +345,49 @@ class Detector:
         where = resolve_device(device)
         content = read_model_file(path)
         if "banks" not in content:
-            raise UserError(f"{path}: holds the networks of a pool, no detector; give a best_*.pth")
+            raise UserError(f"{path}: holds the prior of a pool, no detector; give a best_*.pth")
         config = parse_config(json.loads(content["config"]))
         networks = None
         if content["networks"] is not None:
             networks = restore_networks(config, content["networks"], where)
+        pipeline = Pipeline(
+            make_measure(config, content["microphones"], where),
+            networks,
+            {name: Bank(**parts) for name, parts in content["banks"].items()},
+            Calibration(**content["calibration"]),
+        )
         return cls(
             config=config,
             microphones=content["microphones"],
-            networks=networks,
-            banks={name: Bank(**parts) for name, parts in content["banks"].items()},
-            calibration=Calibration(
-                content["centre"],
-                content["spread"],
-                content["weight"],
-                content["trust"],
-                content["votes"],
-            ),
+            pipeline=pipeline,
             normal_scores=NormalScores(content["normal_scores"].numpy()),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
-            threshold_config=ThresholdConfig(**json.loads(content["threshold"])),
             device=where,
         )
+
+
+def _of_clip(values: dict[str, Tensor], clip: int) -> dict[str, float]:
+    return {name: float(of_clips[clip]) for name, of_clips in values.items()}
+
+
+def _clip_map(maps: Tensor, samples: int, length: int, hop_length: int) -> NDArray[np.float32]:
+    """One map of a clip from those of its windows, each moment once.
+
+    Args:
+        maps: of the clip's windows, ``(W, F, N)``.
+        samples: of the clip.
+        length: samples of a window.
+        hop_length: samples between frames.
+
+    Returns:
+        ``(F, frames)``.
+    """
+    *whole, last = maps
+    # The last of several windows is moved back to end with the clip, a single short one goes on
+    # with its mirror image.
+    overlap = max(0, (len(maps) * length - samples) if whole else 0)
+    last = last[:, -(-overlap // hop_length) : 1 + samples // hop_length]
+    # A frame at a window's very end is the next window's first.
+    within = [window[:, : -(-length // hop_length)] for window in whole]
+    joined: NDArray[np.float32] = torch.cat([*within, last], -1).numpy()
+    return joined

@@ -1,7 +1,8 @@
 """Ways to run jobs: one class with `map` each, a word in `EngineName` and a line in `ENGINES`.
 
-Every engine gives the same results; they differ in where a job runs and in what it survives. An
-engine keeps no state, and what it starts it ends, also when it is interrupted.
+Every engine gives the same results; they differ in where a job runs and in which failures leave
+the other jobs unharmed. An engine keeps no state, and ends the processes that it starts, also when
+it is interrupted.
 """
 
 import logging
@@ -21,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Literal, NamedTuple, TypeVar
 
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import UserError, one_line
 
 _MOST_ATTEMPTS = 2
 _RAY_RETRIES = 3  # lost nodes are no fault of the job
@@ -64,7 +65,7 @@ class Engine(ABC):
     def __post_init__(self) -> None:
         if self.workers < 1 or self.cores < 1:
             raise UserError(
-                f"{self.workers} workers of {self.cores} cores can do no job; give at least 1"
+                f"{self.workers} workers of {self.cores} cores cannot run a job; give at least 1"
             )
 
     @abstractmethod
@@ -95,8 +96,8 @@ class Serial(Engine):
 class Processes(Engine):
     """On this machine, each job in a process of its own.
 
-    A job gets a fresh process, so that memory is given back after it and a process that dies, say
-    for lack of memory, takes no other job with it. On Linux it is forked from a server that has
+    A job gets a fresh process, so that its memory is freed after it and a process that dies, for
+    lack of memory for example, ends no other job. On Linux it is forked from a server that has
     imported what the job needs and computed nothing, for imports take seconds (a fork of this
     process would copy the locks of PyTorch's threads). A job whose process died is tried once
     more, alone, when all others are done.
@@ -128,12 +129,12 @@ class Processes(Engine):
                     try:
                         with receiver:
                             result = receiver.recv()
-                    except (EOFError, OSError):  # it died without a word
+                    except (EOFError, OSError):  # it died before it sent a result
                         process.join()
                         if attempt < _MOST_ATTEMPTS:
                             waiting.append((index, attempt + 1))
                             continue
-                        result = Failed(_obituary(process.exitcode))
+                        result = Failed(_exit_reason(process.exitcode))
                     process.join()
                     yield index, result
         finally:
@@ -170,7 +171,7 @@ class Ray(Engine):
                     try:
                         result = ray.get(reference)
                     except ray.exceptions.RayError as error:
-                        result = Failed(f"lost on the cluster: {_gist(error)}")
+                        result = Failed(f"lost on the cluster: {_main_line(error)}")
                     yield index, result
         finally:
             if ours:
@@ -190,11 +191,11 @@ class Ray(Engine):
             )
             return
         try:
-            _knock(self.address)
+            _check_reachable(self.address)
             ray.init(address=self.address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"no Ray cluster answers at {self.address} ({_one_line(error)}); start one with "
+                f"no Ray cluster at {self.address} ({one_line(error)}); start one with "
                 "'ray start --head' and give its address, or leave --address out"
             ) from error
 
@@ -237,8 +238,8 @@ class _Run(NamedTuple):
 def _attempt(function: Callable[[J], R], job: J) -> R | Failed:
     try:
         return function(job)
-    except Exception as error:  # whatever it is, it concerns this job only
-        return Failed(f"{type(error).__name__}: {_one_line(error)}")
+    except Exception as error:  # whatever it is, it fails this job only
+        return Failed(f"{type(error).__name__}: {one_line(error)}")
 
 
 def _work(function: Callable[[J], R], job: J, sender: Connection) -> None:
@@ -250,14 +251,14 @@ def _work(function: Callable[[J], R], job: J, sender: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """Leave no orphan behind a killed run: started again, it would write to the same files."""
+    """End with the parent: an orphan would write to the same files as the next run."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
 
 
-def _obituary(exit_code: int | None) -> str:
+def _exit_reason(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         cause = " (out of memory?)" if name == "SIGKILL" else ""
@@ -280,19 +281,15 @@ def _import_ray() -> ModuleType:
     return ray
 
 
-def _knock(address: str) -> None:
-    """Fail at once where nobody listens; Ray itself would wait for minutes."""
+def _check_reachable(address: str) -> None:
+    """Fail at once where no server listens; Ray itself would wait for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if port.isdigit():
         with socket.create_connection((host, int(port)), timeout=10):
             pass
 
 
-def _gist(error: Exception) -> str:
-    """Take the telling line of Ray's long messages: of a traceback the last, else the first."""
+def _main_line(error: Exception) -> str:
+    """The informative line of Ray's long messages: of a traceback the last, else the first."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1 if 'Traceback' in str(error) else 0].strip()}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -1,10 +1,10 @@
-"""Errors that the user can mend, in one line each: what is wrong, with what, and what to do."""
+"""Errors that the user can correct, in one line each: what is wrong, with what, what to do."""
 
 from pathlib import Path
 
 
 class UserError(Exception):
-    """Something that the person at the keyboard can put right; its text is the whole message."""
+    """An error that the user can correct; its text is the whole message."""
 
 
 class ClipError(UserError):

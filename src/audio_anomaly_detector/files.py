@@ -13,6 +13,8 @@ from typing import IO
 
 from audio_anomaly_detector.errors import UserError
 
+_MARK = "fingerprint"  # of a work folder: the identity of the work that it belongs to
+
 
 def make_folder(path: Path) -> Path:
     """Create a folder for output, with its parents.
@@ -88,23 +90,29 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object
     write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
 
 
+def is_claimed(folder: Path, identity: str) -> bool:
+    """Whether a work folder belongs to this piece of work already; see `claim_folder`."""
+    mark = folder / _MARK
+    return mark.is_file() and mark.read_text() == identity
+
+
 def claim_folder(folder: Path, identity: str) -> None:
     """Make a work folder belong to one piece of work; what other work left there is deleted.
 
     Args:
-        folder: made if it is missing.
+        folder: created if it is missing.
         identity: of the work; with the same one the content stays.
 
     Raises:
         UserError: the folder holds files that no such work has put there, or cannot be written.
     """
-    mark = folder / "fingerprint"
+    if is_claimed(folder, identity):
+        return
+    mark = folder / _MARK
     if mark.exists():
-        if mark.read_text() == identity:
-            return
         shutil.rmtree(folder)
     # A temporary mark is what a kill in the first moment leaves behind.
-    elif folder.is_dir() and any(not p.name.startswith(".fingerprint") for p in folder.iterdir()):
+    elif folder.is_dir() and any(not p.name.startswith(f".{_MARK}") for p in folder.iterdir()):
         raise UserError(f"{folder}: holds files of others; give a new or empty folder to work in")
     make_folder(folder)
     write_text(mark, identity)

@@ -1,5 +1,6 @@
 """The container of models and pool priors: a format number, tensors and plain data."""
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.provenance import PACKAGE
 from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
 
-FORMAT = 4  # raised whenever an older program could not read the file
+FORMAT = 5  # raised whenever an older program could not read the file
 
 
 def write_model_file(path: Path, content: dict[str, Any]) -> None:
@@ -28,7 +29,7 @@ def read_model_file(path: Path) -> dict[str, Any]:
     """The content of a model file, of which nothing is executed.
 
     Raises:
-        UserError: no such file, not a model file, or one of another format.
+        UserError: no such file, not a model file, or one of a later format.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
@@ -40,6 +41,8 @@ def read_model_file(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or "format" not in content:
         raise UserError(f"{path}: holds no detector; give a file written by 'aad fit'")
+    if content["format"] == 4:
+        return _from_format_4(content)
     if content["format"] != FORMAT:
         raise UserError(
             f"{path}: written by version {content.get('version')} in format {content['format']}, "
@@ -61,3 +64,54 @@ def restore_networks(
     networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
     networks.load_state_dict(state)
     return networks.to(device).eval()
+
+
+def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
+    """A model of version 0.2.0, whose scoring constants stood in the program, in today's format.
+
+    Raises:
+        UserError: the prior of a pool, which is only a cache and is learned again.
+    """
+    if "banks" not in content:
+        raise UserError("a pool of version 0.2.0 cannot be used any more; it is learned again")
+    threshold = {"conformal_from": 20, "gamma_shape": 16.0, "student_factor": 0.66}
+    config = json.loads(content["config"])
+    config["signals"] = _signals_of_format_4(config["audio"]["sample_rate"])
+    config["scoring"]["threshold"] = json.loads(content["threshold"]) | threshold
+    provenance = json.loads(content["provenance"])
+    provenance["outliers"] = provenance.pop("odd_normals")
+    provenance["version"] = content["version"]
+    return {
+        **{name: content[name] for name in ("microphones", "networks", "banks", "normal_scores")},
+        "format": FORMAT,
+        "version": content["version"],
+        "config": json.dumps(config),
+        "calibration": {
+            "centre": content["centre"],
+            "spread": content["spread"],
+            "component_weight": content["weight"],
+            "family_weight": content["votes"],
+            "steepness": 5.0 * content["trust"] ** 2,
+        },
+        "provenance": json.dumps(provenance),
+    }
+
+
+def _signals_of_format_4(sample_rate: int) -> dict[str, Any]:
+    """Resolution that was fixed in samples, whatever the sample rate."""
+    return {
+        "envelope_frame_s": 64 / sample_rate,
+        "envelope_hop_s": 32 / sample_rate,
+        "envelope_band_hz": sample_rate / 32,
+        "envelope_peak_shares": [0.01, 0.001],
+        "packet_band_hz": sample_rate / 64,
+        "packet_peak_share": 0.001,
+        "narrow_frame_s": 4096 / sample_rate,
+        "narrow_band_hz": sample_rate / 2048,
+        "narrow_up_to_hz": sample_rate / 16,
+        "narrow_bands_per_octave": 64.0,
+        "modulation_s": 32_768 / sample_rate,
+        "modulation_bands": 17,
+        "power_floor": 1e-10,
+        "level_tolerance_db": 1.0,
+    }

@@ -1,7 +1,7 @@
 """The verdict on a clip, and what gives one, whatever computes it; needs no PyTorch."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -34,8 +34,8 @@ class Score:
     threshold: float
     components: dict[str, float]
     families: dict[str, float]
-    map: NDArray[np.float32] | None = None
-    latent: NDArray[np.float32] | None = None
+    map: NDArray[np.float32] | None = field(default=None, compare=False)
+    latent: NDArray[np.float32] | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without map and latent."""

@@ -1,4 +1,4 @@
-"""The one training loop; the three stages call it with their model, data and loss."""
+"""The training loop; the three stages call it with their model, data and loss."""
 
 import math
 from collections.abc import Callable
@@ -55,11 +55,11 @@ def train(
     on_epoch: OnEpoch,
     keep_best: bool = False,
 ) -> list[Epoch]:
-    """Train a model for a fixed number of steps; the end is the same after any interruption.
+    """Train a model for a fixed number of steps; an interruption does not change the result.
 
     AdamW with linear warm-up and cosine decay. Every epoch draws its order and its randomness
     from a generator seeded by (seed, stage, epoch) and ends with a checkpoint, so a run that was
-    killed repeats the broken epoch and goes on as if nothing had happened.
+    killed repeats the unfinished epoch and ends with the same weights.
 
     Args:
         model: trained in place.
@@ -71,7 +71,7 @@ def train(
         seed: seed of the whole fit.
         checkpoint: file that holds the state after the last whole epoch.
         on_epoch: called after every new epoch; what it returns is kept_best's criterion.
-        keep_best: end with the weights of the epoch for which ``on_epoch`` returned the most
+        keep_best: end with the weights of the epoch for which `on_epoch` returned the largest value
             (an oracle where that number comes from labels).
 
     Returns:

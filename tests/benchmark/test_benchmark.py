@@ -1,11 +1,14 @@
 """Cells that are kept, tables made from them, and the command."""
 
 import csv
+import json
 import re
+import shutil
 import sys
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +18,26 @@ from sklearn.metrics import roc_auc_score
 from audio_anomaly_detector import cli
 from audio_anomaly_detector.benchmark import cells
 from audio_anomaly_detector.benchmark.cells import (
+    CellJob,
     Cells,
-    Job,
     Setting,
     cells_path,
-    make_jobs,
-    run_job,
+    make_cell_jobs,
+    read_cells,
+    run_cell_job,
     run_missing,
 )
-from audio_anomaly_detector.benchmark.detectors import CONTENDERS
-from audio_anomaly_detector.benchmark.leaderboard import make_table
+from audio_anomaly_detector.benchmark.detectors import DETECTORS
+from audio_anomaly_detector.benchmark.leaderboard import Leaderboard, make_leaderboard
+from audio_anomaly_detector.benchmark.origin import Origin
 from audio_anomaly_detector.benchmark.pages import write_results
-from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.config import parse_config
+from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips, machines
 from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import write_csv
+from audio_anomaly_detector.progress import SILENT
+from recorded_progress import RecordedProgress
 from synthetic_data import TINY, write_machine
 
 FOLDS = Setting("folds", "equalised", "all")
@@ -37,11 +46,13 @@ FOLDS = Setting("folds", "equalised", "all")
 def line(machine: str, fold: int, clip: int, label: int, seed: int = 0, **scores: float) -> dict:
     keys = {"condition": "0_dB", "machine": machine, "id": "id_00", "seed": seed, "fold": fold}
     costs = {"fit_seconds": 1, "score_milliseconds": 2, "peak_megabytes": 3}
-    row = {**keys, "clip": f"{label}/{clip}", "label": label, "domain": "", **costs, **scores}
+    clip_keys = {"clip": f"{label}/{clip}", "label": label, "domain": ""}
+    origin = {"version": "9.9.9", "settings": "as ever", "data": "sha256:0", "pool_data": ""}
+    row = {**keys, **clip_keys, **origin, **costs, **scores}
     return {name: str(value) for name, value in row.items()}
 
 
-def made_cells(column_of: dict[str, dict[str, float]], seed: int = 0) -> Iterator[dict]:
+def synthetic_cells(column_of: dict[str, dict[str, float]], seed: int = 0) -> Iterator[dict]:
     """Two machine types of one id: normals score 0, anomalous clips what is given by type."""
     for machine in ("fan", "valve"):
         for fold in range(5):
@@ -52,57 +63,66 @@ def made_cells(column_of: dict[str, dict[str, float]], seed: int = 0) -> Iterato
                 yield line(machine, fold, clip, 1, seed, **anomalous)
 
 
+def leaderboard_of(folder: Path) -> Leaderboard | None:
+    return make_leaderboard(FOLDS, read_cells(folder, FOLDS))
+
+
+def job_of(name: str, clips: list[Clip], setting: Setting = FOLDS, seeds: int = 1) -> CellJob:
+    """The first job of a detector on all machines of these clips."""
+    return make_cell_jobs(machines(clips), [name], [setting], seeds, threads=1)[0]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Results of three detectors, among them ours."""
 
     def write(name: str, **columns: dict[str, float]) -> None:
-        Cells(cells_path(tmp_path, FOLDS, name)).add(list(made_cells(columns)))
+        Cells(cells_path(tmp_path, FOLDS, name)).add(list(synthetic_cells(columns)))
 
     found, missed, half = {"fan": 1, "valve": 1}, {"fan": -1, "valve": -1}, {"fan": 1, "valve": -1}
     ours = {"joined": found, "family:packet": half, "family:level": missed, "p_value": missed}
     write("instant", **ours, **{"without:packet": missed, "without:level": half})
     write("knn", score=half)
-    names = CONTENDERS["twfr"].rows[1].columns
+    names = DETECTORS["twfr"].rows[1].columns
     twfr = {name: {"fan": -1.0, "valve": -1.0} for name in names}
     twfr[names[0]], twfr[names[1]] = {"fan": 1, "valve": -1}, {"fan": -1, "valve": 1}
     write("twfr", **twfr)
     return tmp_path
 
 
-def test_standings_order_leads_and_the_oracle(folder: Path) -> None:
-    table = make_table(folder, FOLDS)
-    assert table is not None and table.ours is not None and table.best_rival is not None
-    by_title = {line.title: line for line in table.standings}
-    assert table.machine_types == ["fan", "valve"]
-    assert (table.n_ids, table.n_normal, table.n_anomalous) == (2, 10, 6)
-    assert table.ours.result.mean.value == 1 and table.ours.lead is None
-    rival = by_title["log-mel statistics, nearest neighbour"]
-    assert table.best_rival is rival
-    assert rival.result.types["fan"].value == 1 and rival.result.types["valve"].value == 0
-    assert rival.lead is not None and rival.lead.mean.value == pytest.approx(0.5)
+def test_leaderboard_order_leads_and_the_oracle(folder: Path) -> None:
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None and leaderboard.ours is not None
+    by_title = {line.title: line for line in leaderboard.entries}
+    assert leaderboard.machine_types == ["fan", "valve"]
+    assert (leaderboard.n_ids, leaderboard.n_normal, leaderboard.n_anomalous) == (2, 10, 6)
+    assert leaderboard.ours.result.mean.value == 1 and leaderboard.ours.lead is None
+    baseline = by_title["log-mel statistics, nearest neighbour"]
+    assert leaderboard.best_baseline is baseline
+    assert baseline.result.types["fan"].value == 1 and baseline.result.types["valve"].value == 0
+    assert baseline.lead is not None and baseline.lead.mean.value == pytest.approx(0.5)
     oracle, fixed = by_title["TWFR-GMM, r by oracle"], by_title["TWFR-GMM, r = 0.9"]
     assert oracle.is_oracle and oracle.result.mean.value == 1  # another r for each type
     assert fixed.result.mean.value == 0 and not fixed.is_oracle
-    assert rival.partial_auroc == pytest.approx((1 + 0.4737) / 2, abs=1e-3)
-    values = [line.result.mean.value for line in table.standings]
+    assert baseline.partial_auroc == pytest.approx((1 + 0.4737) / 2, abs=1e-3)
+    values = [line.result.mean.value for line in leaderboard.entries]
     assert values == sorted(values, reverse=True)
 
 
 def test_a_machine_type_in_several_conditions_has_a_column_for_each(tmp_path: Path) -> None:
     both = {"score": {"fan": 1.0, "valve": -1.0}}
-    lines = list(made_cells(both))
+    lines = list(synthetic_cells(both))
     noisy = [{**each, "condition": "-6_dB_fan"} for each in lines if each["machine"] == "fan"]
     Cells(cells_path(tmp_path, FOLDS, "knn")).add([*lines, *noisy])
-    table = make_table(tmp_path, FOLDS)
-    assert table is not None
-    assert table.machine_types == ["-6_dB_fan", "0_dB/fan", "valve"]
+    leaderboard = leaderboard_of(tmp_path)
+    assert leaderboard is not None
+    assert leaderboard.machine_types == ["-6_dB_fan", "0_dB/fan", "valve"]
 
 
 def test_ablation_shows_each_family_alone_and_left_out(folder: Path) -> None:
-    table = make_table(folder, FOLDS)
-    assert table is not None
-    by_title = {line.title: line.result.mean.value for line in table.ablation}
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None
+    by_title = {line.title: line.result.mean.value for line in leaderboard.ablation}
     assert by_title == {
         "packet alone": 0.5,
         "level alone": 0.0,
@@ -113,22 +133,22 @@ def test_ablation_shows_each_family_alone_and_left_out(folder: Path) -> None:
 
 def test_seeds_are_averaged_on_the_same_folds(folder: Path) -> None:
     knn = Cells(cells_path(folder, FOLDS, "knn"))
-    knn.add(list(made_cells({"score": {"fan": 1, "valve": 1}}, seed=1)))
-    table = make_table(folder, FOLDS)
-    assert table is not None
-    [rival] = [line for line in table.standings if line.contender == "knn"]
-    assert rival.seeds == 2
-    assert rival.result.types["valve"].value == pytest.approx(0.5)
+    knn.add(list(synthetic_cells({"score": {"fan": 1, "valve": 1}}, seed=1)))
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None
+    [baseline] = [line for line in leaderboard.entries if line.detector == "knn"]
+    assert baseline.seeds == 2
+    assert baseline.result.types["valve"].value == pytest.approx(0.5)
 
 
 def test_a_seed_that_lacks_an_id_does_not_count(folder: Path) -> None:
-    second = list(made_cells({"score": {"fan": 1, "valve": 1}}, seed=1))
+    second = list(synthetic_cells({"score": {"fan": 1, "valve": 1}}, seed=1))
     knn = Cells(cells_path(folder, FOLDS, "knn"))
     knn.add([row for row in second if row["machine"] == "valve"])
-    table = make_table(folder, FOLDS)
-    assert table is not None and not table.incomplete
-    [rival] = [line for line in table.standings if line.contender == "knn"]
-    assert rival.seeds == 1 and rival.result.types["valve"].value == 0
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None and not leaderboard.incomplete
+    [baseline] = [line for line in leaderboard.entries if line.detector == "knn"]
+    assert baseline.seeds == 1 and baseline.result.types["valve"].value == 0
 
 
 def test_a_family_that_some_ids_lack_is_left_out_of_the_ablation(folder: Path) -> None:
@@ -136,26 +156,26 @@ def test_a_family_that_some_ids_lack_is_left_out_of_the_ablation(folder: Path) -
     for row in instant.lines:
         row["family:coherence"] = "1" if row["machine"] == "fan" else ""  # one microphone
     instant.add([])
-    table = make_table(folder, FOLDS)
-    assert table is not None
-    titles = {line.title for line in table.ablation}
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None
+    titles = {line.title for line in leaderboard.ablation}
     assert "packet alone" in titles and "coherence alone" not in titles
 
 
 def test_a_setting_without_cells_has_no_table(tmp_path: Path) -> None:
     cells_path(tmp_path, FOLDS, "knn").parent.mkdir(parents=True)
-    assert make_table(tmp_path, FOLDS) is None
+    assert leaderboard_of(tmp_path) is None
 
 
 def test_a_detector_that_lacks_an_id_is_named_and_left_out(folder: Path) -> None:
     only_fan = [
-        row for row in made_cells({"score": {"fan": 1, "valve": 1}}) if row["machine"] == "fan"
+        row for row in synthetic_cells({"score": {"fan": 1, "valve": 1}}) if row["machine"] == "fan"
     ]
     Cells(cells_path(folder, FOLDS, "lof")).add(only_fan)
-    table = make_table(folder, FOLDS)
-    assert table is not None
-    assert table.incomplete == {"lof": "1 of 2 ids"}
-    assert "lof" not in {line.contender for line in table.standings}
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None
+    assert leaderboard.incomplete == {"lof": "1 of 2 ids finished"}
+    assert "lof" not in {line.detector for line in leaderboard.entries}
 
 
 def test_pages_hold_the_command_the_verdict_and_the_oracle_mark(
@@ -174,17 +194,25 @@ def test_pages_hold_the_command_the_verdict_and_the_oracle_mark(
     assert (out / "results" / "my set" / str(FOLDS) / "leads.png").exists()
     html = (out / "results.html").read_text()
     assert "<script" not in html
-    for links in (re.findall('src="([^"]+)"', html), re.findall(r"!\[.*?\]\((\S+?)\)", page)):
-        assert len(links) == 3
-        assert all((out / urllib.parse.unquote(link)).is_file() for link in links)
+    links = re.findall('src="([^"]+)"', html)
+    assert len(links) == 3
+    assert all((out / urllib.parse.unquote(link)).is_file() for link in links)
+    # The Markdown stands alone: the repository keeps it without cells and pictures.
+    assert "](" not in page and "Version of the program: 9.9.9. Data: sha256:0." in page
     rows = list(csv.DictReader((out / "results.csv").open(newline="")))
     means = {row["detector"]: row for row in rows if row["machine"] == "mean"}
-    assert float(means["log-mel statistics, nearest neighbour"]["lead"]) == pytest.approx(0.5)
+    assert means["log-mel statistics, nearest neighbour"]["lead"] == "0.5000"
+    made_by = {row["version"] + row["data"] for row in means.values() if row["note"] != "part"}
+    assert made_by == {"9.9.9sha256:0"}
+    notes = {row["note"] for row in rows if row["detector"] == "TWFR-GMM, r by oracle"}
+    assert notes == {"oracle"}
+    assert "log-mel statistics, nearest neighbour" in {
+        row["detector"] for row in rows if row["machine"] == "valve"
+    }
 
 
 def test_folds_hold_every_normal_out_once_and_train_on_no_test_clip(clips: list[Clip]) -> None:
-    [key] = machines(clips)
-    rows = run_job(Job("level", FOLDS, {key: tuple(clips)}, 0, 1))
+    rows = run_cell_job(job_of("level", clips))
     normals = [row["clip"] for row in rows if row["label"] == "0"]
     assert sorted(normals) == sorted(clip.name for clip in clips if clip.label == 0)
     assert {row["fold"] for row in rows} == {"0", "1", "2", "3", "4"}
@@ -196,17 +224,129 @@ def test_folds_hold_every_normal_out_once_and_train_on_no_test_clip(clips: list[
 def test_finished_cells_are_not_run_again(
     clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = make_jobs(machines(clips), ["level"], [FOLDS], seeds=1, threads=1)
-    seen: list[tuple[int, int]] = []
-    assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
-    assert seen == [(0, 1), (1, 1)]
+    job = job_of("level", clips)
+    progress = RecordedProgress()
+    assert not list(run_missing([job], tmp_path, 1, progress))
+    assert progress.steps == [("cells", 0, 1), ("cells", 1, 1)]
     monkeypatch.setattr(cells, "Processes", None)  # nothing is started any more
-    assert not list(run_missing(jobs, tmp_path, 1, lambda *progress: seen.append(progress)))
-    assert seen[-1] == (1, 1)
-    # Other clips under the name of the same machine are another cell.
-    fewer = make_jobs(machines(clips[:-1]), ["level"], [FOLDS], seeds=1, threads=1)
-    assert jobs[0] in Cells(cells_path(tmp_path, FOLDS, "level"))
-    assert fewer[0] not in Cells(cells_path(tmp_path, FOLDS, "level"))
+    assert not list(run_missing([job], tmp_path, 1, progress))
+    assert progress.steps[-1] == ("cells", 1, 1)
+
+
+def recorded_cells(job: CellJob, folder: Path) -> Cells:
+    """The file of a job that was run."""
+    assert not list(run_missing([job], folder, 1, SILENT))
+    return Cells(cells_path(folder, job.setting, job.detector))
+
+
+def test_a_cell_of_another_version_is_run_again_and_replaced(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of("level", clips)
+    old = recorded_cells(job, tmp_path)
+    assert job in old
+    for line in old.lines:
+        line["version"] = "0.0.1"
+    old.add([])
+    assert job not in Cells(old.path)
+    lines = recorded_cells(job, tmp_path).lines
+    assert {line["version"] for line in lines} == {version("audio-anomaly-detector")}
+    assert len(lines) == len(old.lines)
+
+
+def test_a_cell_of_other_settings_is_not_finished(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of("level", clips)
+    finished = recorded_cells(job, tmp_path)
+    [settings] = (finished.path.parent / "settings").iterdir()
+    assert settings.stem == finished.lines[0]["settings"]
+    assert parse_config(json.loads(settings.read_text())) == job.config  # seed 0
+    other = replace(DETECTORS["level"], settings=("scoring.folds=3",))
+    monkeypatch.setitem(DETECTORS, "level", other)
+    changed = job_of("level", clips)
+    assert changed not in finished
+    replaced = recorded_cells(changed, tmp_path)
+    assert changed in replaced and len(replaced.lines) == len(finished.lines)
+    # The seed is a key of its own.
+    seeds = make_cell_jobs(machines(clips), ["level"], [FOLDS], seeds=2, threads=1)
+    assert [each.config.seed for each in seeds] == [0, 1]
+    assert seeds[0].origins == seeds[1].origins
+
+
+@pytest.mark.parametrize("change", ["content", "label", "clips"])
+def test_a_cell_of_other_data_is_not_finished(
+    change: str, clips: list[Clip], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.wav"
+    shutil.copyfile(clips[0].path, copy)
+    clips = [replace(clips[0], path=copy), *clips[1:]]
+    finished = recorded_cells(job_of("level", clips), tmp_path)
+    copy.touch()
+    assert job_of("level", clips[::-1]) in finished  # neither times nor order count
+    if change == "content":
+        shutil.copyfile(clips[1].path, copy)
+    elif change == "label":
+        clips[0] = replace(clips[0], label=1 - (clips[0].label or 0))
+    else:
+        clips = clips[:-1]
+    assert job_of("level", clips) not in finished
+
+
+def test_a_pooled_cell_depends_on_the_clips_of_every_machine_of_its_pool(
+    clips: list[Clip],
+) -> None:
+    other = MachineKey("", "fan", "id_99")
+    both = [*clips, *(replace(clip, machine=other, name=f"other/{clip.name}") for clip in clips)]
+    key = clips[0].machine
+    for name, depends in (("instant", False), ("instant_pooled", True)):
+        origins = set()
+        for there in (both, both[:-1]):
+            jobs = make_cell_jobs(machines(there), [name], [FOLDS], 1, 1)
+            [job] = [job for job in jobs if key in job.machines]
+            origins.add(job.origins[key])
+        assert (len(origins) == 2) == depends
+
+
+def test_cells_without_an_origin_are_refused_with_the_remedy(folder: Path) -> None:
+    path = cells_path(folder, FOLDS, "knn")
+    lines = Cells(path).lines
+    for name in Origin._fields:
+        columns = [column for column in lines[0] if column != name]
+        write_csv(path, columns, ([line[column] for column in columns] for line in lines))
+        with pytest.raises(UserError, match=r"knn\.csv: .*version.*delete it"):
+            Cells(path)
+
+
+def test_a_leaderboard_compares_what_saw_the_same_data(folder: Path) -> None:
+    knn = Cells(cells_path(folder, FOLDS, "knn"))
+    for row in knn.lines:
+        row["data"] = "sha256:1"
+    knn.add([])
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None and leaderboard.data == "sha256:0"
+    assert leaderboard.incomplete == {"knn": "finished on other data than the others"}
+    assert {line.detector for line in leaderboard.entries} == {"instant", "twfr"}
+
+
+@pytest.mark.parametrize("column", ["version", "settings", "data"])
+def test_seeds_of_one_detector_are_averaged_only_if_made_alike(folder: Path, column: str) -> None:
+    second = list(synthetic_cells({"score": {"fan": 1, "valve": 1}}, seed=1))
+    knn = Cells(cells_path(folder, FOLDS, "knn"))
+    knn.add([row | {column: "another"} for row in second])
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None
+    [baseline] = [line for line in leaderboard.entries if line.detector == "knn"]
+    assert baseline.seeds == 1 and baseline.result.types["valve"].value == 0
+
+
+def test_cells_of_one_seed_by_several_versions_are_not_a_finished_detector(folder: Path) -> None:
+    knn = Cells(cells_path(folder, FOLDS, "knn"))
+    for row in knn.lines:
+        row["version"] = "1.0" if row["machine"] == "fan" else "2.0"
+    knn.add([])
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None and leaderboard.incomplete == {"knn": "1 of 2 ids finished"}
 
 
 def test_a_split_whose_test_part_lacks_a_label_is_left_out(clips: list[Clip]) -> None:
@@ -214,9 +354,9 @@ def test_a_split_whose_test_part_lacks_a_label_is_left_out(clips: list[Clip]) ->
     train = [replace(clip, split="train") for clip in clips if clip.label == 0]
     test = [replace(clip, split="test") for clip in clips if clip.label == 1]
     with pytest.raises(UserError, match="both normal and anomalous"):
-        make_jobs(machines([*train, *test]), ["level"], [split], seeds=1, threads=1)
+        make_cell_jobs(machines([*train, *test]), ["level"], [split], seeds=1, threads=1)
     both = [*train[:-1], replace(train[-1], split="test"), *test]
-    assert make_jobs(machines(both), ["level"], [split], seeds=1, threads=1)
+    assert make_cell_jobs(machines(both), ["level"], [split], seeds=1, threads=1)
 
 
 def test_machines_that_cannot_be_judged_are_refused(clips: list[Clip]) -> None:
@@ -224,7 +364,7 @@ def test_machines_that_cannot_be_judged_are_refused(clips: list[Clip]) -> None:
         key: [c for c in group if c.label == 0] for key, group in machines(clips).items()
     }
     with pytest.raises(UserError, match="both normal and anomalous"):
-        make_jobs(normal_only, ["level"], [FOLDS], seeds=1, threads=1)
+        make_cell_jobs(normal_only, ["level"], [FOLDS], seeds=1, threads=1)
 
 
 def test_a_damaged_table_of_cells_is_named(tmp_path: Path) -> None:
@@ -277,23 +417,23 @@ def test_machines_with_too_few_normals_are_left_out(clips: list[Clip]) -> None:
     for wanted, message in ((6, None), (7, "--train-clips")):
         setting = FOLDS._replace(train_clips=wanted)
         if message is None:
-            assert make_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
+            assert make_cell_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
         else:
             with pytest.raises(UserError, match=message):
-                make_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
+                make_cell_jobs(machines(clips), ["level"], [setting], seeds=1, threads=1)
 
 
 def test_tables_of_several_sizes_make_a_learning_curve(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "set"
     for size, found in ((2, -1.0), (8, 1.0)):
         path = cells_path(folder, FOLDS._replace(train_clips=size), "knn")
-        Cells(path).add(list(made_cells({"score": {"fan": 1, "valve": found}})))
-    (folder / "notes of mine").mkdir()  # a folder of the user's is none of ours
+        Cells(path).add(list(synthetic_cells({"score": {"fan": 1, "valve": found}})))
+    (folder / "notes of mine").mkdir()  # a folder that names no setting
     sections = write_results(tmp_path)
-    assert [section.table.setting.train_clips for section in sections] == [2, 8]
+    assert [section.leaderboard.setting.train_clips for section in sections] == [2, 8]
     assert "--train-clips 8 " in sections[1].commands
     assert (folder / "folds-equalised-all-learning.png").exists()
-    assert "folds-equalised-all-learning.png" in (tmp_path / "results.md").read_text()
+    assert "folds-equalised-all-learning.png" in (tmp_path / "results.html").read_text()
 
 
 def challenge_lines() -> Iterator[dict]:
@@ -301,8 +441,8 @@ def challenge_lines() -> Iterator[dict]:
     scores = [("source", 0, 0.0), ("source", 0, 1.0), ("target", 0, 5.0), ("target", 0, 7.0)]
     scores += [("source", 1, 6.0), ("target", 1, 6.0)]
     for clip, (domain, label, score) in enumerate(scores):
-        made = line("fan", 0, clip, label, joined=score, is_anomalous=float(score > 5.5))
-        yield made | {"domain": domain, "id": "section_00", "clip": f"fan/test/{clip}.wav"}
+        row = line("fan", 0, clip, label, joined=score, is_anomalous=float(score > 5.5))
+        yield row | {"domain": domain, "id": "section_00", "clip": f"fan/test/{clip}.wav"}
 
 
 def test_the_challenge_judges_each_domain_and_gets_its_files(tmp_path: Path) -> None:
@@ -346,9 +486,9 @@ def test_the_challenge_of_2020_has_ids_and_no_domains(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "dcase"
     lines = []
     for clip, (label, score) in enumerate([(0, 0.0), (0, 1.0), (1, 0.5), (1, 2.0)]):
-        made = line("fan", 0, clip, label, joined=score, is_anomalous=0.0)
+        row = line("fan", 0, clip, label, joined=score, is_anomalous=0.0)
         name = f"fan/test/{('normal', 'anomaly')[label]}_id_00_{clip:08d}.wav"
-        lines.append(made | {"clip": name})
+        lines.append(row | {"clip": name})
     Cells(cells_path(folder, split, "instant")).add(lines)
     [section] = write_results(tmp_path)
     [result] = section.challenge
@@ -366,25 +506,22 @@ def test_the_challenge_of_2020_has_ids_and_no_domains(tmp_path: Path) -> None:
 
 def test_pooled_ids_stand_apart(folder: Path) -> None:
     columns = {"joined": {"fan": 1, "valve": 1}}
-    Cells(cells_path(folder, FOLDS, "instant_pooled")).add(list(made_cells(columns)))
-    table = make_table(folder, FOLDS)
-    assert table is not None
-    pooled = [line.contender for line in table.groups["Pooled ids"]]
+    Cells(cells_path(folder, FOLDS, "instant_pooled")).add(list(synthetic_cells(columns)))
+    leaderboard = leaderboard_of(folder)
+    assert leaderboard is not None
+    pooled = [line.detector for line in leaderboard.groups["Pooled ids"]]
     assert pooled == ["instant_pooled"]
-    assert "instant_pooled" not in {line.contender for line in table.groups["One id"]}
+    assert "instant_pooled" not in {line.detector for line in leaderboard.groups["One id"]}
 
 
 def test_the_datas_own_split_is_one_fold(clips: list[Clip]) -> None:
-    [key] = machines(clips)
-    split = Setting("split", "recorded", "all")
-    rows = run_job(Job("level", split, {key: tuple(clips)}, 0, 1))
+    rows = run_cell_job(job_of("level", clips, Setting("split", "recorded", "all")))
     assert [row["label"] for row in rows].count("0") == 3  # as many normals as anomalous clips
     assert {row["fold"] for row in rows} == {"0"}
 
 
 def test_our_own_detector_gives_its_parts(clips: list[Clip]) -> None:
-    [key] = machines(clips)
-    rows = run_job(Job("instant", FOLDS, {key: tuple(clips)}, 0, 1))
+    rows = run_cell_job(job_of("instant", clips))
     assert set(rows[0]) >= {"joined", "p_value", "is_anomalous", "family:packet", "fit_seconds"}
     assert "three_models" not in rows[0]  # no network took part
     families = [float(value) for name, value in rows[0].items() if name.startswith("family:")]
@@ -400,13 +537,13 @@ def test_pooled_ids_are_one_job_and_share_their_networks(
     for number in range(2):
         folder = tmp_path / "0_dB_fan" / "fan" / f"id_0{number}"
         write_machine(folder, normal=10, abnormal=2, first_seed=50 * number)
-    pooled = CONTENDERS["pooled_machine"]
-    monkeypatch.setitem(CONTENDERS, "pooled_machine", replace(pooled, settings=TINY))
+    pooled = DETECTORS["pooled_machine"]
+    monkeypatch.setitem(DETECTORS, "pooled_machine", replace(pooled, settings=TINY))
     split = Setting("split", "equalised", "all")
     found = machines(find_clips(tmp_path).clips)
-    [job] = make_jobs(found, ["pooled_machine"], [split], 1, 1)
+    [job] = make_cell_jobs(found, ["pooled_machine"], [split], 1, 1)
     assert list(job.machines) == list(found)
-    lines = run_job(job)
+    lines = run_cell_job(job)
     assert {line["id"] for line in lines} == {"id_00", "id_01"}
     assert all(np.isfinite(float(line["three_models"])) for line in lines)
     cells = Cells(tmp_path / "cells.csv")

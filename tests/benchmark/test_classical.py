@@ -1,4 +1,4 @@
-"""Rivals without a network: each hears what its description says it hears."""
+"""Baselines without a network: each measures what its description says."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from audio_anomaly_detector.benchmark.classical import (
     TwfrGmm,
     gwrp_column,
 )
-from audio_anomaly_detector.benchmark.detectors import CONTENDERS
+from audio_anomaly_detector.benchmark.detectors import DETECTORS
 from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip
 
@@ -42,21 +42,21 @@ def test_every_back_end_scores_what_lies_far_off_higher(back_end: classical.Back
     assert far.min() > near.max()
 
 
-def test_level_only_hears_a_change_of_gain_in_db_and_nothing_else() -> None:
-    rival = LevelOnly()
-    normals = torch.stack([rival.features(clip) for clip in noise(5)])
-    score = rival.fit(normals, 0)
-    louder = rival.features(10 ** (6 / 20) * noise(1)[0])[None]
+def test_level_only_measures_a_change_of_gain_in_db_and_nothing_else() -> None:
+    baseline = LevelOnly()
+    normals = torch.stack([baseline.features(clip) for clip in noise(5)])
+    score = baseline.fit(normals, 0)
+    louder = baseline.features(10 ** (6 / 20) * noise(1)[0])[None]
     assert score(louder)["score"][0, 0] == pytest.approx(6, abs=0.2)
     other_sound = noise(1, seed=3)[0].sign() * 0.05
-    assert score(rival.features(other_sound)[None])["score"][0, 0] < 0.2
+    assert score(baseline.features(other_sound)[None])["score"][0, 0] < 0.2
 
 
 def test_gwrp_runs_from_the_maximum_to_the_mean() -> None:
-    rival = TwfrGmm()
+    baseline = TwfrGmm()
     clip = noise(1)[0]
-    logmel = rival.logmel(clip)
-    pooled = rival.features(clip)
+    logmel = baseline.logmel(clip)
+    pooled = baseline.features(clip)
     assert torch.allclose(pooled[:, 0], logmel.amax(-1), atol=1e-4)
     assert torch.allclose(pooled[:, -1], logmel.mean(-1), atol=1e-3)
     assert (pooled.diff(dim=1) <= 1e-4).all()  # the more frames count, the lower
@@ -74,27 +74,27 @@ def test_twfr_scores_by_the_density_of_one_gaussian() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, each in CONTENDERS.items() if not (each.is_ours or name in NEURAL)]
+    "name", [name for name, each in DETECTORS.items() if not (each.is_ours or name in NEURAL)]
 )
-def test_every_rival_finds_the_knock_and_says_what_it_cost(name: str, clips: list[Clip]) -> None:
+def test_every_rival_finds_the_knock_and_reports_its_cost(name: str, clips: list[Clip]) -> None:
     normals = [clip for clip in clips if clip.label == 0]
     test = [*normals[6:], *(clip for clip in clips if clip.label == 1)]
-    outcome = CONTENDERS[name].run(normals[:6], test, load_config("small"), None)
-    for scores in outcome.scores.values():
+    result = DETECTORS[name].run(normals[:6], test, load_config("small"), None)
+    for scores in result.scores.values():
         assert scores.shape == (5,)
         if name != "forest":  # six clips are too few for a forest
             assert scores[2:].min() > scores[:2].max()
-    assert outcome.fit_seconds > 0 and outcome.score_milliseconds > 0
+    assert result.fit_seconds > 0 and result.score_milliseconds > 0
 
 
-def test_one_deaf_microphone_does_not_hide_what_the_other_hears() -> None:
+def test_a_quiet_microphone_does_not_hide_the_other() -> None:
     """Each microphone counts in its own units, whatever the size of its scores."""
-    rival = LogMelStatistics(classical.nearest_neighbour)
+    baseline = LogMelStatistics(classical.nearest_neighbour)
     normals = noise(8)
     normals[:, 1] *= 1e-3
-    features = torch.stack([rival.features(clip) for clip in normals])
-    score = rival.fit(features, 0)
+    features = torch.stack([baseline.features(clip) for clip in normals])
+    score = baseline.fit(features, 0)
     changed = noise(1, seed=9)[0].cumsum(-1) * torch.tensor([[0.02], [2e-5]])
-    raw = score(rival.features(changed)[None])["score"]
+    raw = score(baseline.features(changed)[None])["score"]
     assert raw.shape == (1, 2)
     assert raw[0, 1] == pytest.approx(raw[0, 0], rel=0.5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.baseline import Rival
+from audio_anomaly_detector.benchmark.baseline import Baseline
 from audio_anomaly_detector.benchmark.frame_networks import (
     Autoencoder,
     DcaseAutoencoder,
@@ -22,7 +22,7 @@ from audio_anomaly_detector.benchmark.plain_networks import (
 )
 from audio_anomaly_detector.scoring.calibration import Raw
 
-RIVALS: dict[str, Callable[[], Rival]] = {
+BASELINES: dict[str, Callable[[], Baseline]] = {
     "autoencoder": lambda: DcaseAutoencoder(epochs=20),
     "idnn": lambda: Idnn(epochs=20),
     "despawn": lambda: PlainDespawn(steps=3),
@@ -30,8 +30,8 @@ RIVALS: dict[str, Callable[[], Rival]] = {
     "vqvae": lambda: PlainVqvae(steps=3),
 }
 # The dense networks start from raw decibels and take hundreds of steps to the right level.
-TRAINED: dict[str, Callable[[], Rival]] = {
-    **RIVALS,
+TRAINED: dict[str, Callable[[], Baseline]] = {
+    **BASELINES,
     "autoencoder": lambda: DcaseAutoencoder(epochs=400),
     "idnn": lambda: Idnn(epochs=400),
 }
@@ -53,18 +53,18 @@ def waveforms() -> Tensor:
     return torch.cat((noise, noise[-1:] + buzz))
 
 
-def fit_and_score(rival: Rival, seed: int) -> Raw:
+def fit_and_score(baseline: Baseline, seed: int) -> Raw:
     """Scores of the clips that were not trained on; the buzz is the last."""
-    features = torch.stack([rival.features(waveform) for waveform in waveforms()])
-    return rival.fit(features[:TRAIN], seed)(features[TRAIN:])
+    features = torch.stack([baseline.features(waveform) for waveform in waveforms()])
+    return baseline.fit(features[:TRAIN], seed)(features[TRAIN:])
 
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Raw]:
-    return {name: fit_and_score(make(), seed=1) for name, make in RIVALS.items()}
+    return {name: fit_and_score(make(), seed=1) for name, make in BASELINES.items()}
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_every_microphone_of_every_clip_has_its_scores(name: str, fitted: dict[str, Raw]) -> None:
     assert set(fitted[name]) == COLUMNS[name]
     for scores in fitted[name].values():
@@ -74,11 +74,11 @@ def test_every_microphone_of_every_clip_has_its_scores(name: str, fitted: dict[s
         assert len(np.unique(scores)) == scores.size
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_the_seed_alone_decides(name: str, fitted: dict[str, Raw]) -> None:
     torch.manual_seed(123)  # what the surroundings draw must not matter
     before = torch.get_rng_state()
-    again, other = (fit_and_score(RIVALS[name](), seed) for seed in (1, 2))
+    again, other = (fit_and_score(BASELINES[name](), seed) for seed in (1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     for column, scores in fitted[name].items():
         assert np.array_equal(again[column], scores), column
@@ -135,11 +135,11 @@ def test_more_microphones_take_no_more_steps(monkeypatch: pytest.MonkeyPatch) ->
         return forward(network, vectors)
 
     monkeypatch.setattr(Autoencoder, "forward", counted)
-    rival = DcaseAutoencoder(epochs=3)
+    baseline = DcaseAutoencoder(epochs=3)
     features = torch.randn(10, 4, 104, 8, generator=torch.Generator().manual_seed(0))
     for microphones in (1, 4):
         steps = 0
-        rival.fit(features[:, :microphones], seed=0)
+        baseline.fit(features[:, :microphones], seed=0)
         assert steps == 3 * 4  # 1000 vectors of one microphone in batches of 256
 
 

@@ -1,4 +1,4 @@
-"""The rival with pretrained weights, here on random ones of the same architecture."""
+"""The baseline with a pretrained encoder, here with random weights of the same architecture."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audio_anomaly_detector.benchmark import pretrained_encoder
-from audio_anomaly_detector.benchmark.detectors import CONTENDERS
+from audio_anomaly_detector.benchmark.detectors import DETECTORS
 from audio_anomaly_detector.benchmark.pretrained_encoder import PretrainedEncoder
 from audio_anomaly_detector.cli import main
 from audio_anomaly_detector.config import load_config
@@ -31,17 +31,17 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @torch.no_grad()
 def test_features_are_the_mean_over_time_of_patches_of_one_height(weights: Path) -> None:
-    rival = PretrainedEncoder()
+    baseline = PretrainedEncoder()
     waveform = torch.from_numpy(hum(0, channels=2).T)  # 8 s
-    features = rival.features(waveform)
+    features = baseline.features(waveform)
     assert features.shape == (2, 12, 32)
     assert torch.allclose(features.norm(dim=-1), torch.ones(2, 12), atol=1e-5)
-    mels = rival.front_end(waveform[0].numpy(), sampling_rate=16_000, return_tensors="pt")
-    tokens = rival.encoder(**mels).last_hidden_state[0, 2:]
+    mels = baseline.front_end(waveform[0].numpy(), sampling_rate=16_000, return_tensors="pt")
+    tokens = baseline.encoder(**mels).last_hidden_state[0, 2:]
     in_time = (1024 - 16) // 10 + 1
     third = tokens[3 * in_time : 4 * in_time]
-    heard = third[: (798 - 16) // 10 + 1].mean(0)  # of 798 frames, padded to 1024
-    assert torch.allclose(features[0, 3], heard / heard.norm(), atol=1e-5)
+    filled = third[: (798 - 16) // 10 + 1].mean(0)  # of 798 frames, padded to 1024
+    assert torch.allclose(features[0, 3], filled / filled.norm(), atol=1e-5)
 
 
 def test_the_score_is_the_mean_over_sub_bands_of_the_nearest_distance(weights: Path) -> None:
@@ -57,12 +57,12 @@ def test_the_score_is_the_mean_over_sub_bands_of_the_nearest_distance(weights: P
 
 
 def test_it_runs_where_the_weights_are(weights: Path, clips: list[Clip]) -> None:
-    contender = CONTENDERS["encoder"]
-    assert contender.missing() is None
+    encoder = DETECTORS["encoder"]
+    assert encoder.missing() is None
     config = load_config("small", overrides=TINY)
     normals = [clip for clip in clips if clip.label == 0]
-    outcome = contender.run(normals, clips, config, None)
-    assert np.isfinite(outcome.scores["score"]).all()
+    result = encoder.run(normals, clips, config, None)
+    assert np.isfinite(result.scores["score"]).all()
 
 
 def test_without_weights_it_is_skipped_with_the_reason(

@@ -1,5 +1,4 @@
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,7 @@ def clip(path: Path) -> Clip:
 
 
 def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> np.ndarray:
-    """Sines of 100, 200, … Hz, one per channel, half of full scale: `(n, channels)`."""
+    """Sines of 100, 200, … Hz, one per channel, half of full scale: ``(n, channels)``."""
     time = np.arange(round(seconds * rate)) / rate
     return np.stack([0.5 * np.sin(2 * np.pi * 100 * (c + 1) * time) for c in range(channels)], 1)
 
@@ -159,54 +158,16 @@ def test_a_file_cut_off_is_refused(tmp_path, kind, kept):
     assert "cut short" in message or "cannot be read" in message
 
 
-def test_a_wav_without_its_last_sample_is_refused_by_its_header_alone(tmp_path):
-    path = write(tmp_path / "a.wav", tone(2))
-    path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(ClipError, match="is cut short: 2 of 64044 bytes are missing"):
-        probe(path)
-
-
-def wav(channels: int = 1, size: int | None = None, data: bytes = b"\0\1\0\2" * 16_000) -> bytes:
-    size = len(data) if size is None else size
-    fmt = struct.pack("<IHHIIHH", 16, 1, channels, 16_000, 32_000 * channels, 2 * channels, 16)
-    riff = b"WAVEfmt " + fmt + b"data" + struct.pack("<I", size) + data
-    return b"RIFF" + struct.pack("<I", 36 + len(data)) + riff
-
-
-@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x80000000, 0x7FFFFFFF])
-def test_a_wav_from_a_pipe_has_no_length_and_is_whole(tmp_path, size):
-    (tmp_path / "a.wav").write_bytes(wav(size=size))
-    assert read_clip(clip(tmp_path / "a.wav"), CONFIG).shape == (1, 32_000)
-
-
-def test_other_chunks_around_the_sound_do_no_harm(tmp_path):
-    whole = wav()
-    odd = b"note" + struct.pack("<I", 3) + b"abc\0"
-    (tmp_path / "a.wav").write_bytes(whole[:36] + odd + whole[36:] + odd)
-    assert probe(tmp_path / "a.wav").frames == 32_000
-    (tmp_path / "a.wav").write_bytes(whole[:36] + odd + whole[36:-2])
-    assert refusal(tmp_path / "a.wav").startswith("is cut short: 2 of 64056 bytes are missing")
-
-
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("value", "samples", "message"),
     [
-        (b"", "is empty; record or copy it again"),
-        (b"this is not a sound\n" * 100, "is not audio, or of a kind"),
-        (np.random.default_rng(0).bytes(5000), "is not audio, or of a kind"),
-        (b"RIFF", "is not audio, or of a kind"),
-        (wav(channels=0), "is not audio, or of a kind or with a header"),
-        (wav(data=b""), "holds no sound (0 samples)"),
-        (wav(size=0), "holds no sound (0 samples)"),
-        (wav(data=b"\0\1\0\2\0\3"), "is too short (3 samples, 0.000188 s); give at least 1 s"),
-        (wav(data=b"\0\0" * 16_000), "is silent: no sample differs from 0; check the microphone"),
-        (wav(data=b"\0\x10" * 16_000), "is silent: no sample differs from 0.125; check"),
+        (0.5, 3, "is too short (3 samples, 0.000188 s); give at least 1 s"),
+        (0.0, 16_000, "is silent: no sample differs from 0; check the microphone"),
+        (0.125, 16_000, "is silent: no sample differs from 0.125; check"),
     ],
 )
-@pytest.mark.parametrize("suffix", [".wav", ".mp3", ".flac"])
-def test_bad_content(tmp_path, content, message, suffix):
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(content)
+def test_too_short_and_silent_sounds(tmp_path, value, samples, message):
+    path = write(tmp_path / "a.wav", np.full((samples, 1), value))
     assert refusal(path).startswith(message)
 
 
@@ -241,15 +202,6 @@ def test_one_dead_microphone_is_kept_and_remarked_upon(tmp_path, caplog):
     write(path, data * 0)
     assert "in any channel" in refusal(path)
     assert caplog.text == ""
-
-
-def test_a_flac_that_does_not_tell_its_length(tmp_path):
-    path = write(tmp_path / "a.flac", tone(2), kind=".flac")
-    content = bytearray(path.read_bytes())
-    content[21] &= 0xF0  # STREAMINFO: 36 bits of total samples, 0 for unknown
-    content[22:26] = bytes(4)
-    path.write_bytes(content)
-    assert refusal(path).startswith("does not say how long it is; write it again")
 
 
 def test_what_cannot_be_opened(tmp_path, monkeypatch):

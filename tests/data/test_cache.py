@@ -30,8 +30,8 @@ def clips(tmp_path: Path) -> list[Clip]:
 
 
 def test_a_store_holds_the_windows_of_every_clip_in_order(tmp_path, clips):
-    seen = RecordedProgress()
-    store = build_store(clips, CONFIG, tmp_path / "store", "skip", seen)
+    recorded = RecordedProgress()
+    store = build_store(clips, CONFIG, tmp_path / "store", "skip", recorded)
     assert isinstance(store.windows, np.memmap)
     assert store.windows.dtype == np.float32
     assert store.clips == [clips[0], clips[1], clips[3]]
@@ -39,7 +39,7 @@ def test_a_store_holds_the_windows_of_every_clip_in_order(tmp_path, clips):
         f"{clips[2].path}: holds no sound (0 samples); "
         "record it again or repair its header, or delete it"
     ]
-    assert seen.steps == [("reading clips", done, 4) for done in (1, 2, 3, 4)]
+    assert recorded.steps == [("reading clips", done, 4) for done in (1, 2, 3, 4)]
     assert store.clip_index.tolist() == [0, 1, 1, 1, 2, 2, 2]
     for index, clip in enumerate(store.clips):
         expected = to_windows(read_clip(clip, CONFIG), CONFIG.length)
@@ -119,7 +119,7 @@ def test_a_store_with_failures_is_tried_again(tmp_path, clips):
     assert build_store(clips, CONFIG, tmp_path / "store", "skip").failures == []
 
 
-def test_clips_with_an_odd_number_of_channels_fail(tmp_path):
+def test_clips_with_another_number_of_channels_fail(tmp_path):
     clips = [
         make_clip(tmp_path / "data", f"{i}.wav", channels=c) for i, c in enumerate([1, 2, 2, 3])
     ]
@@ -131,8 +131,8 @@ def test_clips_with_an_odd_number_of_channels_fail(tmp_path):
     )
     assert [failure.path.name for failure in store.failures] == ["0.wav", "3.wav"]
     # A model that was trained on three microphones decides, not the majority.
-    asked = build_store(clips, CONFIG, tmp_path / "b", "skip", n_channels=3)
-    assert [clip.name for clip in asked.clips] == ["3.wav"]
+    chosen = build_store(clips, CONFIG, tmp_path / "b", "skip", n_channels=3)
+    assert [clip.name for clip in chosen.clips] == ["3.wav"]
     for channels in ("mean", 0):
         config = AudioConfig(length=16_000, channels=channels)
         assert build_store(clips, config, tmp_path / "c").windows.shape == (4, 1, 16_000)
@@ -149,15 +149,15 @@ def test_no_clip_can_be_used(tmp_path, clips):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("name", ["windows.npy.part", "store.part"])
-def test_a_full_disk(tmp_path, clips, name):
+def test_a_full_disk(tmp_path, clips):
+    part = tmp_path / "store/windows.npy.part"
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / name).symlink_to("/dev/full")
+    part.symlink_to("/dev/full")
     with pytest.raises(
         UserError, match=r"cannot be written \(No space left on device\); free some"
     ):
         build_store(clips[:2], CONFIG, tmp_path / "store")
-    assert not (tmp_path / "store" / name).is_symlink()
+    assert not part.is_symlink()
     assert not (tmp_path / "store/store.json").exists()
 
 

@@ -11,8 +11,7 @@ from audio_anomaly_detector.data.clips import (
     cross_folds,
     split_clips,
 )
-from audio_anomaly_detector.data.content import content_hash
-from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.errors import UserError
 
 KEY = MachineKey("0_dB_fan", "fan", "id_00")
 
@@ -142,10 +141,3 @@ def test_folds_of_whole_clips_are_even_and_seeded():
 def test_one_clip_cannot_be_cross_fitted():
     with pytest.raises(ValueError, match="2 clips"):
         cross_folds(clips_of(1), 5, seed=0)
-
-
-def test_content_hash_is_of_the_bytes(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert content_hash(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
-    with pytest.raises(ClipError, match="cannot be read"):
-        content_hash(tmp_path / "missing")

@@ -22,11 +22,11 @@ def test_a_sound_data_set_has_no_problems(tmp_path):
         make(tmp_path / f"0_dB_fan/fan/id_00/normal/{i}.wav", i, channels=2)
         make(tmp_path / f"0_dB_fan/fan/id_02/normal/{i}.wav", 100 + i, channels=2)
     make(tmp_path / "0_dB_fan/fan/id_02/abnormal/0.wav", 7, seconds=5, channels=2)
-    seen = RecordedProgress()
-    found = inspect(tmp_path, progress=seen)
+    recorded = RecordedProgress()
+    found = inspect(tmp_path, progress=recorded)
     assert found.problems == []
     assert found.layout == "mimii"
-    assert seen.steps == [("reading clips", i, 11) for i in range(1, 12)]
+    assert recorded.steps == [("reading clips", i, 11) for i in range(1, 12)]
     first, second = found.machines
     assert (first.condition, first.machine_type, first.machine_id) == ("0_dB_fan", "fan", "id_00")
     assert (first.normal, first.anomalous, first.unknown, first.unusable) == (5, 0, 0, 0)
@@ -66,7 +66,7 @@ def test_every_problem_is_named(tmp_path):
         f"{tmp_path}/short.wav: is too short (1600 samples, 0.1 s); "
         "give at least 1 s of sound, or delete it",
         f"{key}: clips differ in their number of channels (7 with 2, 1 with 1); "
-        "leave the odd ones out, or use --channels mean or --channels 0",
+        "leave out those that differ, or use --channels mean or --channels 0",
         f"{key}: clips differ in sample rate (7 at 16000 Hz, 1 at 48000 Hz); all are resampled, "
         "but the slower ones lack the highest frequencies and may stand out by that alone",
         f"{key}: 0.wav, copy.wav are copies of one recording; keep one of them",
@@ -75,7 +75,7 @@ def test_every_problem_is_named(tmp_path):
     assert (machine.normal, machine.unusable, machine.seconds) == (10, 2, 71.0)
 
 
-def test_too_little_normal_sound_is_said_beforehand(tmp_path):
+def test_too_little_normal_sound_is_reported(tmp_path):
     for i in range(3):
         make(tmp_path / f"{i}.wav", i)
     (problem,) = inspect(tmp_path).problems

@@ -22,6 +22,7 @@ from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.fleet import jobs as jobs_module
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, make_jobs, run_job
 from audio_anomaly_detector.fleet.names import file_names
+from audio_anomaly_detector.fleet.pools import Pool
 from audio_anomaly_detector.fleet.run import run_all
 from audio_anomaly_detector.fleet.summary import mean_aurocs, summary_table
 from audio_anomaly_detector.learning import identity
@@ -91,7 +92,7 @@ def config() -> Config:
 
 @pytest.fixture
 def clips(tmp_path: Path) -> list[Clip]:
-    """Six files of two machines; whoever reads them as sound is wrong."""
+    """Six files of two machines; none of them holds sound."""
     found = []
     for key in (FAN, VALVE):
         for number, label in enumerate((0, 0, 1)):
@@ -108,7 +109,6 @@ class Faked:
     def __init__(self) -> None:
         self.fitted: list[MachineKey] = []
         self.threads: list[int] = []
-        self.watched: list[bool] = []
         self.broken: dict[MachineKey, BaseException] = {}
         self.failures: list[ClipError] = []
 
@@ -118,14 +118,11 @@ class Faked:
         key = (split.train or split.test)[0].machine
         self.fitted.append(key)
         self.threads.append(torch.get_num_threads())
-        self.watched.append(options.watch_test)
         if key in self.broken:
             raise self.broken[key]
         model.write_text("a model")
-        provenance = SimpleNamespace(clips=split.train)
-        return SimpleNamespace(
-            detector=SimpleNamespace(threshold=1.5, provenance=provenance), failures=[]
-        )
+        provenance = SimpleNamespace(clips=split.train, unusable=[])
+        return SimpleNamespace(detector=SimpleNamespace(threshold=1.5, provenance=provenance))
 
     def evaluate(self, detector: Any, clips: Any, *_: Any) -> Any:
         labels = [clip.label for clip in clips]
@@ -136,7 +133,7 @@ class Faked:
 
 
 class Steps(Silent):
-    """Keeps what it is told."""
+    """Keeps the steps that are reported."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int, int]] = []
@@ -200,10 +197,9 @@ def test_without_test_clips_a_job_only_fits(
     clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
 ) -> None:
     normals = [clip for clip in clips if clip.label == 0]
-    outcome = run_job(one_job(normals, config, tmp_path / "best", watch_test=True))
+    outcome = run_job(one_job(normals, config, tmp_path / "best"))
     assert (outcome.status, outcome.n_train, outcome.n_test_normal) == ("done", 2, 0)
     assert outcome.auroc is None
-    assert faked.watched == [False]
 
 
 def test_unlabelled_test_clips_have_no_metrics(
@@ -371,7 +367,7 @@ def test_an_old_outcome_does_not_pass_for_a_new_model(
     assert run([job], tmp_path)[0].status == "done"
 
 
-def test_a_summary_that_cannot_be_written_is_told_before_the_work(
+def test_a_summary_that_cannot_be_written_is_reported_before_the_work(
     clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -418,7 +414,7 @@ def test_means_are_over_what_is_computable() -> None:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_summary_table_says_everything(width: int) -> None:
+def test_summary_table_shows_everything(width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(summary_table(OUTCOMES))
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
@@ -437,7 +433,7 @@ def test_summary_table_says_everything(width: int) -> None:
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One machine to fit and evaluate, one without anything to test on, one of empty files."""
     config = SyntheticConfig(machines=("valve",), ids=2, normal=8, abnormal=3, channels=1)
-    root = synthesise(tmp_path_factory.mktemp("made"), config)
+    root = synthesise(tmp_path_factory.mktemp("synthetic"), config)
     valve = root / "-6_dB_valve/valve"
     shutil.rmtree(valve / "id_02/abnormal")
     broken = shutil.copytree(valve / "id_00", valve / "id_04")
@@ -446,13 +442,14 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def real_jobs(recordings: Path, save: Path) -> list[Job]:
+def real_jobs(recordings: Path, save: Path, *settings: str) -> list[Job]:
     config = load_config(
         "small",
         overrides=[
             "audio.length=16000",
             "scoring.folds=2",
             "scoring.families=[logmel, envelope]",
+            *settings,
         ],
     )
     return make_jobs(find_clips(recordings).clips, config, save, RunOptions(threads=1))
@@ -462,7 +459,7 @@ RESULTS = ("outcome.json", "metrics.json", "scores.csv", "split.csv")
 
 
 def content(save: Path) -> dict[str, Any]:
-    """What engines have to agree on: outcomes but for the time taken, models, scores, metrics."""
+    """What must be equal for all engines: outcomes without times, models, scores, metrics."""
     found: dict[str, Any] = {path.name: path.read_bytes() for path in save.glob("*.pth")}
     for name in RESULTS:
         for path in save.glob(f"*/{name}"):
@@ -517,3 +514,95 @@ def test_two_ray_nodes_give_the_serial_result(
     finally:
         cluster.shutdown()
     assert content(tmp_path) == content(serial)
+
+
+# --- other decision settings ----------------------------------------------------------------------
+
+RATE = "scoring.threshold.false_alarm_rate=0.3"
+
+
+@pytest.fixture
+def again(serial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run, in which nothing may be fitted any more."""
+
+    def fit(*_: Any, **__: Any) -> None:
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(Detector, "fit", fit)
+    return shutil.copytree(serial, tmp_path / "again")
+
+
+def states(jobs: list[Job], save: Path) -> list[str]:
+    return [outcome.status for outcome in run(jobs, save)]
+
+
+def test_another_false_alarm_rate_needs_no_fit(recordings: Path, serial: Path, again: Path) -> None:
+    before = summary(again)
+    changed = real_jobs(recordings, again, RATE)
+    assert states(changed, again) == ["done", "done", "failed"]
+    for old, new in zip(before[:2], summary(again)[:2], strict=True):
+        detector = Detector.load(again / new["model"], device="cpu")
+        assert detector.threshold_config.false_alarm_rate == 0.3
+        assert detector.threshold == float(new["threshold"]) < float(old["threshold"])
+        same = ("auroc", "n_train", "n_test_normal", "n_failed_clips", "model")
+        assert [new[name] for name in same] == [old[name] for name in same]
+    with (again / "-6_dB_valve_valve_id_00/scores.csv").open(newline="") as file:
+        thresholds = {row["threshold"] for row in csv.DictReader(file)}
+    assert thresholds == {f"{float(summary(again)[0]['threshold']):.6g}"}
+    models = {path: path.stat().st_mtime_ns for path in again.glob("*.pth")}
+    assert states(changed, again) == ["skipped", "skipped", "failed"]
+    assert models == {path: path.stat().st_mtime_ns for path in again.glob("*.pth")}
+    # Back to the first rate: every byte is as it was.
+    assert states(real_jobs(recordings, again), again) == ["done", "done", "failed"]
+    assert content(again) == content(serial)
+
+
+def test_killed_while_decisions_change_it_is_not_taken_as_finished(
+    recordings: Path, serial: Path, again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs_module, "evaluate_machine", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(real_jobs(recordings, again, RATE), again)
+    assert states(real_jobs(recordings, again), again) == ["done", "skipped", "failed"]
+    assert content(again) == content(serial)
+
+
+def test_decision_settings_that_fail_leave_the_fit(
+    recordings: Path, serial: Path, again: Path
+) -> None:
+    conformal = real_jobs(recordings, again, "scoring.threshold.method=conformal")
+    first = run(conformal, again)[0]
+    assert first.status == "failed" and "calibration clips" in first.error
+    assert states(real_jobs(recordings, again), again) == ["done", "done", "failed"]
+    assert content(again) == content(serial)
+
+
+def test_a_pool_is_not_needed_where_only_decisions_differ(
+    recordings: Path, again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(pool: Pool) -> str:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("audio_anomaly_detector.fleet.run.train_pool", train)
+    path = again / "pool_all.pth"
+    jobs = [replace(job, pool=path) for job in real_jobs(recordings, again, RATE)[:2]]
+    pool = Pool(tuple(job.key for job in jobs), jobs[0].clips, jobs[0].config, path, RunOptions())
+    outcomes = run_all(jobs, ENGINES["serial"](), again / "summary.csv", pools=[pool])
+    assert [outcome.status for outcome in outcomes] == ["done", "done"]
+
+
+def test_a_damaged_model_is_fitted_again(
+    clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
+) -> None:
+    job = one_job(clips, config, tmp_path / "best")
+    run([job], tmp_path)
+    threshold = config.scoring.threshold.model_copy(update={"false_alarm_rate": 0.3})
+    scoring = config.scoring.model_copy(update={"threshold": threshold})
+    other = replace(job, config=config.model_copy(update={"scoring": scoring}))
+    assert job.model.read_text() == "a model"  # which is none
+    assert run([other], tmp_path)[0].status == "done"
+    assert faked.fitted == [FAN, FAN]

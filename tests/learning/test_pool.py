@@ -1,4 +1,4 @@
-"""What several machines share: networks and what they never heard, deviations, their use."""
+"""The pool prior: networks and the clips they were trained without, deviations, their use."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -53,22 +53,22 @@ def pool_prior(fans: list[Clip], config: Config, tmp_path_factory: pytest.TempPa
     return fit_pool(fans, config, tmp_path_factory.mktemp("work"), CPU, SILENT)
 
 
-def test_every_clip_is_unheard_by_one_fold_and_heard_by_the_last(
+def test_every_clip_is_left_out_of_one_fold_and_in_the_last(
     pool_prior: PoolPrior, fans: list[Clip], config: Config
 ) -> None:
     assert len(pool_prior.networks) == config.scoring.folds + 1
     names = [name for names in pool_prior.held_out for name in names]
     assert sorted(names) == sorted("/".join((*clip.machine, clip.name)) for clip in fans)
     for own in machines(fans).values():
-        lent = pool_prior.lend(own, 1).networks
-        assert sorted(i for one in lent for i in one.fold.held_out) == list(range(len(own)))
-        assert lent[-1].fold.held_out == []
-        for one, unheard in zip(lent[:-1], pool_prior.held_out, strict=True):
-            for i in one.fold.held_out:
-                assert "/".join((*own[i].machine, own[i].name)) in unheard
+        folds = pool_prior.for_machine(own, 1).folds
+        assert sorted(i for fold in folds.cross for i in fold.held_out) == list(range(len(own)))
+        assert folds.final.held_out == []
+        for fold, left_out in zip(folds.cross, pool_prior.held_out, strict=True):
+            for i in fold.held_out:
+                assert "/".join((*own[i].machine, own[i].name)) in left_out
 
 
-def test_networks_depend_on_what_they_heard(pool_prior: PoolPrior) -> None:
+def test_networks_depend_on_their_clips(pool_prior: PoolPrior) -> None:
     states = [networks.state_dict() for networks in pool_prior.networks]
     name = "transformer.patch_embedding.weight"
     assert all(not torch.equal(states[0][name], state[name]) for state in states[1:])
@@ -80,8 +80,8 @@ def test_a_machine_uses_them_as_they_are(
     own = next(iter(machines(fans).values()))
     result = Detector.fit(own, config, pool_prior=pool_prior)
     detector = result.detector
-    assert detector.networks is not None and result.history == []
-    for name, value in detector.networks.state_dict().items():
+    assert detector.pipeline.networks is not None and result.history == []
+    for name, value in detector.pipeline.networks.state_dict().items():
         assert torch.equal(value, pool_prior.networks[-1].state_dict()[name]), name
     assert detector.provenance.pool == ["0_dB_fan/fan/id_00", "0_dB_fan/fan/id_02"]
     detector.save(tmp_path / "model.pth")
@@ -212,22 +212,22 @@ def test_deviations_are_those_of_other_machines(
             own = values[[row for row, whose in enumerate(pool_prior.sample) if whose == name]]
             assert torch.allclose(own.mean(0), torch.zeros(()), atol=1e-3)
     own = next(iter(machines(fans).values()))
-    borrowed = pool_prior.lend(own, 2)
+    prior = pool_prior.for_machine(own, 2)
     of_others = [row for row, name in enumerate(pool_prior.sample) if name == second]
-    for name, deviations in borrowed.signal.items():
+    for name, deviations in prior.signal.items():
         assert torch.equal(deviations.values, pool_prior.signal[name][of_others])
         assert deviations.clips == 8
-    for lent, statistics in zip(borrowed.networks, pool_prior.of_networks, strict=True):
-        for name, deviations in lent.deviations.items():
+    for pooled, statistics in zip(prior.networks, pool_prior.of_networks, strict=True):
+        for name, deviations in pooled.deviations.items():
             assert torch.equal(deviations.values, statistics[name][of_others])
     # A machine under another condition is the same machine.
     quiet = [replace(clip, machine=clip.machine._replace(condition="6_dB_fan")) for clip in own]
-    for name, deviations in pool_prior.lend(quiet, 2).signal.items():
-        assert torch.equal(deviations.values, borrowed.signal[name].values)
+    for name, deviations in pool_prior.for_machine(quiet, 2).signal.items():
+        assert torch.equal(deviations.values, prior.signal[name].values)
     # A machine that came later has those of all, one with other microphones has none.
     valve = [c for c in find_clips(root).clips if c.machine.machine_type == "valve"]
-    assert {d.clips for d in pool_prior.lend(valve, 2).signal.values()} == {16}
-    assert pool_prior.lend(valve, 1).signal == {}
+    assert {d.clips for d in pool_prior.for_machine(valve, 2).signal.values()} == {16}
+    assert pool_prior.for_machine(valve, 1).signal == {}
 
 
 def test_a_pool_without_networks_needs_some_clips_of_many_machines(
@@ -241,8 +241,10 @@ def test_a_pool_without_networks_needs_some_clips_of_many_machines(
     again = PoolPrior.load(tmp_path / "pool.pth", CPU)
     detector = Detector.fit(own, config, pool_prior=again).detector
     alone = Detector.fit(own, without_networks).detector
-    assert detector.networks is None and len(detector.provenance.pool) == 2
-    assert not torch.equal(detector.banks["logmel_log"].gain, alone.banks["logmel_log"].gain)
+    assert detector.pipeline.networks is None and len(detector.provenance.pool) == 2
+    assert not torch.equal(
+        detector.pipeline.banks["logmel_log"].gain, alone.pipeline.banks["logmel_log"].gain
+    )
     assert detector.score(hum(900).T).score < detector.score(knock(901).T).score
 
 
@@ -258,12 +260,12 @@ def test_the_sample_holds_as_many_machines_as_it_can(
     assert sorted(map(pool_prior.sample.count, set(pool_prior.sample))) == [3, 3]
 
 
-def test_a_pool_of_one_machine_lends_nothing(
+def test_a_pool_of_one_machine_has_no_deviations(
     fans: list[Clip], without_networks: Config, pooled_without_networks: Config, tmp_path: Path
 ) -> None:
     own = next(iter(machines(fans).values()))
     pool_prior = fit_pool(own, pooled_without_networks, tmp_path, CPU, SILENT)
-    assert pool_prior.lend(own, 2).signal == {}
+    assert pool_prior.for_machine(own, 2).signal == {}
     first = Detector.fit(own, pooled_without_networks, pool_prior=pool_prior).detector
     alone = Detector.fit(own, without_networks).detector
     assert (first.normal_scores.scores == alone.normal_scores.scores).all()

@@ -50,7 +50,7 @@ def test_any_number_of_frames(frames: int) -> None:
     assert model.predict_hidden(logmel, n_masks=3).nll.shape == logmel.shape
     embedding = model.embed(logmel)
     assert embedding.time.shape == (2, model.columns(frames), model.time_width)
-    assert embedding.clip.shape == (2, model.clip_width)
+    assert embedding.clip.shape == (2, model.rows * model.config.width)
 
 
 def test_gradient_reaches_every_parameter() -> None:
@@ -70,8 +70,8 @@ def test_hidden_bins_change_no_prediction() -> None:
     after = model(torch.where(before.hidden, logmel + noise, logmel), mask)
     assert torch.equal(before.mean, after.mean)
     assert torch.equal(before.log_variance, after.log_variance)
-    seen = model(torch.where(before.hidden, logmel, logmel + noise), mask)
-    assert (seen.mean - before.mean).abs().max() > 1e-3
+    visible_changed = model(torch.where(before.hidden, logmel, logmel + noise), mask)
+    assert (visible_changed.mean - before.mean).abs().max() > 1e-3
 
 
 def test_hidden_bins_are_the_patches_of_the_mask() -> None:
@@ -85,7 +85,7 @@ def test_hidden_bins_are_the_patches_of_the_mask() -> None:
 
 
 def test_prediction_lands_on_its_own_bins() -> None:
-    """A head that says only its patch's bin number must come out in the input's order."""
+    """A head that outputs only its patch's bin number must come out in the input's order."""
     model = make_model()
     bins = TINY.patch_mels * TINY.patch_frames
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_short_click_reaches_its_token_through_the_maximum() -> None:
     click[0, 3, 10] += 40
     change = (model._embed_patches(click, None) - model._embed_patches(logmel, None)).abs()
     assert change[0, 0, 2].max() > 0.1
-    assert change[0, 1:].max() == 0  # other rows hear nothing: convolution is along time only
+    assert change[0, 1:].max() == 0  # other rows do not change: convolution is along time only
 
 
 def test_complementary_masks_hide_every_patch_once() -> None:
@@ -214,7 +214,7 @@ def test_nll_map_is_repeatable_and_scores_every_bin_while_hidden() -> None:
     result = model.predict_hidden(logmel, n_masks=2).nll
     assert torch.equal(result, model.predict_hidden(logmel, n_masks=2).nll)
     assert not result.requires_grad
-    # A bin's own value changes its own score by its distance alone: it was not seen.
+    # A bin's own value changes its own score by its distance alone: it was hidden.
     changed = logmel.clone()
     changed[0, 5, 6] += 8.0
     masks = model.complementary_masks(FRAMES, 2)

@@ -20,7 +20,7 @@ def generator(seed: int) -> torch.Generator:
 
 
 def draw(centres: Tensor, rng: torch.Generator, batch: int = 16, spread: float = 0.05) -> Tensor:
-    """Members (B, 20, L) of randomly chosen clusters."""
+    """Members ``(B, 20, L)`` of randomly chosen clusters."""
     which = torch.randint(len(centres), (batch, 20), generator=rng)
     return centres[which] + spread * torch.randn(batch, 20, WIDTH, generator=rng)
 
@@ -167,7 +167,7 @@ def test_resumed_training_ends_with_the_same_codes() -> None:
     resumed.load_state_dict(torch.load(saved, weights_only=True))
     train(whole, centres, 30, seed=2)
     with torch.random.fork_rng():
-        torch.manual_seed(99)  # the global generator has no say
+        torch.manual_seed(99)  # the global generator has no influence
         train(resumed, centres, 30, seed=2)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name

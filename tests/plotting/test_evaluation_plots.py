@@ -13,6 +13,7 @@ from audio_anomaly_detector.plotting import latent_map
 from audio_anomaly_detector.plotting.canvas import figure_png, figure_with_axes, save_figure
 from audio_anomaly_detector.plotting.evaluation_plots import (
     PLOTS,
+    applicable,
     draw,
     evaluation_sheet,
     save_plots,
@@ -29,32 +30,47 @@ def texts(figure):
     return "\n".join(t.get_text() for t in figure.findobj(mpl.text.Text))
 
 
-@pytest.mark.parametrize("name", PLOTS)
-@pytest.mark.parametrize("case", CASES)
-def test_every_plot_copes_with_every_case(case, name):
+@pytest.mark.parametrize(
+    ("case", "name"), [(case, name) for case in CASES for name in applicable(CASES[case])]
+)
+def test_every_plot_copes_with_every_case_that_it_applies_to(case, name):
     figure = Figure()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        PLOTS[name](figure.add_subplot(), CASES[case])
+        PLOTS[name].draw(figure.add_subplot(), CASES[case])
         figure.draw_without_rendering()
     assert texts(figure).strip()
 
 
-@pytest.mark.parametrize("case", ["ordinary", "bare", "hostile names"])
-def test_the_sheet_holds_every_plot(case):
+def test_what_the_detector_cannot_have_is_left_out():
+    without = [name for name in PLOTS if name not in ("latents", "training_curves")]
+    assert applicable(CASES["without networks"]) == without
+    assert applicable(CASES["bare"]) == without[:-1]
+    for case in CASES.keys() - {"without networks", "bare"}:
+        assert applicable(CASES[case]) == list(PLOTS)
+
+
+@pytest.mark.parametrize("case", ["ordinary", "without networks", "bare", "hostile names"])
+def test_the_sheet_holds_every_plot_that_applies_and_no_hole(case):
     figure = evaluation_sheet(CASES[case])
     figure.draw_without_rendering()
     assert CASES[case].title in texts(figure)
     titles = {axes.get_title(loc="left").split(":")[0].split(" (")[0] for axes in figure.axes}
-    assert {"Anomaly scores", "ROC", "Decisions at the threshold", "Training"} <= titles
-    assert len(titles - {""}) == len(PLOTS)
+    assert {"Anomaly scores", "ROC", "Decisions at the threshold"} <= titles
+    assert len(titles - {""}) == len(applicable(CASES[case]))
+    width, height = figure.get_size_inches() * figure.dpi
+    ends = [axes.get_tightbbox() for axes in figure.axes]
+    for end in ends:  # the last panel of every row reaches the right border
+        right = max(other.x1 for other in ends if other.y0 < end.y1 and other.y1 > end.y0)
+        assert right > 0.96 * width
+    assert min(end.y0 for end in ends) < 0.1 * height
 
 
 def test_ten_thousand_clips():
     data = synthetic_evaluation(9500, 500, latents=None)
-    for name in PLOTS:
+    for name in applicable(data):
         figure = Figure()
-        PLOTS[name](figure.add_subplot(), data)
+        PLOTS[name].draw(figure.add_subplot(), data)
         figure.draw_without_rendering()
 
 
@@ -109,11 +125,8 @@ def test_histograms_lose_no_clip():
         ("normals only", "precision_recall", "no anomalous clips among 9"),
         ("anomalies only", "calibration", "known to be normal"),
         ("unlabelled", "confusion", "of 15 clips"),
-        ("bare", "latents", "no latents"),
         ("one clip", "latents", "at least 5 clips"),
         ("collapsed latents", "latents", "collapsed"),
-        ("bare", "components", "not kept"),
-        ("bare", "training_curves", "no training epoch"),
     ],
 )
 def test_an_empty_panel_says_why(case, name, why):
@@ -132,6 +145,51 @@ def test_single_files_are_the_same_bytes_for_the_same_data(tmp_path):
         assert png == figure_png(draw(name, again))
     assert dict(mpl.rcParams) == before
     assert pyplot.get_fignums() == []
+
+
+def test_pictures_that_no_longer_apply_are_removed(tmp_path):
+    save_plots(CASES["ordinary"], tmp_path)
+    (tmp_path / "photo.png").touch()
+    pictures = save_plots(CASES["without networks"], tmp_path)
+    assert list(pictures) == applicable(CASES["without networks"])
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "photo.png",
+        *(f"{name}.png" for name in pictures),
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "shown"),
+    [
+        # 5 of 5 recalled and 0 false alarms are no certainty.
+        (
+            synthetic_evaluation(
+                5,
+                5,
+                scores=np.repeat([0.0, 2.0], 5),
+                decisions=np.repeat([False, True], 5),
+            ),
+            [
+                ("5", "100% of 5", "95 %: 48% to 100%"),
+                ("0", "0% of 5", "95 %: 0% to 52%"),
+                ("0", "0% of 5", "95 %: 0% to 52%"),
+                ("5", "100% of 5", "95 %: 48% to 100%"),
+            ],
+        ),
+        (
+            synthetic_evaluation(2, 0, scores=np.array([0.0, 2.0]), decisions=np.array([0, 1])),
+            [
+                ("1", "50% of 2", "95 %: 1% to 99%"),
+                ("1", "50% of 2", "95 %: 1% to 99%"),
+                ("0", "no such clips"),
+                ("0", "no such clips"),
+            ],
+        ),
+    ],
+)
+def test_the_confusion_matrix_has_exact_intervals(case, shown):
+    found = [text.get_text() for text in draw("confusion", case).axes[0].texts]
+    assert found == ["\n".join(lines) for lines in shown]
 
 
 def test_training_curves_are_written_from_the_history_alone(tmp_path):

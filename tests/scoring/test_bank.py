@@ -18,7 +18,7 @@ def test_distance_is_in_each_features_own_units() -> None:
     stretched = clips * torch.tensor([1.0, 10.0, 0.1, 1.0, 1.0])
     query, stretched_query = clips[:1] + 3, stretched[:1] + 3 * stretched.std(0)
     plain = Bank.fit(clips, 1000, 0).distance(query)
-    # Shrinking each variance a quarter towards the typical one leaves some of the stretch.
+    # Shrinking each variance a quarter towards the typical one leaves some of the difference.
     assert (Bank.fit(stretched, 1000, 0).distance(stretched_query) / plain).max() < 1.2
 
 
@@ -60,44 +60,44 @@ def hall(n: int, seed: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("worth", [0, 100])
 def test_what_varies_together_elsewhere_counts_less_here_too(worth: int) -> None:
-    """Four clips cannot tell that the hall raises all bands at once, a hundred others can."""
+    """Four clips do not show that the hall raises all bands at once, a hundred others do."""
     clips = hall(4, seed=1)
     together = clips[:1] + 3
     tone = clips[:1].clone()
     tone[..., 0] += 3 * 40
-    borrowed = Deviations(hall(100, seed=2), worth)
-    alone, helped = Bank.fit(clips, 100, 0), Bank.fit(clips, 100, 0, borrowed=borrowed)
+    prior = Deviations(hall(100, seed=2), worth)
+    alone, with_prior = Bank.fit(clips, 100, 0), Bank.fit(clips, 100, 0, prior=prior)
 
-    def odder(bank: Bank) -> float:
+    def contrast(bank: Bank) -> float:
         return float(bank.distance(tone) / bank.distance(together))
 
-    assert odder(helped) > 1.3 * odder(alone)
+    assert contrast(with_prior) > 1.3 * contrast(alone)
 
 
-def test_how_far_others_vary_is_not_borrowed() -> None:
+def test_how_far_others_vary_does_not_matter() -> None:
     clips, others = hall(6, seed=1), hall(50, seed=2)
-    once = Bank.fit(clips, 100, 0, borrowed=Deviations(others, 50))
-    louder = Bank.fit(clips, 100, 0, borrowed=Deviations(1000 * others, 50))
+    once = Bank.fit(clips, 100, 0, prior=Deviations(others, 50))
+    louder = Bank.fit(clips, 100, 0, prior=Deviations(1000 * others, 50))
     assert torch.equal(once.scale, louder.scale)
     assert torch.allclose(once.gain, louder.gain, atol=1e-4)
 
 
-def test_others_that_do_not_vary_tell_nothing() -> None:
-    bank = Bank.fit(hall(6, seed=1), 100, 0, borrowed=Deviations(torch.zeros(9, 1, 40), 9))
+def test_others_that_do_not_vary_change_nothing() -> None:
+    bank = Bank.fit(hall(6, seed=1), 100, 0, prior=Deviations(torch.zeros(9, 1, 40), 9))
     assert bank.distance(hall(3, seed=3)).isfinite().all()
 
 
-def test_a_cross_fit_measures_in_the_units_of_the_bank_it_stands_for() -> None:
+def test_a_cross_fit_has_the_units_of_its_reference_bank() -> None:
     """More clips are shrunk less, so that distances along the axes are shorter."""
     generator = torch.Generator().manual_seed(0)
     clips = torch.randn(60, 1, 1, generator=generator) * torch.randn(1, 1, 40, generator=generator)
     clips = clips + 0.3 * torch.randn(60, 1, 40, generator=generator)
     alone = Bank.fit(clips[:30], 1000, 0)
-    cross_fit = Bank.fit(clips[:30], 1000, 0, stands_for=60)
+    cross_fit = Bank.fit(clips[:30], 1000, 0, reference_size=60)
     fresh = clips[30:]
     assert (cross_fit.distance(fresh) < alone.distance(fresh)).all()
     assert torch.equal(
-        Bank.fit(clips[:30], 1000, 0, stands_for=30).distance(fresh), alone.distance(fresh)
+        Bank.fit(clips[:30], 1000, 0, reference_size=30).distance(fresh), alone.distance(fresh)
     )
 
 
@@ -149,13 +149,13 @@ def test_the_further_normals_wander_the_less_a_fault_shows() -> None:
 def test_features_in_which_surrogates_stray_count_more() -> None:
     clips = torch.randn(50, 1, 20, generator=torch.Generator().manual_seed(0))
     surrogates = clips.clone()
-    surrogates[..., 3] += 5  # the only one that hears the machine
-    heard, unheard = torch.zeros(2, 1, 1, 20)
-    heard[..., 3], unheard[..., 7] = 4, 4
+    surrogates[..., 3] += 5  # the only one that depends on the machine
+    weighted, unweighted = torch.zeros(2, 1, 1, 20)
+    weighted[..., 3], unweighted[..., 7] = 4, 4
     plain = Bank.fit(clips, 1000, 0)
     judged = Bank.fit(clips, 1000, 0, surrogates=surrogates)
-    assert judged.distance(heard) > 1.5 * plain.distance(heard)
-    assert judged.distance(unheard) < plain.distance(unheard)
+    assert judged.distance(weighted) > 1.5 * plain.distance(weighted)
+    assert judged.distance(unweighted) < plain.distance(unweighted)
     assert float(judged.weight.mean()) == pytest.approx(1)
 
 

@@ -43,7 +43,7 @@ def test_units_of_the_raw_score_do_not_matter() -> None:
         np.testing.assert_allclose(plain[name], scaled[name])
 
 
-def test_a_component_without_spread_cannot_shout() -> None:
+def test_a_component_without_spread_has_its_resolution_as_spread() -> None:
     raw = {"steady": np.full((10, 2), 3.0)}
     z = Calibration.fit(raw, {"steady": 0.5}, RELIABLE, FAMILIES).components(
         tensors({"steady": np.full((1, 2), 4.0)})
@@ -53,15 +53,14 @@ def test_a_component_without_spread_cannot_shout() -> None:
 
 def families_of(z: dict[str, float], weight: dict[str, float] | None = None) -> float:
     weight = weight or dict.fromkeys(z, 1.0)
-    calibration = Calibration(
-        {}, {}, weight, 1e-4, {"a": 1.0, "b": 1.0}
-    )  # hardly more than the mean
+    nearly_the_mean = 5e-8
+    calibration = Calibration({}, {}, weight, {"a": 1.0, "b": 1.0}, nearly_the_mean)
     family_of = {"steady": "a", "also steady": "a", "loose": "b"}
     values = {name: torch.tensor([value], dtype=torch.float64) for name, value in z.items()}
     return float(calibration.join(calibration.families(values, family_of))[0])
 
 
-def test_one_wild_family_does_not_silence_the_others() -> None:
+def test_one_extreme_family_does_not_outweigh_the_others() -> None:
     quiet, loud = ({"steady": z, "loose": 0.0} for z in (0.0, 3.0))
     assert families_of(loud) - families_of(quiet) == pytest.approx(np.arcsinh(3) / 2, abs=1e-3)
     wild = {"steady": 0.0, "loose": 400.0}
@@ -73,56 +72,60 @@ def test_components_of_a_family_count_once() -> None:
     assert families_of(z) == pytest.approx(np.arcsinh(2) / 2, abs=1e-3)
 
 
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.floats(0.01, 0.99))
-def test_the_join_lies_between_mean_and_maximum(evidence: list[float], trust: float) -> None:
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=12), st.floats(5e-4, 5.0))
+def test_the_join_lies_between_mean_and_maximum(evidence: list[float], steepness: float) -> None:
     families = {
         str(i): torch.tensor([value], dtype=torch.float64) for i, value in enumerate(evidence)
     }
-    more, votes = min(2 * trust, 1.0), dict.fromkeys(families, 1.0)
-    low, high = (float(Calibration({}, {}, {}, t, votes).join(families)) for t in (trust, more))
+    weights = dict.fromkeys(families, 1.0)
+    low, high = (
+        float(Calibration({}, {}, {}, weights, t).join(families))
+        for t in (steepness, 4 * steepness)
+    )
     assert np.mean(evidence) - 1e-9 <= low <= high + 1e-9
     assert high <= max(evidence) + 1e-9
 
 
-def test_more_normal_clips_let_one_family_speak_louder() -> None:
+def test_one_family_counts_more_the_more_normal_clips_there_are() -> None:
     few, many = (Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, FAMILIES) for n in (8, 500))
-    one_hears_it = {"a": torch.tensor([4.0]), "b": torch.tensor([0.0])}
-    assert few.join(one_hears_it) < many.join(one_hears_it)
+    one_family = {"a": torch.tensor([4.0]), "b": torch.tensor([0.0])}
+    assert few.join(one_family) < many.join(one_family)
     alike = {"a": torch.tensor([1.5]), "b": torch.tensor([1.5])}
     assert few.join(alike) == pytest.approx(many.join(alike))
 
 
-def test_networks_that_learned_from_a_handful_of_clips_count_less() -> None:
+def test_networks_trained_on_a_handful_of_clips_count_less() -> None:
     few, many = (
         Calibration.fit(raw_scores(n), RESOLUTION, RELIABLE, FAMILIES, ("b",)) for n in (8, 2000)
     )
-    network_hears_it = {"a": torch.tensor([0.0]), "b": torch.tensor([1.0])}
-    signal_hears_it = {"a": torch.tensor([1.0]), "b": torch.tensor([0.0])}
-    assert few.join(network_hears_it) < 0.5 * few.join(signal_hears_it)
-    assert many.join(network_hears_it) == pytest.approx(float(many.join(signal_hears_it)), rel=0.02)
+    network_alone = {"a": torch.tensor([0.0]), "b": torch.tensor([1.0])}
+    signal_alone = {"a": torch.tensor([1.0]), "b": torch.tensor([0.0])}
+    assert few.join(network_alone) < 0.5 * few.join(signal_alone)
+    assert many.join(network_alone) == pytest.approx(float(many.join(signal_alone)), rel=0.02)
 
 
-@pytest.mark.parametrize(("n", "vote"), [(8, 0.08), (20, 0.25), (2000, 0.98)])
-def test_networks_vote_as_much_as_the_clips_can_have_taught_them(n: int, vote: float) -> None:
+@pytest.mark.parametrize(("n", "weight"), [(8, 0.08), (20, 0.25), (2000, 0.98)])
+def test_networks_weigh_more_the_more_clips_trained_them(n: int, weight: float) -> None:
     rng = np.random.default_rng(0)
     raw = {name: rng.standard_normal((n, 1)) for name in ("signal", "one", "two")}
     equal = dict.fromkeys(raw, 1.0)
     family_of = {name: name for name in raw}
-    votes = Calibration.fit(raw, equal, equal, family_of, ("one", "two", "absent")).votes
-    assert votes == pytest.approx({"signal": 1, "one": vote, "two": vote}, abs=0.005)
+    fitted = Calibration.fit(raw, equal, equal, family_of, ("one", "two", "absent"))
+    expected = {"signal": 1, "one": weight, "two": weight}
+    assert fitted.family_weight == pytest.approx(expected, abs=0.005)
 
 
-def test_a_family_that_does_not_hear_the_machine_hardly_votes() -> None:
+def test_a_family_without_contrast_to_surrogates_weighs_little() -> None:
     rng = np.random.default_rng(0)
-    deaf_and_keen = {"steady": torch.zeros(9, 1), "loose": torch.full((9, 1), 6.0)}
+    surrogates = {"steady": torch.zeros(9, 1), "loose": torch.full((9, 1), 6.0)}
     few, many = (
         Calibration.fit(
-            {name: rng.standard_normal((n, 1)) for name in deaf_and_keen},
+            {name: rng.standard_normal((n, 1)) for name in surrogates},
             RESOLUTION,
             RELIABLE,
             FAMILIES,
-            surrogates=deaf_and_keen,
-        ).votes
+            surrogates=surrogates,
+        ).family_weight
         for n in (4, 200)
     )
     assert few["b"] == many["b"] == 1
@@ -130,28 +133,29 @@ def test_a_family_that_does_not_hear_the_machine_hardly_votes() -> None:
     assert 0.3 < few["a"] < 1
 
 
-def test_a_family_without_surrogates_keeps_its_vote() -> None:
+def test_a_family_without_surrogates_keeps_its_weight() -> None:
     raw = raw_scores(50)
     judged = {"steady": torch.zeros(9, 1)}
-    votes = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES, surrogates=judged).votes
-    assert votes == {"a": 1, "b": 1}
+    fitted = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES, surrogates=judged)
+    assert fitted.family_weight == {"a": 1, "b": 1}
 
 
-def test_networks_cannot_outvote_what_hears_the_machine_without_them() -> None:
+def test_contrast_of_networks_lowers_no_other_family() -> None:
     raw = raw_scores(50)
-    keen = {"steady": torch.full((9, 1), 2.0), "loose": torch.full((9, 1), 50.0)}
+    strong = {"steady": torch.full((9, 1), 2.0), "loose": torch.full((9, 1), 50.0)}
     plain, judged = (
         Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES, ("b",), surrogates)
-        for surrogates in (None, keen)
+        for surrogates in (None, strong)
     )
-    assert judged.votes == plain.votes
+    assert judged.family_weight == plain.family_weight
 
 
-def test_what_is_held_out_for_networks_does_not_lower_the_trust() -> None:
+def test_what_is_held_out_for_networks_does_not_change_the_shrinkage() -> None:
     raw = raw_scores(500)
     calibration = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES)
     fewer = {"steady": raw["steady"], "loose": raw["loose"][:40]}
-    assert Calibration.fit(fewer, RESOLUTION, RELIABLE, FAMILIES).trust == calibration.trust
+    fitted = Calibration.fit(fewer, RESOLUTION, RELIABLE, FAMILIES)
+    assert fitted.steepness == calibration.steepness
 
 
 def test_an_unstable_network_is_left_out_and_named() -> None:
@@ -169,7 +173,7 @@ def test_an_unstable_network_is_left_out_and_named() -> None:
 def test_what_is_wild_on_normal_clips_weighs_less() -> None:
     rng = np.random.default_rng(0)
     raw = {"steady": rng.standard_normal((40, 1)), "loose": rng.standard_cauchy((40, 1))}
-    weight = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).weight
+    weight = Calibration.fit(raw, RESOLUTION, RELIABLE, FAMILIES).component_weight
     assert weight["steady"] > 0.8
     assert weight["loose"] < 0.75 * weight["steady"]
     assert families_of({"steady": 0.0, "loose": 9.0}, weight) < families_of(

@@ -12,13 +12,13 @@ from audio_anomaly_detector.scoring.components import (
     NETWORK_COMPONENTS,
     SIGNAL_COMPONENTS,
 )
-from audio_anomaly_detector.scoring.signals import Signals
+from audio_anomaly_detector.scoring.signals import SignalConfig, Signals
 
 BATCH, MICROPHONES, SAMPLES = 3, 2, 32_000
 
 
 def signals(waveform: torch.Tensor) -> Signals:
-    return Signals(waveform, LogMel(LogMelConfig(n_mels=32)))
+    return Signals(waveform, LogMel(LogMelConfig(n_mels=32)), SignalConfig())
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def outputs(sound: Signals, networks: Networks) -> NetworkOutputs:
     return networks(sound.waveform, sound.logmel)
 
 
-def check(component, seen) -> torch.Tensor:  # type: ignore[no-untyped-def]
-    statistics = component.statistics(seen)
+def check(component, source) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    statistics = component.statistics(source)
     assert statistics.shape[:2] == (BATCH, MICROPHONES)
     assert statistics.ndim == 3
     assert torch.isfinite(statistics).all()
-    assert torch.equal(statistics, component.statistics(seen))
+    assert torch.equal(statistics, component.statistics(source))
     return statistics
 
 
@@ -93,7 +93,7 @@ def test_a_dead_microphone_stays_finite_in_the_networks(networks: Networks) -> N
         assert torch.isfinite(component.statistics(outputs)).all(), name
 
 
-def test_a_change_of_gain_is_seen_by_the_level_and_by_no_difference() -> None:
+def test_a_change_of_gain_moves_the_level_and_no_difference() -> None:
     waveform = 0.05 * torch.randn(1, MICROPHONES, SAMPLES)
     before, after = signals(waveform), signals(2 * waveform)
     level = SIGNAL_COMPONENTS["level"].statistics
@@ -104,7 +104,7 @@ def test_a_change_of_gain_is_seen_by_the_level_and_by_no_difference() -> None:
             assert moved.abs().max() < 1e-3, name
 
 
-def test_a_click_is_seen_by_the_fast_envelope_and_hardly_by_the_mean() -> None:
+def test_a_click_moves_the_fast_envelope_and_hardly_the_mean() -> None:
     waveform = 0.05 * torch.randn(1, MICROPHONES, SAMPLES)
     clicked = waveform.clone()
     clicked[..., 8000:8032] += torch.randn(32)
@@ -120,7 +120,7 @@ def test_a_click_is_seen_by_the_fast_envelope_and_hardly_by_the_mean() -> None:
     assert moved["envelope_peaks"] > 3 * moved["logmel_mean"]
 
 
-def test_coherence_knows_a_shared_source_and_its_direction() -> None:
+def test_coherence_of_a_shared_source_has_its_direction() -> None:
     generator = torch.Generator().manual_seed(0)
     source, noise = torch.randn(2, 16_000, generator=generator)
     together = signals(torch.stack([source, source.roll(2)])[None]).coherence(loud=False)
@@ -135,7 +135,7 @@ def test_coherence_knows_a_shared_source_and_its_direction() -> None:
     assert torch.allclose(back, -angle, atol=1e-4)
 
 
-def test_coherence_does_not_hear_the_level() -> None:
+def test_coherence_does_not_depend_on_the_level() -> None:
     waveform = 0.05 * torch.randn(1, 3, SAMPLES)
     louder = waveform * torch.tensor([1.0, 0.3, 4.0])[:, None]
     for loud in (False, True):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
@@ -67,8 +68,8 @@ def test_conformal_with_too_few_clips_says_how_many_it_takes() -> None:
 
 def test_a_threshold_of_ones_own() -> None:
     assert normals(5).threshold(ThresholdConfig(method="value", value=1.5)) == 1.5
-    with pytest.raises(UserError, match="needs a number"):
-        normals(5).threshold(ThresholdConfig(method="value"))
+    with pytest.raises(ValidationError, match="needs a number"):
+        ThresholdConfig(method="value")
 
 
 def test_equal_normal_scores_give_a_finite_threshold() -> None:

@@ -17,10 +17,8 @@ from audio_anomaly_detector.synthesis.data_set import (
     planned_fault,
     synthesise,
 )
-from audio_anomaly_detector.synthesis.faults import FAULTS, HEALTHY, Fault
-from audio_anomaly_detector.synthesis.hall import Microphones
+from audio_anomaly_detector.synthesis.faults import FAULTS, HEALTHY
 from audio_anomaly_detector.synthesis.machines import MACHINES
-from audio_anomaly_detector.synthesis.sounds import Clock, Spectrum, noise, passings, strike, turns
 from recorded_progress import RecordedProgress
 
 SMALL = SyntheticConfig(
@@ -34,7 +32,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def band_power(waveform: np.ndarray) -> np.ndarray:
-    """Power of waveform (T,) in log-spaced bands: shape (frames, bands)."""
+    """Power of a waveform ``(T,)`` in log-spaced bands, ``(N, bands)``."""
     frames = np.lib.stride_tricks.sliding_window_view(waveform, 1024)[::512]
     power = np.abs(np.fft.rfft(frames * np.hanning(1024))) ** 2
     edges = np.unique(np.geomspace(2, 512, 49).astype(int))
@@ -46,7 +44,7 @@ def band_power(waveform: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory) -> Path:
-    return synthesise(tmp_path_factory.mktemp("made") / "set", SMALL)
+    return synthesise(tmp_path_factory.mktemp("synthetic") / "set", SMALL)
 
 
 def test_the_set_is_in_mimii_layout(small_set):
@@ -91,10 +89,10 @@ def test_no_clip_depends_on_how_many_others_there_are(small_set, tmp_path):
     larger = SMALL.model_copy(
         update={"machines": ("valve",), "ids": 1, "normal": 3, "snr_db": (6,), "abnormal": 1}
     )
-    made, before = contents(synthesise(tmp_path / "larger", larger)), contents(small_set)
-    shared = [name for name in made if name in before and name.endswith(".wav")]
+    after, before = contents(synthesise(tmp_path / "larger", larger)), contents(small_set)
+    shared = [name for name in after if name in before and name.endswith(".wav")]
     assert len(shared) == 3
-    assert all(made[name] == before[name] for name in shared)
+    assert all(after[name] == before[name] for name in shared)
 
 
 def test_started_again_it_writes_only_what_is_missing(small_set, tmp_path):
@@ -114,12 +112,12 @@ def test_started_again_it_writes_only_what_is_missing(small_set, tmp_path):
     begun = contents(out)
     assert 2 < len(begun) < len(whole)
     times = {name: (out / name).stat().st_mtime_ns for name in begun if name.endswith(".wav")}
-    seen = RecordedProgress()
-    synthesise(out, SMALL, progress=seen)
+    recorded = RecordedProgress()
+    synthesise(out, SMALL, progress=recorded)
     assert contents(out) == whole
     assert all((out / name).stat().st_mtime_ns == at for name, at in times.items())
-    assert seen.steps[-1] == ("synthesising clips", 32, 32)
-    assert seen.steps == sorted(seen.steps)
+    assert recorded.steps[-1] == ("synthesising clips", 32, 32)
+    assert recorded.steps == sorted(recorded.steps)
 
 
 # ---------------------------------------------------------------- refusals
@@ -216,38 +214,6 @@ def test_signal_to_noise_ratio_is_as_asked_for_both_classes(machine):
     assert np.std(offsets) > 0.2
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_every_fault_changes_the_sound(machine):
-    clock = Clock(64_000, 16_000)
-    model = MACHINES[machine](np.random.default_rng(0))
-
-    def play(fault: Fault) -> np.ndarray:
-        return np.asarray(model.sound(np.random.default_rng(1), clock, fault))
-
-    healthy = play(HEALTHY)
-    np.testing.assert_array_equal(healthy, play(HEALTHY))
-    for kind in {*FAULTS[machine].tuning, *FAULTS[machine].held_out}:
-        for character in (0.0, 1.0):
-            mild, gross = (
-                np.sqrt(np.mean((play(Fault(kind, severity, character)) - healthy) ** 2))
-                / np.sqrt(np.mean(healthy**2))
-                for severity in (0.3, 1.0)
-            )
-            assert mild > 0.02 and gross > 0.1, (kind, character)
-
-
-@pytest.mark.parametrize("machine", MACHINES)
-def test_a_kind_in_both_fault_sets_sounds_different_in_each(machine):
-    clock = Clock(32_000, 16_000)
-    model = MACHINES[machine](np.random.default_rng(0))
-    for kind in set(FAULTS[machine].tuning) & set(FAULTS[machine].held_out):
-        tuning, held_out = (
-            model.sound(np.random.default_rng(1), clock, Fault(kind, 1.0, character))
-            for character in (0.25, 0.75)
-        )
-        assert np.mean((tuning - held_out) ** 2) > 1e-3 * np.mean(tuning**2), kind
-
-
 def test_two_ids_of_a_type_sound_different_and_clips_of_one_alike():
     config = SyntheticConfig(seconds=4, channels=1)
     for machine in config.machines:
@@ -261,25 +227,25 @@ def test_two_ids_of_a_type_sound_different_and_clips_of_one_alike():
         assert across > 1.5 * within, machine
 
 
-def test_held_out_faults_are_none_that_tuning_has_seen():
+def test_held_out_faults_are_none_of_tuning():
     for machine in MACHINES:
         for clip in range(30):
             key = ClipKey(machine, 0, "abnormal", clip)
-            seen = planned_fault(SyntheticConfig(faults="tuning"), key)
-            unseen = planned_fault(SyntheticConfig(faults="held_out"), key)
-            assert seen.character < 0.5 <= unseen.character
+            tuning_fault = planned_fault(SyntheticConfig(faults="tuning"), key)
+            held_out_fault = planned_fault(SyntheticConfig(faults="held_out"), key)
+            assert tuning_fault.character < 0.5 <= held_out_fault.character
         tuning, held_out = FAULTS[machine]
         assert set(held_out) - set(tuning)
     normal = ClipKey("fan", 0, "normal", 3)
     assert planned_fault(SyntheticConfig(), normal) == HEALTHY
 
 
-def test_a_source_is_heard_from_its_direction_and_the_hall_from_everywhere():
+def test_a_source_is_coherent_and_the_hall_diffuse():
     config = SyntheticConfig(channels=2, seconds=4)
 
-    def coherence(heard: np.ndarray) -> float:
-        """Of two microphones (2, T) between 3 and 6 kHz, Welch's estimate."""
-        frames = np.lib.stride_tricks.sliding_window_view(heard, 1024, axis=1)[:, ::512]
+    def coherence(sound: np.ndarray) -> float:
+        """Of two microphones ``(2, T)`` between 3 and 6 kHz, Welch's estimate."""
+        frames = np.lib.stride_tricks.sliding_window_view(sound, 1024, axis=1)[:, ::512]
         bins = np.fft.rfft(frames * np.hanning(1024))[:, :, 192:384]
         cross = np.abs(np.mean(bins[0] * bins[1].conj(), axis=0)) ** 2
         return float(np.mean(cross / np.prod(np.mean(np.abs(bins) ** 2, axis=1), axis=0)))
@@ -289,52 +255,27 @@ def test_a_source_is_heard_from_its_direction_and_the_hall_from_everywhere():
     assert coherence(rendering.background) < 0.2
 
 
-def test_a_far_microphone_hears_later():
-    microphones = Microphones(np.random.default_rng(0), 2, 48_000)  # at angles 0 and pi
-    near, far = microphones.path(np.random.default_rng(1), 0.0, reflections=0)
-    lag = np.argmax(np.correlate(far, near, "full")) - (len(near) - 1)
-    assert lag == pytest.approx(2 * 0.05 / 343 * 48_000, abs=1)  # the array is 10 cm wide
-
-
-# ---------------------------------------------------------------- the building blocks
-
-
-def test_noise_has_the_slope_asked_for():
-    clock = Clock(160_000, 16_000)
-    part = noise(np.random.default_rng(0), clock, Spectrum(-6.0))
-    power = np.abs(np.fft.rfft(part)) ** 2
-    low, high = power[5_000:5_500].mean(), power[40_000:44_000].mean()  # 500 Hz and 4 kHz
-    assert 10 * np.log10(high / low) == pytest.approx(-18, abs=1)
-    assert np.sqrt(np.mean(part**2)) == pytest.approx(1)
-
-
-def test_impacts_come_at_the_defect_rate_to_a_fraction_of_a_sample():
-    clock = Clock(160_000, 16_000)
-    revolutions = turns(np.full(clock.samples, 25.0), clock, 0.3)
-    times = passings(revolutions, clock, 3.57)
-    np.testing.assert_allclose(np.diff(times), 1 / (25 * 3.57), rtol=1e-6)
-    train = strike(clock, times, np.ones(len(times)), np.ones(1))
-    centre = np.sum(train * clock.times) / np.sum(train)
-    assert centre == pytest.approx(times.mean(), abs=1e-6)
-
-
 # ---------------------------------------------------------------- how hard it is
 
 
 @pytest.fixture(scope="module", params=["fan", "slider"])
 def recordings(request) -> tuple[list[np.ndarray], ...]:
-    """Recordings of one id at -6 dB: 14 normals to learn from, 16 normals and 16 faults to tell."""
+    """Recordings of one id at -6 dB: 14 normals to fit; 16 normals, 16 faults to score."""
     config = SyntheticConfig(channels=1, seconds=5)
     site = Site(config, request.param, 0)
 
-    def play(condition: str, clips: range) -> list[np.ndarray]:
+    def record(condition: str, clips: range) -> list[np.ndarray]:
         return [site.render(condition, clip).mix(-6)[:, 0] / 32768 for clip in clips]
 
-    return play("normal", range(14)), play("normal", range(14, 30)), play("abnormal", range(16))
+    return (
+        record("normal", range(14)),
+        record("normal", range(14, 30)),
+        record("abnormal", range(16)),
+    )
 
 
 def nearest(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Distance of each test vector (n, F) to the nearest of training (m, F), standardised."""
+    """Distance of test vectors ``(n, D)`` to the nearest of training ``(m, D)``, standardised."""
     mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-6
     gaps = (test[:, None] - mean) / spread - (train - mean) / spread
     return np.sqrt(np.mean(gaps**2, axis=-1)).min(axis=1)

@@ -1,1 +1,1 @@
-"""Every detector on the same folds: ours, its rivals, and the tables that compare them."""
+"""Every detector on the same folds: ours, the baselines, and the tables that compare them."""

@@ -1,4 +1,4 @@
-"""What a rival is, and how it is fitted, calibrated and joined over microphones like our own."""
+"""What a baseline is, and how it is fitted and calibrated: like our own detector."""
 
 import time
 from abc import ABC, abstractmethod
@@ -17,21 +17,24 @@ from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.scoring.calibration import Calibration, Raw
 from audio_anomaly_detector.seeding import derive_seed
 
-# The front end of the DCASE baselines, which the rivals on spectrograms share.
+# What the baselines draw follows from this word: another one would change every figure of theirs.
+SEED_NAME = "rival"
+
+# The front end of the DCASE baselines, which the baselines on spectrograms share.
 LOGMEL = LogMelConfig(n_mels=128, n_fft=1024, hop_length=512)
-# Rivals state no resolution; this only keeps a division by zero away.
+# Baselines state no resolution; this only prevents a division by zero.
 _NO_RESOLUTION = 1e-12
 
 # From features (m, C, ...) to the raw scores by name, (m, C) each; higher = more anomalous.
 Scorer = Callable[[Tensor], Raw]
 
 
-class Rival(ABC):
+class Baseline(ABC):
     """A published method in its authors' settings, scoring every microphone on its own."""
 
     @abstractmethod
     def features(self, waveform: Tensor) -> Tensor:
-        """What the method looks at, computed once a window.
+        """What the method is given, computed once a window.
 
         Args:
             waveform: ``(C, T)`` at 16 kHz, full scale ±1.
@@ -50,8 +53,8 @@ class Rival(ABC):
         """
 
 
-class Outcome(NamedTuple):
-    """What a detector says of the test clips, and what that took.
+class FoldScores(NamedTuple):
+    """The scores of the test clips of one fold, and what they cost.
 
     Attributes:
         scores: by column, ``(m,)``; higher = more anomalous.
@@ -64,25 +67,27 @@ class Outcome(NamedTuple):
     score_milliseconds: float
 
 
-def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config: Config) -> Outcome:
-    """Fit a rival on normal clips and score others.
+def run_baseline(
+    baseline: Baseline, train: Sequence[Clip], test: Sequence[Clip], config: Config
+) -> FoldScores:
+    """Fit a baseline on normal clips and score others.
 
     It gets what our detector gets: cross-fitted scores of its training clips, in whose units each
     microphone is expressed before the mean over microphones is taken. Of a clip of several windows
     the mean counts.
 
     Args:
-        rival: the method.
+        baseline: the method.
         train: normal clips.
         test: clips to score.
         config: `audio` says how clips are read, `scoring.folds` how the scores are calibrated.
     """
     started = time.perf_counter()
-    known, clip_of = _features(rival, train, config)
-    seed = derive_seed(config.seed, "rival") % 2**32  # scikit-learn takes no more
+    known, clip_of = _features(baseline, train, config)
+    seed = derive_seed(config.seed, SEED_NAME) % 2**32  # scikit-learn takes no more
     parts: list[Raw] = []
     for fold in cross_folds(train, config.scoring.folds, derive_seed(config.seed, "folds")):
-        scorer = rival.fit(known[np.isin(clip_of, fold.fit)], seed)
+        scorer = baseline.fit(known[np.isin(clip_of, fold.fit)], seed)
         held_out = np.isin(clip_of, fold.held_out)
         parts.append(_clip_means(scorer(known[held_out]), clip_of[held_out]))
     normal = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -92,13 +97,13 @@ def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config:
         dict.fromkeys(normal, 1.0),
         {name: name for name in normal},
     )
-    scorer = rival.fit(known, seed)
+    scorer = baseline.fit(known, seed)
     fitted = time.perf_counter()
-    seen, clip_of = _features(rival, test, config)
+    seen, clip_of = _features(baseline, test, config)
     raw = _clip_means(scorer(seen), clip_of)
     scores = calibration.components({name: torch.from_numpy(v) for name, v in raw.items()})
     finished = time.perf_counter()
-    return Outcome(
+    return FoldScores(
         {name: values.numpy() for name, values in scores.items()},
         fitted - started,
         1000 * (finished - fitted) / len(test),
@@ -106,14 +111,14 @@ def run_rival(rival: Rival, train: Sequence[Clip], test: Sequence[Clip], config:
 
 
 def _features(
-    rival: Rival, clips: Sequence[Clip], config: Config
+    baseline: Baseline, clips: Sequence[Clip], config: Config
 ) -> tuple[Tensor, NDArray[np.int64]]:
     """Features of all windows ``(n, C, ...)`` and the clip that each belongs to, ``(n,)``."""
     features, clip_of = [], []
     for position, clip in enumerate(clips):
         windows = to_windows(read_clip(clip, config.audio), config.audio.length)
         with torch.no_grad():
-            features += [rival.features(window) for window in torch.from_numpy(windows)]
+            features += [baseline.features(window) for window in torch.from_numpy(windows)]
         clip_of += [position] * len(windows)
     return torch.stack(features), np.array(clip_of)
 

@@ -1,6 +1,7 @@
 """The cells of the benchmark: one detector on one machine id, and the CSV files that keep them.
 
-A finished cell is never run again: started again, the benchmark goes on where it was stopped.
+A finished cell is never run again: started again, the benchmark goes on where it was stopped. A
+cell of another version, other settings or other data is not finished: it is run and replaced.
 """
 
 import csv
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -19,15 +20,15 @@ from typing import Literal, NamedTuple, cast
 import numpy as np
 import torch
 
-from audio_anomaly_detector.benchmark.detectors import CONTENDERS
+from audio_anomaly_detector.benchmark.detectors import DETECTORS
+from audio_anomaly_detector.benchmark.origin import Origin, data_hash, make_origins
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.engines import Failed, Processes
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import write_text
-from audio_anomaly_detector.fleet.pools import pool_members
-from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool
-from audio_anomaly_detector.progress import SILENT
+from audio_anomaly_detector.files import write_json, write_text
+from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool, pool_members
+from audio_anomaly_detector.progress import SILENT, Progress
 
 Protocol = Literal["folds", "split"]
 Level = Literal["equalised", "recorded"]
@@ -35,7 +36,7 @@ Level = Literal["equalised", "recorded"]
 N_FOLDS = 5
 _FOLD_SEED = 0  # the folds are part of the protocol; seeds vary what the detectors draw
 
-# What a row says besides the scores.
+# What a line says besides the scores and its `Origin`.
 _KEYS = ("condition", "machine", "id", "seed", "fold", "clip", "label", "domain")
 _COSTS = ("fit_seconds", "score_milliseconds", "peak_megabytes")
 Line = dict[str, str]
@@ -69,7 +70,7 @@ class Setting(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> "Setting | None":
-        """Read the name of a folder; None if it is none of ours."""
+        """Read the name of a folder; None if it names no setting."""
         match = re.fullmatch(r"(folds|split)-(equalised|recorded)-(\w+?)(?:-(\d+)clips)?", name)
         if match is None:
             return None
@@ -83,44 +84,35 @@ class Setting(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
+class CellJob:
     """One detector with one seed on one machine id, or on those that it learns together.
 
     Args:
-        contender: name in `CONTENDERS`.
+        detector: name in `DETECTORS`.
         setting: of the table.
         machines: of each all clips that have a label.
-        seed: governs what the detector draws, never the folds.
+        origins: of the cell of each.
+        config: of the detector; its seed governs what the detector draws, never the folds.
         threads: of PyTorch.
     """
 
-    contender: str
+    detector: str
     setting: Setting
     machines: dict[MachineKey, tuple[Clip, ...]]
-    seed: int
+    origins: dict[MachineKey, Origin]
+    config: Config
     threads: int
 
     def __str__(self) -> str:
         """Say what it is, for messages."""
         names = ", ".join("/".join(filter(None, key)) for key in self.machines)
-        return f"{self.contender} on {names} ({self.setting}, seed {self.seed})"
+        return f"{self.detector} on {names} ({self.setting}, seed {self.config.seed})"
 
 
-def run_job(job: Job) -> list[Line]:
+def run_cell_job(job: CellJob) -> list[Line]:
     """Fit and score on every fold: one line a test clip."""
     torch.set_num_threads(job.threads)
-    contender = CONTENDERS[job.contender]
-    channels = job.setting.channels
-    config = load_config(
-        contender.preset,
-        overrides=contender.settings,
-        pool=contender.pool,
-        seed=job.seed,
-        audio={
-            "level": job.setting.level,
-            "channels": int(channels) if channels.isdigit() else channels,
-        },
-    )
+    detector, config = DETECTORS[job.detector], job.config
     parts = {key: _parts(clips, job.setting) for key, clips in job.machines.items()}
     lines: list[Line] = []
     for number in range(len(next(iter(parts.values())))):
@@ -132,16 +124,15 @@ def run_job(job: Job) -> list[Line]:
         share = (time.perf_counter() - started) / len(parts)
         for key, folds in parts.items():
             train, test = folds[number]
-            outcome = contender.run(train, test, config, pool_prior)
-            seconds = share + outcome.fit_seconds
-            costs = (seconds, outcome.score_milliseconds, _peak_megabytes())
+            result = detector.run(train, test, config, pool_prior)
+            seconds = share + result.fit_seconds
+            costs = (seconds, result.score_milliseconds, _peak_megabytes())
             for position, clip in enumerate(test):
-                keys = (*key, job.seed, number, clip.name, clip.label, clip.domain or "")
-                scores = {
-                    name: f"{values[position]:.9g}" for name, values in outcome.scores.items()
-                }
+                keys = (*key, config.seed, number, clip.name, clip.label, clip.domain or "")
+                scores = {name: f"{values[position]:.9g}" for name, values in result.scores.items()}
                 lines.append(
                     dict(zip(_KEYS, map(str, keys), strict=True))
+                    | job.origins[key]._asdict()
                     | dict(zip(_COSTS, (f"{cost:.4g}" for cost in costs), strict=True))
                     | scores
                 )
@@ -150,8 +141,7 @@ def run_job(job: Job) -> list[Line]:
 
 def _pretrain(clips: Sequence[Clip], config: Config) -> PoolPrior:
     with tempfile.TemporaryDirectory(prefix="aad-") as work:
-        progress = SILENT
-        return fit_pool(clips, config, Path(work), torch.device("cpu"), progress, "stop")
+        return fit_pool(clips, config, Path(work), torch.device("cpu"), SILENT, "stop")
 
 
 def _parts(clips: Sequence[Clip], setting: Setting) -> list[tuple[list[Clip], list[Clip]]]:
@@ -172,7 +162,7 @@ def _parts(clips: Sequence[Clip], setting: Setting) -> list[tuple[list[Clip], li
 
 
 def _draw(clips: list[Clip], wanted: int | None) -> list[Clip]:
-    """That many of the clips, fewer of a wish being part of a greater one; all of them for None."""
+    """That many of the clips, a smaller number being part of a larger one; all of them for None."""
     if wanted is None:
         return clips
     order = np.random.default_rng(_FOLD_SEED).permutation(len(clips))
@@ -207,18 +197,19 @@ class Cells:
                     f"{self.path}: cannot read these results ({error}); delete the file to run "
                     "them again"
                 ) from error
-            if not all(set(_KEYS + _COSTS) <= set(line) for line in self.lines):
-                raise UserError(f"{self.path}: not a table of results; delete it to run them again")
+            if not all(set(_KEYS + _COSTS + Origin._fields) <= set(line) for line in self.lines):
+                raise UserError(
+                    f"{self.path}: not a table of results with their version, settings and data "
+                    "(before 0.3.0 these were not written); delete it to run them again"
+                )
 
-    def __contains__(self, job: Job) -> bool:
-        """Whether its machines were judged on the very clips that it asks for."""
-        there: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    def __contains__(self, job: CellJob) -> bool:
+        """Whether its cells are here, made by this version with its settings from its data."""
+        there: dict[tuple[str, ...], set[Origin]] = defaultdict(set)
         for line in self.lines:
-            there[_cell(line)].add(line["clip"])
+            there[_cell(line)].add(Origin(*(line[name] for name in Origin._fields)))
         return all(
-            there[*key, str(job.seed)]
-            == {clip.name for _, test in _parts(clips, job.setting) for clip in test}
-            for key, clips in job.machines.items()
+            there[*key, str(job.config.seed)] == {origin} for key, origin in job.origins.items()
         )
 
     def add(self, lines: Sequence[Line]) -> None:
@@ -239,57 +230,81 @@ def _cell(line: Line) -> tuple[str, ...]:
     return (line["condition"], line["machine"], line["id"], line["seed"])
 
 
-def score_columns(line: Line) -> list[str]:
-    """Names of the scores in a line."""
-    return [name for name in line if name not in _KEYS + _COSTS]
-
-
-def cells_path(folder: Path, setting: Setting, contender: str) -> Path:
+def cells_path(folder: Path, setting: Setting, detector: str) -> Path:
     """Where the cells of a detector lie."""
-    return folder / str(setting) / f"{contender}.csv"
+    return folder / str(setting) / f"{detector}.csv"
 
 
-def make_jobs(
+def read_cells(folder: Path, setting: Setting) -> dict[str, list[Line]]:
+    """Lines of every detector that has finished cells in a setting of a data set."""
+    lines = {name: Cells(cells_path(folder, setting, name)).lines for name in DETECTORS}
+    return {name: there for name, there in lines.items() if there}
+
+
+def make_cell_jobs(
     machines: dict[MachineKey, list[Clip]],
-    contenders: Sequence[str],
+    detectors: Sequence[str],
     settings: Sequence[Setting],
     seeds: int,
     threads: int,
-) -> list[Job]:
+) -> list[CellJob]:
     """Every cell of the benchmark.
 
     Args:
         machines: clips by machine; one without anomalous clips, or with fewer normals than the
             setting trains on, cannot be judged and is left out.
-        contenders: names in `CONTENDERS`.
+        detectors: names in `DETECTORS`.
         settings: of the tables.
         seeds: of every detector.
         threads: of PyTorch in each job.
 
     Raises:
-        UserError: no machine can be judged.
+        UserError: no machine can be judged, or a clip cannot be read.
     """
     labelled = {
         key: tuple(clip for clip in clips if clip.label is not None)
         for key, clips in machines.items()
     }
-    jobs = [
-        Job(name, setting, {key: labelled[key] for key in keys}, seed, threads)
+    judged = {
+        setting: [key for key, clips in labelled.items() if _can_be_judged(clips, setting)]
         for setting in settings
-        for name in contenders
-        for keys in pool_members(
-            [key for key, clips in labelled.items() if _can_be_judged(clips, setting)],
-            CONTENDERS[name].pool,
-        ).values()
-        for seed in range(seeds)
-    ]
-    if not jobs:
+    }
+    if not any(judged.values()):
         raise UserError(
             "no machine here has both normal and anomalous clips with labels, or enough of them; a "
             f"benchmark needs at least {N_FOLDS} normal clips and 1 anomalous clip of an id, and "
             "as many normals for training as --train-clips asks for"
         )
-    return jobs
+    data = {key: data_hash(labelled[key]) for key in {k for keys in judged.values() for k in keys}}
+    return [
+        CellJob(
+            name,
+            setting,
+            {key: labelled[key] for key in keys},
+            make_origins({key: data[key] for key in keys}, config),
+            config,
+            threads,
+        )
+        for setting in settings
+        for name in detectors
+        for keys in pool_members(judged[setting], DETECTORS[name].pool).values()
+        for config in (_config(name, setting, seed) for seed in range(seeds))
+    ]
+
+
+def _config(name: str, setting: Setting, seed: int) -> Config:
+    detector = DETECTORS[name]
+    channels = setting.channels
+    return load_config(
+        detector.preset,
+        overrides=detector.settings,
+        pool=detector.pool,
+        seed=seed,
+        audio={
+            "level": setting.level,
+            "channels": int(channels) if channels.isdigit() else channels,
+        },
+    )
 
 
 def _can_be_judged(clips: Sequence[Clip], setting: Setting) -> bool:
@@ -303,33 +318,38 @@ def _can_be_judged(clips: Sequence[Clip], setting: Setting) -> bool:
 
 
 def run_missing(
-    jobs: Sequence[Job], folder: Path, workers: int, on_progress: Callable[[int, int], None]
-) -> Iterable[tuple[Job, Failed]]:
+    jobs: Sequence[CellJob], folder: Path, workers: int, progress: Progress
+) -> Iterable[tuple[CellJob, Failed]]:
     """Run the cells that are not finished, each in a process of its own.
+
+    The settings behind a cell's hash are written out in ``settings/`` beside it.
 
     Args:
         jobs: all cells.
         folder: of the results.
         workers: cells at a time.
-        on_progress: hears how many cells of all are done.
+        progress: is told how many cells of all are done.
 
     Yields:
         Cells that failed and why; the others go on.
     """
     files = {
-        (job.setting, job.contender): Cells(cells_path(folder, job.setting, job.contender))
+        (job.setting, job.detector): Cells(cells_path(folder, job.setting, job.detector))
         for job in jobs
     }
-    missing = [job for job in jobs if job not in files[job.setting, job.contender]]
+    missing = [job for job in jobs if job not in files[job.setting, job.detector]]
     done = len(jobs) - len(missing)
-    on_progress(done, len(jobs))
+    progress.advance("cells", done, len(jobs))
     if not missing:
         return
-    for index, result in Processes(workers=workers).map(run_job, missing):
+    for index, result in Processes(workers=workers).map(run_cell_job, missing):
         job = missing[index]
         if isinstance(result, Failed):
             yield job, result
         else:
-            files[job.setting, job.contender].add(result)
+            cells = files[job.setting, job.detector]
+            settings = cells.path.parent / "settings" / f"{result[0]['settings']}.json"
+            write_json(settings, job.config.model_dump(mode="json", exclude={"seed"}))
+            cells.add(result)
         done += 1
-        on_progress(done, len(jobs))
+        progress.advance("cells", done, len(jobs))

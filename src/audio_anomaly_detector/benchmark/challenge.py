@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from audio_anomaly_detector.benchmark.cells import Cells, Line, Setting, cells_path
-from audio_anomaly_detector.benchmark.detectors import CONTENDERS
-from audio_anomaly_detector.benchmark.ours import DECISION
+from audio_anomaly_detector.benchmark.cells import Line, Setting
+from audio_anomaly_detector.benchmark.detectors import DETECTORS
+from audio_anomaly_detector.benchmark.own_detector import DECISION
 from audio_anomaly_detector.files import write_text
 from audio_anomaly_detector.metrics.classification import (
     arithmetic_mean,
@@ -55,33 +55,33 @@ class ChallengeResult:
     score: float | None
 
 
-def challenge_results(folder: Path, setting: Setting) -> list[ChallengeResult]:
+def challenge_results(setting: Setting, cells: Mapping[str, list[Line]]) -> list[ChallengeResult]:
     """Judge every detector by the challenge's rules, the highest score first.
 
     Args:
-        folder: of the data set's results.
-        setting: of the table; none but the data set's own split can be judged so.
+        setting: of the leaderboard; none but the data set's own split can be judged so.
+        cells: lines of every detector that has finished cells.
 
     Returns:
         Empty if the data is not laid out as the challenge's.
     """
     results = [
         _result(row.title, lines, row.columns[0])
-        for name, lines in _judged(folder, setting)
-        for row in CONTENDERS[name].rows
+        for name, lines in _judged(setting, cells)
+        for row in DETECTORS[name].rows
         if not row.is_oracle
     ]
     return sorted(results, key=lambda result: -(result.score or 0))
 
 
-def write_challenge_files(folder: Path, setting: Setting) -> None:
+def write_challenge_files(folder: Path, setting: Setting, cells: Mapping[str, list[Line]]) -> None:
     """Write ``anomaly_score_*.csv`` and, of detectors that decide, ``decision_result_*.csv``.
 
     One file a section, in 2021 one a domain, in ``<folder>/<setting>/challenge/<detector>/``, as
     teams hand them in: a line a clip, without a header.
     """
-    for name, lines in _judged(folder, setting):
-        columns = {"anomaly_score": CONTENDERS[name].rows[0].columns[0]}
+    for name, lines in _judged(setting, cells):
+        columns = {"anomaly_score": DETECTORS[name].rows[0].columns[0]}
         if DECISION in lines[0]:
             columns["decision_result"] = DECISION
         texts: dict[str, list[str]] = {}
@@ -95,12 +95,12 @@ def write_challenge_files(folder: Path, setting: Setting) -> None:
             write_text(folder / str(setting) / "challenge" / name / place, "".join(rows))
 
 
-def _judged(folder: Path, setting: Setting) -> Iterator[tuple[str, list[Line]]]:
+def _judged(setting: Setting, cells: Mapping[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:
     """Detectors that the challenge's rules can judge, with the lines of their first seed."""
     if setting.protocol != "split":
         return
-    for name in CONTENDERS:
-        lines = _first_seed(Cells(cells_path(folder, setting, name)).lines)
+    for name, all_lines in cells.items():
+        lines = _first_seed(all_lines)
         if any(line["domain"] or _is_of_2020(line) for line in lines):
             yield name, lines
 
@@ -171,5 +171,5 @@ def _by_section(lines: Sequence[Line]) -> Mapping[tuple[str, str], list[Line]]:
 
 
 def _first_seed(lines: Sequence[Line]) -> list[Line]:
-    first = min((line["seed"] for line in lines), default="")
+    first = min(line["seed"] for line in lines)
     return [line for line in lines if line["seed"] == first]

@@ -1,4 +1,4 @@
-"""Rivals without a network: level alone, log-mel statistics with five back ends, TWFR-GMM."""
+"""Baselines without a network: level alone, log-mel statistics with five back ends, TWFR-GMM."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.baseline import LOGMEL, Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, Baseline, Scorer
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.scoring.calibration import Raw
 
@@ -29,7 +29,7 @@ GWRP_FIXED = 0.9
 _TWO_COMPONENTS_FROM = 20  # normals; two Gaussians of four clips each would be none
 
 
-class LevelOnly(Rival):
+class LevelOnly(Baseline):
     """Distance of each microphone's RMS level in dB to the nearest normal clip's."""
 
     def features(self, waveform: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class LevelOnly(Rival):
         return score
 
 
-class LogMelStatistics(Rival):
+class LogMelStatistics(Baseline):
     """Mean and standard deviation over time of every log-mel band, with a back end.
 
     Args:
@@ -59,7 +59,7 @@ class LogMelStatistics(Rival):
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, 256)`` in dB."""
-        logmel = self.logmel(waveform)  # (C, 128, N)
+        logmel = self.logmel(waveform)  # (C, 128, T)
         return torch.cat([logmel.mean(-1), logmel.std(-1)], -1)
 
     def fit(self, features: Tensor, seed: int) -> Scorer:
@@ -68,7 +68,7 @@ class LogMelStatistics(Rival):
         return lambda others: {"score": _score(scorers, others)}
 
 
-class TwfrGmm(Rival):
+class TwfrGmm(Baseline):
     """Log-mel pooled over time by global weighted ranking, and a Gaussian mixture.
 
     Source: Guan et al., "Time-weighted frequency domain audio representation with GMM estimator
@@ -83,7 +83,7 @@ class TwfrGmm(Rival):
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, ratios, 128)`` in dB."""
-        ranked = self.logmel(waveform).sort(-1, descending=True).values  # (C, 128, N)
+        ranked = self.logmel(waveform).sort(-1, descending=True).values  # (C, 128, T)
         rank = torch.arange(ranked.shape[-1])
         pooled = []
         for ratio in GWRP_RATIOS:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audio_anomaly_detector.benchmark.cells import Line
-from audio_anomaly_detector.benchmark.ours import DECISION, P_STEP, P_VALUE
+from audio_anomaly_detector.benchmark.own_detector import DECISION, P_STEP, P_VALUE
 from audio_anomaly_detector.seeding import derive_seed
 
 _SEED = 0  # of the randomised p-values
@@ -53,13 +53,13 @@ def judge_decisions(title: str, lines: Sequence[Line]) -> Decisions | None:
     rng = np.random.default_rng(derive_seed(_SEED, "p-values"))
     p_values: dict[tuple[str, ...], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     decided: dict[tuple[str, ...], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    # In an order of their own, so that what is drawn does not hang on which cell finished first.
+    # In an order of their own, so that what is drawn does not depend on which cell finished first.
     for line in sorted(lines, key=lambda line: (*_detector(line), line["label"], line["clip"])):
         detector, label = _detector(line), int(line["label"])
         randomised = float(line[P_VALUE]) - rng.random() * float(line[P_STEP])
         p_values[detector][label].append(randomised)
         decided[detector][label].append(float(line[DECISION]))
-    # Detectors that differ in the seed alone judge the same clips alike: one seed speaks for all.
+    # Detectors that differ in the seed alone judge the same clips alike: one seed is enough.
     first = min(seed for seed, *_ in p_values)
     unseen = [normal for (seed, *_), (normal, _) in p_values.items() if seed == first]
     drawn = np.stack([rng.choice(normal, DRAWS) for normal in unseen], axis=1)

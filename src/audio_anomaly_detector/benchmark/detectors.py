@@ -1,21 +1,22 @@
-"""Every detector of the benchmark. To add one, write a `Rival` and a line here."""
+"""Every detector of the benchmark. To add one, write a `Baseline` and a line here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from audio_anomaly_detector.benchmark import classical, pretrained_encoder
-from audio_anomaly_detector.benchmark.baseline import Outcome, Rival, run_rival
+from audio_anomaly_detector.benchmark.baseline import Baseline, FoldScores, run_baseline
 from audio_anomaly_detector.benchmark.classical import LevelOnly, LogMelStatistics, TwfrGmm
 from audio_anomaly_detector.benchmark.frame_networks import DcaseAutoencoder, Idnn
-from audio_anomaly_detector.benchmark.ours import JOINED, THREE_MODELS, run_detector
+from audio_anomaly_detector.benchmark.own_detector import JOINED, THREE_MODELS, run_detector
 from audio_anomaly_detector.benchmark.plain_networks import (
     PlainDespawn,
     PlainMaskedTransformer,
     PlainVqvae,
 )
 from audio_anomaly_detector.benchmark.pretrained_encoder import PretrainedEncoder
-from audio_anomaly_detector.config import Config, PoolScope
+from audio_anomaly_detector.choices import PoolScope
+from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.learning.pool import PoolPrior
 
@@ -35,12 +36,12 @@ class Row:
 
     @property
     def is_oracle(self) -> bool:
-        """Whether test labels chose."""
+        """Whether test labels chose the score."""
         return len(self.columns) > 1
 
 
 @dataclass(frozen=True)
-class Contender:
+class BenchmarkDetector:
     """A detector of the benchmark.
 
     Args:
@@ -54,7 +55,7 @@ class Contender:
     """
 
     rows: tuple[Row, ...]
-    run: Callable[[Sequence[Clip], Sequence[Clip], Config, PoolPrior | None], Outcome]
+    run: Callable[[Sequence[Clip], Sequence[Clip], Config, PoolPrior | None], FoldScores]
     preset: str = "small"
     settings: tuple[str, ...] = ()
     pool: PoolScope = "none"
@@ -67,30 +68,30 @@ def _ours(
     preset: str,
     *settings: str,
     pool: PoolScope = "none",
-) -> Contender:
+) -> BenchmarkDetector:
     rows = [Row(title, (JOINED,))]
     if preset != "instant":
         rows.append(Row(f"{title}, three models alone", (THREE_MODELS,)))
-    return Contender(tuple(rows), run_detector, preset, settings, pool, is_ours=True)
+    return BenchmarkDetector(tuple(rows), run_detector, preset, settings, pool, is_ours=True)
 
 
-def _rival(make: Callable[[], Rival], *rows: Row) -> Contender:
+def _baseline(make: Callable[[], Baseline], *rows: Row) -> BenchmarkDetector:
     def run(
         train: Sequence[Clip], test: Sequence[Clip], config: Config, _: PoolPrior | None
-    ) -> Outcome:
-        return run_rival(make(), train, test, config)
+    ) -> FoldScores:
+        return run_baseline(make(), train, test, config)
 
-    return Contender(rows, run)
+    return BenchmarkDetector(rows, run)
 
 
-def _statistics(title: str, back_end: classical.BackEnd) -> Contender:
-    return _rival(
+def _statistics(title: str, back_end: classical.BackEnd) -> BenchmarkDetector:
+    return _baseline(
         partial(LogMelStatistics, back_end),
         Row(f"log-mel statistics, {title}", ("score",)),
     )
 
 
-CONTENDERS: dict[str, Contender] = {
+DETECTORS: dict[str, BenchmarkDetector] = {
     "small": _ours("ours (small)", "small"),
     "instant": _ours("ours (instant, no network)", "instant"),
     "instant_pooled": _ours("ours (instant, all ids pooled)", "instant", pool="all"),
@@ -112,13 +113,13 @@ CONTENDERS: dict[str, Contender] = {
         "ours (small, VQ-VAE of the transformer alone)", "small", "vqvae.sees=transformer"
     ),
     "views": _ours("ours (small, four views)", "small", "scoring.views=4"),
-    "level": _rival(LevelOnly, Row("level-only control", ("score",))),
+    "level": _baseline(LevelOnly, Row("level-only control", ("score",))),
     "knn": _statistics("nearest neighbour", classical.nearest_neighbour),
     "mahalanobis": _statistics("Ledoit–Wolf Mahalanobis", classical.mahalanobis),
     "lof": _statistics("local outlier factor", classical.local_outlier_factor),
     "svm": _statistics("one-class SVM", classical.one_class_svm),
     "forest": _statistics("isolation forest", classical.isolation_forest),
-    "twfr": _rival(
+    "twfr": _baseline(
         TwfrGmm,
         Row(
             f"TWFR-GMM, r = {classical.GWRP_FIXED:g}",
@@ -126,29 +127,29 @@ CONTENDERS: dict[str, Contender] = {
         ),
         Row("TWFR-GMM, r by oracle", tuple(map(classical.gwrp_column, classical.GWRP_RATIOS))),
     ),
-    "dcase": _rival(
+    "dcase": _baseline(
         DcaseAutoencoder,
         Row("DCASE autoencoder, squared error", ("mse",)),
         Row("DCASE autoencoder, selective Mahalanobis", ("mahalanobis",)),
     ),
-    "idnn": _rival(
+    "idnn": _baseline(
         Idnn,
         Row("IDNN, mean error", ("mean",)),
         Row("IDNN, largest error", ("max",)),
     ),
-    "despawn": _rival(
+    "despawn": _baseline(
         PlainDespawn,
         Row("plain DeSpaWN, residual + sparsity", ("residual_and_sparsity",)),
         Row("plain DeSpaWN, residual", ("residual",)),
         Row("plain DeSpaWN, sparsity", ("sparsity",)),
     ),
-    "transformer": _rival(
+    "transformer": _baseline(
         PlainMaskedTransformer,
         Row("plain masked transformer", ("reconstruction",)),
     ),
-    "vqvae": _rival(PlainVqvae, Row("plain VQ-VAE", ("reconstruction",))),
+    "vqvae": _baseline(PlainVqvae, Row("plain VQ-VAE", ("reconstruction",))),
     "encoder": replace(
-        _rival(PretrainedEncoder, Row("pretrained AST, sub-band nearest neighbour", ("score",))),
+        _baseline(PretrainedEncoder, Row("pretrained AST, sub-band nearest neighbour", ("score",))),
         missing=pretrained_encoder.missing,
     ),
 }

@@ -1,11 +1,11 @@
-"""The pictures of a table: AUROC by machine type, paired leads, ROC curves."""
+"""The pictures of a leaderboard: AUROC by machine type, paired leads, ROC curves."""
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from audio_anomaly_detector.benchmark.leaderboard import Standing, Table
+from audio_anomaly_detector.benchmark.leaderboard import Entry, Leaderboard
 from audio_anomaly_detector.metrics.protocol import ProtocolEstimate
 from audio_anomaly_detector.plotting.canvas import (
     ANOMALOUS,
@@ -22,20 +22,20 @@ _ROC_LINES = 6
 _PANELS_WIDE = 5
 
 
-def draw_table(table: Table) -> dict[str, Figure]:
-    """All pictures of a table by name."""
-    figures = {"machines": draw_machines(table), "roc": draw_roc(table)}
-    if table.ours is not None:
-        figures["leads"] = draw_leads(table)
-    if table.decisions:
-        figures["calibration"] = draw_calibration(table)
+def draw_leaderboard(leaderboard: Leaderboard) -> dict[str, Figure]:
+    """All pictures of a leaderboard by name."""
+    figures = {"machines": draw_machines(leaderboard), "roc": draw_roc(leaderboard)}
+    if leaderboard.ours is not None:
+        figures["leads"] = draw_leads(leaderboard)
+    if leaderboard.decisions:
+        figures["calibration"] = draw_calibration(leaderboard)
     return figures
 
 
-def draw_machines(table: Table) -> Figure:
+def draw_machines(leaderboard: Leaderboard) -> Figure:
     """AUROC of every line by machine type, with 95 % intervals over clips."""
-    lines = table.standings[::-1]
-    types = [*table.machine_types, "mean"]
+    lines = leaderboard.entries[::-1]
+    types = [*leaderboard.machine_types, "mean"]
     wide = min(len(types), _PANELS_WIDE)
     high = -(-len(types) // wide)
     size = (2.2 + 2.1 * wide, high * (1.3 + 0.28 * len(lines)))
@@ -58,11 +58,11 @@ def draw_machines(table: Table) -> Figure:
     return figure
 
 
-def draw_leads(table: Table) -> Figure:
+def draw_leads(leaderboard: Leaderboard) -> Figure:
     """How far our detector is ahead of every other line, paired on the same folds."""
-    ours = table.ours
+    ours = leaderboard.ours
     assert ours is not None
-    lines = [line for line in table.standings[::-1] if line.lead is not None]
+    lines = [line for line in leaderboard.entries[::-1] if line.lead is not None]
     figure = Figure(figsize=(7.5, 1.3 + 0.28 * len(lines)), dpi=DPI, layout="constrained")
     ax = figure.subplots()
     start_panel(ax, f"{ours.title}: lead over", "difference of mean AUROC", "")
@@ -84,7 +84,7 @@ def draw_leads(table: Table) -> Figure:
     return figure
 
 
-def draw_roc(table: Table) -> Figure:
+def draw_roc(leaderboard: Leaderboard) -> Figure:
     """ROC curves of the strongest lines: each id's folds pooled, then the mean over ids.
 
     Pooled in calibrated units, like the pAUC: a fold alone holds out too few normals for a curve.
@@ -95,7 +95,7 @@ def draw_roc(table: Table) -> Figure:
         ax, "ROC, folds pooled, mean over ids", "false alarm rate", "share of anomalous clips found"
     )
     rates = np.linspace(0, 1, 201)
-    strongest = [line for line in table.standings if not line.is_oracle][:_ROC_LINES]
+    strongest = [line for line in leaderboard.entries if not line.is_oracle][:_ROC_LINES]
     for line, colour in zip(strongest, SERIES, strict=False):
         ax.plot(rates, _mean_roc(line, rates), color=colour, label=line.title, linewidth=1.6)
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle="--")
@@ -105,11 +105,11 @@ def draw_roc(table: Table) -> Figure:
     return figure
 
 
-def draw_calibration(table: Table) -> Figure:
+def draw_calibration(leaderboard: Leaderboard) -> Figure:
     """Share of unseen clips with a p-value up to each value: normal ones belong on the diagonal."""
-    figure = Figure(figsize=(5 * len(table.decisions), 4.6), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(table.decisions), squeeze=False)[0]
-    for ax, decisions in zip(panels, table.decisions, strict=True):
+    figure = Figure(figsize=(5 * len(leaderboard.decisions), 4.6), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(leaderboard.decisions), squeeze=False)[0]
+    for ax, decisions in zip(panels, leaderboard.decisions, strict=True):
         start_panel(ax, decisions.title, "p-value", "share of clips up to it")
         for name, colour in (("normal", NORMAL), ("anomalous", ANOMALOUS)):
             ax.ecdf(getattr(decisions, name), color=colour, label=f"{name}, unseen", linewidth=1.6)
@@ -120,22 +120,22 @@ def draw_calibration(table: Table) -> Figure:
     return figure
 
 
-def draw_learning_curve(title: str, tables: list[Table]) -> Figure:
-    """Mean AUROC against the number of normals, ours and the rivals that end highest.
+def draw_learning_curve(title: str, leaderboards: list[Leaderboard]) -> Figure:
+    """Mean AUROC against the number of normals, ours and the baselines that end highest.
 
     Args:
         title: of the picture.
-        tables: of the same setting, each with its number of normals, ascending.
+        leaderboards: of the same setting, each with its number of normals, ascending.
     """
     figure = Figure(figsize=(7, 4.6), dpi=DPI, layout="constrained")
     ax = figure.subplots()
     start_panel(ax, title, "normal clips to learn from", "mean AUROC")
-    strongest = [line.title for line in tables[-1].standings if not line.is_oracle][:_ROC_LINES]
+    strongest = [line.title for line in leaderboards[-1].entries if not line.is_oracle][:_ROC_LINES]
     for name, colour in zip(strongest, SERIES, strict=False):
         points = [
-            (table.setting.train_clips, line.result.mean)
-            for table in tables
-            for line in table.standings
+            (leaderboard.setting.train_clips, line.result.mean)
+            for leaderboard in leaderboards
+            for line in leaderboard.entries
             if line.title == name
         ]
         counts = np.array([count for count, _ in points])
@@ -144,7 +144,7 @@ def draw_learning_curve(title: str, tables: list[Table]) -> Figure:
             counts, values, yerr=errors, marker="o", color=colour, capsize=2, label=name, alpha=0.9
         )
     ax.set_xscale("log")
-    ticks = [table.setting.train_clips or 0 for table in tables]
+    ticks = [leaderboard.setting.train_clips or 0 for leaderboard in leaderboards]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
     add_legend(ax, "lower right")
@@ -159,7 +159,7 @@ def _values_and_errors(
     return values, np.abs(np.array([each.over_clips for each in estimates]).T - values)
 
 
-def _mean_roc(line: Standing, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_roc(line: Entry, rates: NDArray[np.float64]) -> NDArray[np.float64]:
     curves = []
     for ids in line.scores.values():
         for by_seed in ids.values():
@@ -172,9 +172,9 @@ def _mean_roc(line: Standing, rates: NDArray[np.float64]) -> NDArray[np.float64]
     return mean
 
 
-def _colour(line: Standing) -> str:
+def _colour(line: Entry) -> str:
     if line.is_oracle:
         return ORACLE
     if line.is_ours:
         return NORMAL
-    return ANOMALOUS if line.is_rival else MUTED
+    return ANOMALOUS if line.is_baseline else MUTED

@@ -1,4 +1,4 @@
-"""Rivals that are dense networks over five stacked log-mel frames: DCASE autoencoder and IDNN.
+"""Baselines that are dense networks over five stacked log-mel frames: DCASE autoencoder and IDNN.
 
 Both get raw decibels, as in their authors' code. All microphones share one network: each one's
 vectors are training vectors, and each one has its own scores.
@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from audio_anomaly_detector.benchmark.baseline import LOGMEL, Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, Baseline, Scorer
 from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
 from audio_anomaly_detector.scoring.calibration import Raw
 from audio_anomaly_detector.seeding import derive_seed
@@ -23,7 +23,7 @@ _LEARNING_RATE = 1e-3
 _RIDGE = 1e-6
 
 
-class DcaseAutoencoder(Rival):
+class DcaseAutoencoder(Baseline):
     """Baseline of the DCASE 2023 challenge, task 2, with both of its scores.
 
     ``mse`` is the mean squared reconstruction error, ``mahalanobis`` (the "selective Mahalanobis"
@@ -46,7 +46,7 @@ class DcaseAutoencoder(Rival):
         self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, N, 128)`` in dB."""
+        """``(C, T, 128)`` in dB."""
         return self.logmel(waveform).transpose(1, 2)
 
     def fit(self, features: Tensor, seed: int) -> Scorer:
@@ -73,7 +73,7 @@ class DcaseAutoencoder(Rival):
         return score
 
 
-class Idnn(Rival):
+class Idnn(Baseline):
     """Interpolation deep neural network: predicts the middle frame from its four neighbours.
 
     ``mean`` is the mean of a window's frame errors, ``max`` the largest, for sounds that are short.
@@ -90,7 +90,7 @@ class Idnn(Rival):
         self.logmel = LogMel(LogMelConfig(n_mels=64, n_fft=1024, hop_length=512))
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, N, 64)`` in dB."""
+        """``(C, T, 64)`` in dB."""
         return self.logmel(waveform).transpose(1, 2)
 
     def fit(self, features: Tensor, seed: int) -> Scorer:
@@ -159,7 +159,7 @@ class Interpolator(nn.Module):
 
 
 def stack_frames(spectra: Tensor) -> Tensor:
-    """Every run of five consecutive frames, ``(R, N, F) -> (R, V, 5, F)``, V = N - 4; a view."""
+    """Every run of five consecutive frames, ``(R, T, F) -> (R, V, 5, F)``, V = T - 4; a view."""
     return spectra.unfold(1, FRAMES, 1).transpose(2, 3)
 
 
@@ -173,12 +173,12 @@ def _train(
 ) -> nn.Module:
     """A network trained to leave little: mean squared residual, Adam.
 
-    Epochs are counted over the vectors of *one* microphone: the authors had one, and eight that
-    hear the same machine at the same time are no reason for eight times as many steps.
+    Epochs are counted over the vectors of *one* microphone: the authors had one, and eight
+    that record the same machine at the same time are no reason for eight times as many steps.
 
     Args:
         make: the network, from stacked frames ``(B, 5, F)`` to their residual.
-        features: ``(n, C, N, F)`` of normal windows.
+        features: ``(n, C, T, F)`` of normal windows.
         epochs: passes over the vectors.
         batch_size: vectors of a step.
         seed: of weights and batches.
@@ -214,7 +214,7 @@ def _batches(
 
 @torch.no_grad()
 def _residuals(network: nn.Module, features: Tensor) -> Iterator[Tensor]:
-    """What the network leaves of each window ``(C, N, F)``: ``(C, V, ...)`` float64."""
+    """What the network leaves of each window ``(C, T, F)``: ``(C, V, ...)`` float64."""
     for window in features:
         vectors = stack_frames(window)  # (C, V, 5, F)
         yield network(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2]).double()

@@ -1,16 +1,16 @@
-"""From the finished cells to who stands where, with intervals and paired differences."""
+"""From finished cells to a leaderboard: mean AUROC with intervals and paired differences."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_anomaly_detector.benchmark.cells import Cells, Line, Setting, cells_path
+from audio_anomaly_detector.benchmark.cells import Line, Setting
 from audio_anomaly_detector.benchmark.decisions import Decisions, judge_decisions
-from audio_anomaly_detector.benchmark.detectors import CONTENDERS, LEVEL_ONLY, Row
+from audio_anomaly_detector.benchmark.detectors import DETECTORS, LEVEL_ONLY, Row
+from audio_anomaly_detector.benchmark.origin import combined
 from audio_anomaly_detector.metrics.classification import arithmetic_mean
 from audio_anomaly_detector.metrics.protocol import (
     MachineWins,
@@ -24,6 +24,7 @@ from audio_anomaly_detector.metrics.protocol import (
 )
 
 Floats = NDArray[np.float64]
+MachineId = tuple[str, str, str]  # condition, type, id
 # Scores of one id: by seed, then fold, those of its held-out normals and its anomalous clips.
 IdScores = dict[str, list[tuple[Floats, Floats]]]
 # machine type, with its condition where there are several -> condition/id -> scores
@@ -31,24 +32,24 @@ Scores = dict[str, dict[str, IdScores]]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One line of a table.
+class Entry:
+    """One line of a leaderboard.
 
     Args:
         title: of the line.
-        contender: name in `CONTENDERS`.
+        detector: name in `DETECTORS`.
         is_oracle: whether test labels chose something.
         result: AUROC by machine type and mean.
         partial_auroc: pooled over folds in calibrated units, mean over ids, then over types; None
             where it cannot be computed.
         lead: our detector's AUROC minus this one's on the same folds; None for our own line.
-        scores: what it says of every clip, for the ROC.
+        scores: of every clip, for the ROC.
         fit_seconds, score_milliseconds, peak_megabytes: medians over cells.
         seeds: that were run on every id.
     """
 
     title: str
-    contender: str
+    detector: str
     is_oracle: bool
     result: ProtocolResult
     partial_auroc: float | None
@@ -62,36 +63,40 @@ class Standing:
     @property
     def is_ours(self) -> bool:
         """Whether it is our detector or a part of it."""
-        return CONTENDERS[self.contender].is_ours
+        return DETECTORS[self.detector].is_ours
 
     @property
     def is_pooled(self) -> bool:
         """Whether it learned from several ids."""
-        return CONTENDERS[self.contender].pool != "none"
+        return DETECTORS[self.detector].pool != "none"
 
     @property
-    def is_rival(self) -> bool:
-        """Whether it counts when the best rival is sought: no oracle, no control."""
-        return not (self.is_ours or self.is_oracle or self.contender == LEVEL_ONLY)
+    def is_baseline(self) -> bool:
+        """Whether it counts when the best baseline is sought: no oracle, no control."""
+        return not (self.is_ours or self.is_oracle or self.detector == LEVEL_ONLY)
 
 
 @dataclass(frozen=True)
-class Table:
+class Leaderboard:
     """All that finished every id in one setting, from the highest mean AUROC down.
 
     Args:
-        setting: protocol, level and channels.
-        standings: the lines.
+        setting: protocol, level, channels and number of training clips.
+        versions: of the program that made the cells.
+        data: hash of the clips of all ids.
+        entries: the lines.
         ablation: of our detector: each family alone and each left out; leads are against the
             joined score.
         n_ids, n_normal, n_anomalous: what was judged.
-        decisions: of our detectors, how they decide on unseen clips.
-        incomplete: detectors of which ids are missing, with how many are there.
+        decisions: of our detectors, on unseen clips.
+        incomplete: detectors that are left out, with the reason.
     """
 
     setting: Setting
-    standings: list[Standing]
-    ablation: list[Standing]
+    versions: list[str]
+    data: str
+    entries: list[Entry]
+    ablation: list[Entry]
     decisions: list[Decisions]
     n_ids: int
     n_normal: int
@@ -99,71 +104,72 @@ class Table:
     incomplete: dict[str, str]
 
     @property
-    def groups(self) -> dict[str, list[Standing]]:
+    def groups(self) -> dict[str, list[Entry]]:
         """The lines apart by what they learned from."""
-        groups: dict[str, list[Standing]] = {"One id": [], "Pooled ids": []}
-        for line in self.standings:
+        groups: dict[str, list[Entry]] = {"One id": [], "Pooled ids": []}
+        for line in self.entries:
             groups["Pooled ids" if line.is_pooled else "One id"].append(line)
         return {name: lines for name, lines in groups.items() if lines}
 
     @property
     def machine_types(self) -> list[str]:
         """In the order of the columns."""
-        return list(self.standings[0].result.types)
+        return list(self.entries[0].result.types)
 
     @property
-    def best_rival(self) -> Standing | None:
+    def best_baseline(self) -> Entry | None:
         """The strongest line that is neither ours, nor an oracle, nor the level-only control."""
-        return next((line for line in self.standings if line.is_rival), None)
+        return next((line for line in self.entries if line.is_baseline), None)
 
     @property
-    def ours(self) -> Standing | None:
+    def ours(self) -> Entry | None:
         """Our detector's own line: the first of the registry that is there."""
-        return next((line for line in self.standings if line.is_ours and line.lead is None), None)
+        return next((line for line in self.entries if line.is_ours and line.lead is None), None)
 
 
-def make_table(folder: Path, setting: Setting) -> Table | None:
+def make_leaderboard(setting: Setting, cells: Mapping[str, list[Line]]) -> Leaderboard | None:
     """Sum up one setting of one data set.
 
+    Only what was judged on the same data is compared: the data of most detectors.
+
     Args:
-        folder: of the data set's results.
-        setting: which.
+        setting: protocol, level, channels and number of training clips.
+        cells: lines of every detector that has finished cells.
 
     Returns:
-        The table; None while no detector has finished every id that any has finished.
+        The leaderboard; None while no detector has finished every id that any has finished.
     """
-    there = {name: Cells(cells_path(folder, setting, name)).lines for name in CONTENDERS}
-    machine_ids = {_id(line) for lines in there.values() for line in lines}
-    finished: dict[str, list[Line]] = {}
-    incomplete = {}
-    for name, lines in there.items():
-        if not lines:
-            continue
-        by_seed: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-        for line in lines:
-            by_seed[line["seed"]].add(_id(line))
-        seeds = {seed for seed, ids in by_seed.items() if ids == machine_ids}
-        if seeds:
-            finished[name] = [line for line in lines if line["seed"] in seeds]
+    machine_ids = {_id(line) for lines in cells.values() for line in lines}
+    finished, data_of, incomplete = {}, {}, {}
+    for name, lines in cells.items():
+        complete, told = _complete(lines, machine_ids)
+        if complete:
+            finished[name], data_of[name] = complete, told
         else:
-            most = max(len(ids) for ids in by_seed.values())
-            incomplete[name] = f"{most} of {len(machine_ids)} ids"
+            incomplete[name] = told
     if not finished:
         return None
+    [(data, _)] = Counter(data_of.values()).most_common(1)
+    for name, other in data_of.items():
+        if other != data:
+            del finished[name]
+            incomplete[name] = "finished on other data than the others"
     ours = _ours(finished)
     reference = None
     if ours is not None:
-        reference = _wins(_scores(finished[ours], CONTENDERS[ours].rows[0]))
-    standings = [
-        _standing(name, lines, row, None if name == ours and not number else reference)
+        reference = _wins(_scores(finished[ours], DETECTORS[ours].rows[0]))
+    entries = [
+        _entry(name, lines, row, None if name == ours and not number else reference)
         for name, lines in finished.items()
-        for number, row in enumerate(CONTENDERS[name].rows)
+        for number, row in enumerate(DETECTORS[name].rows)
     ]
     lines = next(iter(finished.values()))
     clips = {(*_id(line), line["clip"], line["label"]) for line in lines}
-    return Table(
+    return Leaderboard(
         setting,
-        sorted(standings, key=lambda line: -line.result.mean.value),
+        sorted({lines[0]["version"] for lines in finished.values()}),
+        data,
+        sorted(entries, key=lambda line: -line.result.mean.value),
         [] if ours is None else _ablation(ours, finished[ours], reference),
         [each for each in map(_decisions, finished, finished.values()) if each is not None],
         len(machine_ids),
@@ -173,19 +179,39 @@ def make_table(folder: Path, setting: Setting) -> Table | None:
     )
 
 
+def _complete(lines: list[Line], machine_ids: set[MachineId]) -> tuple[list[Line], str]:
+    """Lines of the seeds that one version ran on every id with the same settings and data.
+
+    Which version, settings and data is told by the first complete seed: a benchmark that is run
+    again with others begins with it.
+
+    Returns:
+        The lines and a hash of their data, or none and how many ids are there.
+    """
+    runs: dict[tuple[str, str, str], dict[MachineId, str]] = defaultdict(dict)
+    for line in lines:
+        runs[line["seed"], line["version"], line["settings"]][_id(line)] = line["data"]
+    complete = [run for run in sorted(runs) if runs[run].keys() == machine_ids]
+    if not complete:
+        return [], f"{max(map(len, runs.values()))} of {len(machine_ids)} ids finished"
+    first = complete[0]
+    seeds = {run[0] for run in complete if run[1:] == first[1:] and runs[run] == runs[first]}
+    return [line for line in lines if line["seed"] in seeds], combined(runs[first].values())
+
+
 def _decisions(name: str, lines: list[Line]) -> Decisions | None:
-    return judge_decisions(CONTENDERS[name].rows[0].title, lines)
+    return judge_decisions(DETECTORS[name].rows[0].title, lines)
 
 
 def _ours(names: Mapping[str, object]) -> str | None:
     """Our main detector: the first of the registry among these."""
-    return next((name for name in CONTENDERS if CONTENDERS[name].is_ours and name in names), None)
+    return next((name for name in DETECTORS if DETECTORS[name].is_ours and name in names), None)
 
 
-def _standing(name: str, lines: list[Line], row: Row, reference: MachineWins | None) -> Standing:
+def _entry(name: str, lines: list[Line], row: Row, reference: MachineWins | None) -> Entry:
     scores = _scores(lines, row)
     wins = _wins(scores)
-    return Standing(
+    return Entry(
         row.title,
         name,
         row.is_oracle,
@@ -200,7 +226,7 @@ def _standing(name: str, lines: list[Line], row: Row, reference: MachineWins | N
     )
 
 
-def _ablation(name: str, lines: list[Line], reference: MachineWins | None) -> list[Standing]:
+def _ablation(name: str, lines: list[Line], reference: MachineWins | None) -> list[Entry]:
     """Each family that every id has, alone and left out."""
     rows = [
         Row(title.format(column.removeprefix(prefix)), (column,))
@@ -209,15 +235,15 @@ def _ablation(name: str, lines: list[Line], reference: MachineWins | None) -> li
         # One microphone has no family of differences.
         if column.startswith(prefix) and all(line[column] for line in lines)
     ]
-    return [_standing(name, lines, row, reference) for row in rows]
+    return [_entry(name, lines, row, reference) for row in rows]
 
 
-def _id(line: Line) -> tuple[str, ...]:
+def _id(line: Line) -> MachineId:
     return (line["condition"], line["machine"], line["id"])
 
 
 def _scores(lines: Sequence[Line], row: Row) -> Scores:
-    """Scores of a row; of several columns, for each machine type the one its labels like best."""
+    """Scores of a row; of several columns, the one that wins on the labels of each machine type."""
     candidates = [_column_scores(lines, column) for column in row.columns]
 
     def auroc(scores: Scores, machine: str) -> float:
@@ -232,7 +258,7 @@ def _scores(lines: Sequence[Line], row: Row) -> Scores:
 def _column_scores(lines: Sequence[Line], column: str) -> Scores:
     """Scores of one column by machine type, id, seed and fold; clips in their order.
 
-    Where a machine type comes in several conditions (signal-to-noise ratios), each stands alone.
+    Where a machine type comes in several conditions (signal-to-noise ratios), each is a column.
     """
     conditions: dict[str, set[str]] = defaultdict(set)
     for line in lines:

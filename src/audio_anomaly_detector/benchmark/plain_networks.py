@@ -1,4 +1,4 @@
-"""Rivals that are the three parts of our detector in their plain form, each scoring by itself.
+"""Baselines that are the three parts of our detector in their plain form, each scoring by itself.
 
 All microphones share one network: each window of each microphone is a training item, and each
 microphone has its own scores.
@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
-from audio_anomaly_detector.benchmark.baseline import LOGMEL, Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, SEED_NAME, Baseline, Scorer
 from audio_anomaly_detector.models.hard_threshold import hard_threshold
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.masked_transformer import (
@@ -41,7 +41,7 @@ _TILE = 64  # frames that the VQ-VAE is trained on at a time
 _STRIDE = 8  # mel bins and frames of one latent vector, each way
 
 
-class PlainDespawn(Rival):
+class PlainDespawn(Baseline):
     """DeSpaWN as published: residual, sparsity and their sum, which is its loss.
 
     ``residual`` is mean ``|x - x^|``, ``sparsity`` mean ``|c|`` of what the thresholds keep, both
@@ -92,7 +92,7 @@ class PlainDespawn(Rival):
         return score
 
 
-class PlainMaskedTransformer(Rival):
+class PlainMaskedTransformer(Baseline):
     """Our masked transformer by itself: how unlikely it finds what was hidden from it.
 
     Source: see `MaskedTransformer`; shape and learning rate of the `small` preset.
@@ -106,7 +106,7 @@ class PlainMaskedTransformer(Rival):
         self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, 128, N)`` in dB."""
+        """``(C, 128, T)`` in dB."""
         return self.logmel(waveform)
 
     def fit(self, features: Tensor, seed: int) -> Scorer:
@@ -127,13 +127,13 @@ class PlainMaskedTransformer(Rival):
         def score(others: Tensor) -> Raw:
             maps = torch.stack(
                 [network.predict_hidden(window).nll for window in others]
-            )  # (m, C, F, N)
+            )  # (m, C, F, T)
             return {"reconstruction": maps.double().mean((2, 3)).numpy()}
 
         return score
 
 
-class PlainVqvae(Rival):
+class PlainVqvae(Baseline):
     """VQ-VAE on the log-mel spectrogram: how badly its codes tell the spectrogram.
 
     ``reconstruction`` is the mean squared error of bins standardised by the training data.
@@ -150,7 +150,7 @@ class PlainVqvae(Rival):
         self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, 128, N)`` in dB."""
+        """``(C, 128, T)`` in dB."""
         return self.logmel(waveform)
 
     def fit(self, features: Tensor, seed: int) -> Scorer:
@@ -168,7 +168,7 @@ class PlainVqvae(Rival):
         @torch.no_grad()
         def score(others: Tensor) -> Raw:
             errors = []
-            for window in (others - mean) / std:  # (C, F, N)
+            for window in (others - mean) / std:  # (C, F, T)
                 errors.append((window - network(window).reconstruction).square().mean((1, 2)))
             return {"reconstruction": torch.stack(errors).double().numpy()}
 
@@ -217,7 +217,7 @@ class WaveletTree(nn.Module):
 class VqvaeOutput(NamedTuple):
     """What the VQ-VAE makes of a batch."""
 
-    reconstruction: Tensor  # (B, F, N)
+    reconstruction: Tensor  # (B, F, T)
     commitment: Tensor  # (B, cells) squared distance of each cell's latent vector to its code
 
 
@@ -255,20 +255,20 @@ class SpectrogramVqvae(nn.Module):
         )
 
     def forward(self, logmel: Tensor) -> VqvaeOutput:
-        """Encode, quantise, decode ``(B, F, N)``, F a multiple of 8, any N."""
+        """Encode, quantise, decode ``(B, F, T)``, F a multiple of 8, any T."""
         frames = logmel.shape[-1]
-        filled = functional.pad(logmel, (0, -frames % _STRIDE), mode="replicate")
-        latent = self.encoder(filled.unsqueeze(1))  # (B, L, F / 8, N / 8)
+        filled = F.pad(logmel, (0, -frames % _STRIDE), mode="replicate")
+        latent = self.encoder(filled.unsqueeze(1))  # (B, L, F / 8, T / 8)
         quantised = self.quantiser(latent.flatten(2).transpose(1, 2))  # (B, cells, L)
         grid = quantised.quantised.transpose(1, 2).unflatten(2, latent.shape[2:])
         reconstruction = self.decoder(grid).squeeze(1)[..., :frames]
         return VqvaeOutput(reconstruction, quantised.commitment)
 
     def loss_terms(self, logmel: Tensor) -> dict[str, Tensor]:
-        """Mean squared error and commitment of ``(B, F, N)``, scalars."""
+        """Mean squared error and commitment of ``(B, F, T)``, scalars."""
         output = self(logmel)
         return {
-            "reconstruction": functional.mse_loss(output.reconstruction, logmel),
+            "reconstruction": F.mse_loss(output.reconstruction, logmel),
             "commitment": output.commitment.mean(),
         }
 
@@ -295,7 +295,7 @@ class _Crops:
 
 
 def _mel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(F,)`` of every mel bin of ``(n, C, F, N)``."""
+    """Mean and standard deviation ``(F,)`` of every mel bin of ``(n, C, F, T)``."""
     std, mean = torch.std_mean(features.double(), dim=(0, 1, 3), correction=0)
     return mean.float(), std.float().clamp_min(MIN_STD_DB)
 
@@ -317,7 +317,7 @@ def _train(
             loss_terms,
             weights,
             config,
-            stage="rival",
+            stage=SEED_NAME,
             seed=seed,
             checkpoint=Path(folder) / "checkpoint.pt",
             on_epoch=lambda _: None,

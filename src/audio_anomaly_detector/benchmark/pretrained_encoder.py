@@ -1,12 +1,13 @@
-"""A rival that brings knowledge of a million other clips: an encoder pretrained on AudioSet."""
+"""A baseline that knows other sounds: nearest neighbours in an encoder pretrained on AudioSet."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.baseline import Rival, Scorer
+from audio_anomaly_detector.benchmark.baseline import Baseline, Scorer
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.scoring.calibration import Raw
 
@@ -16,7 +17,7 @@ _SPECIAL_TOKENS = 2  # class and distillation, before those of the patches
 
 
 def missing() -> str | None:
-    """Why this rival cannot run, and what to do about it; none if it can."""
+    """Why this baseline cannot run, and what to do about it; none if it can."""
     if find_spec("transformers") is None:
         return "needs the extra 'encoder': pip install '.[encoder]'"
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
@@ -26,7 +27,7 @@ def missing() -> str | None:
     return f"its weights are not on disk; fetch them with 'hf download {WEIGHTS}'"
 
 
-class PretrainedEncoder(Rival):
+class PretrainedEncoder(Baseline):
     """Distance to the nearest normal clip in the embeddings of each sub-band, mean over these.
 
     Source: the encoder is Gong et al., "AST: Audio Spectrogram Transformer", Interspeech 2021, with
@@ -50,13 +51,13 @@ class PretrainedEncoder(Rival):
         config = self.encoder.config
         rate = AudioConfig().sample_rate
         mels = self.front_end(list(waveform.numpy()), sampling_rate=rate, return_tensors="pt")
-        tokens = self.encoder(**mels).last_hidden_state[:, _SPECIAL_TOKENS:]  # (C, F * N, D)
+        tokens = self.encoder(**mels).last_hidden_state[:, _SPECIAL_TOKENS:]  # (C, F * T, D)
         heights = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
-        patches = tokens.unflatten(1, (heights, -1))  # (C, F, N, D)
+        patches = tokens.unflatten(1, (heights, -1))  # (C, F, T, D)
         frames = 1 + (waveform.shape[-1] - _FRAME) // _HOP
         # After these patches there is only padding.
-        heard = max(1, (frames - config.patch_size) // config.time_stride + 1)
-        return torch.nn.functional.normalize(patches[:, :, :heard].mean(2), dim=-1)
+        filled = max(1, (frames - config.patch_size) // config.time_stride + 1)
+        return F.normalize(patches[:, :, :filled].mean(2), dim=-1)
 
     def fit(self, features: Tensor, seed: int) -> Scorer:
         """Keep the normals' embeddings."""

@@ -58,22 +58,22 @@ def benchmark(
     Started again it goes on where it was stopped. The pages have all finished cells below --out,
     the terminal those that were asked for.
     """
-    from audio_anomaly_detector.benchmark.cells import Setting, make_jobs, run_missing
-    from audio_anomaly_detector.benchmark.detectors import CONTENDERS
+    from audio_anomaly_detector.benchmark.cells import Setting, make_cell_jobs, run_missing
+    from audio_anomaly_detector.benchmark.detectors import DETECTORS
     from audio_anomaly_detector.benchmark.pages import CELLS, write_results
     from audio_anomaly_detector.cli.console import err, remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
-    from audio_anomaly_detector.cli.tables import print_standings
+    from audio_anomaly_detector.cli.tables import print_leaderboard
     from audio_anomaly_detector.data.layouts import find_clips, machines
     from audio_anomaly_detector.engines import cpu_cores
 
     start_logging(verbose, quiet)
     data = options.one_place("DATA", data, root)
-    names = list(CONTENDERS) if detectors == "all" else detectors.split(",")
+    names = list(DETECTORS) if detectors == "all" else detectors.split(",")
     for name in list(names):
-        if name not in CONTENDERS:
-            raise UserError(f"--detectors {name}: choose one of {', '.join(CONTENDERS)}")
-        reason = CONTENDERS[name].missing()
+        if name not in DETECTORS:
+            raise UserError(f"--detectors {name}: choose one of {', '.join(DETECTORS)}")
+        reason = DETECTORS[name].missing()
         if reason:
             err.print(f"skipped {name}: {reason}")
             names.remove(name)
@@ -92,21 +92,16 @@ def benchmark(
         for microphones in channels.split(",")
         for limit in train_clips.split(",")
     ]
-    jobs = make_jobs(machines(find_clips(data, layout).clips), names, settings, seeds, threads)
+    jobs = make_cell_jobs(machines(find_clips(data, layout).clips), names, settings, seeds, threads)
     folder = out / CELLS / data.resolve().name
     with ProgressDisplay(quiet) as progress:
         failures = [
             f"{job}: {failed.reason}"
-            for job, failed in run_missing(
-                jobs,
-                folder,
-                workers or cpu_cores(),
-                lambda done, total: progress.advance("cells", done, total),
-            )
+            for job, failed in run_missing(jobs, folder, workers or cpu_cores(), progress)
         ]
     for section in write_results(out):
-        if section.dataset == folder.name and section.table.setting in settings:
-            print_standings(section.title, section.table, section.verdict)
+        if section.dataset == folder.name and section.leaderboard.setting in settings:
+            print_leaderboard(section.title, section.leaderboard, section.verdict)
     remark(f"results: {out / 'results.html'}")
     return report_failures(failures)
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from audio_anomaly_detector import choices
+from audio_anomaly_detector.choices import PoolScope, RuntimeName
+from audio_anomaly_detector.choices import Preset as PresetName
 from audio_anomaly_detector.devices import DeviceName
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.run_options import OnError as OnErrorName
@@ -76,7 +77,7 @@ Layout = Annotated[
     ),
 ]
 Preset = Annotated[
-    choices.Preset | None,
+    PresetName | None,
     typer.Option(
         metavar="NAME",
         help="instant: no network, fitted in seconds; small: three networks; base: larger ones, "
@@ -84,7 +85,7 @@ Preset = Annotated[
     ),
 ]
 ScriptPreset = Annotated[
-    choices.Preset | None,
+    PresetName | None,
     typer.Option(
         metavar="NAME",
         help="small, base or paper: the three models in a size; instant: none of them.  "
@@ -92,7 +93,7 @@ ScriptPreset = Annotated[
     ),
 ]
 Pool = Annotated[
-    choices.PoolScope | None,
+    PoolScope | None,
     typer.Option(
         help="Learn from the normals of one id alone, with those of all ids of a machine type, "
         "or of all machines.  [default: none]",
@@ -189,7 +190,7 @@ ThresholdValue = Annotated[
     typer.Option("--threshold", help="Decide by this score instead.", rich_help_panel=DECISION),
 ]
 Runtime = Annotated[
-    choices.RuntimeName,
+    RuntimeName,
     typer.Option(
         help="auto: onnx for a file that `aad export` wrote, torch for others.",
         rich_help_panel=COMPUTING,

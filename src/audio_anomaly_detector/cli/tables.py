@@ -11,7 +11,7 @@ from rich.table import Table
 from audio_anomaly_detector.cli.console import in_terminal, out, remark
 
 if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
-    from audio_anomaly_detector.benchmark.leaderboard import Table as Standings
+    from audio_anomaly_detector.benchmark.leaderboard import Leaderboard
     from audio_anomaly_detector.data.clips import Clip
     from audio_anomaly_detector.data.inspection import Inspection
     from audio_anomaly_detector.metrics.classification import Metrics
@@ -126,13 +126,13 @@ def print_metrics(title: str, metrics: Metrics | None) -> None:
     )
 
 
-def print_standings(title: str, standings: Standings, verdict: str) -> None:
+def print_leaderboard(title: str, leaderboard: Leaderboard, verdict: str) -> None:
     """The benchmark's lines from the highest mean AUROC down; its pages show every column."""
-    types = standings.machine_types
+    types = leaderboard.machine_types
     if in_terminal() and (len(types) > _TYPES_SHOWN or out.width < _WIDE):
         types = []
     table = _table(title, "detector", *types, "mean AUROC [95 %]", "lead of ours [95 %]")
-    for lines in standings.groups.values():
+    for lines in leaderboard.groups.values():
         table.add_section()
         for line in lines:
             table.add_row(

@@ -1,1 +1,1 @@
-"""Clips: finding, reading, checking, splitting, caching and synthesising them."""
+"""Clips: finding, reading, checking, splitting and caching them."""

@@ -1,12 +1,12 @@
-"""From a file to a waveform `(C, T)`: decode, check, pick channels, resample, window.
+"""From a file to a waveform ``(C, T)``: decode, check, pick channels, resample, window.
 
-Everything that can be wrong with a recording is found here and said in one line (`ClipError`), so
-that no room above ever sees a nan, an empty array or half a file.
+Everything that can be wrong with a recording is found here and reported in one line (`ClipError`),
+so that no other module gets a nan, an empty array or half a file.
 
 A microphone that is dead (constant) while others of the same clip work is kept as it is and
-logged: a broken sensor is for the detector to notice, not to be hidden. Everything that takes a
-logarithm of a channel's power must therefore have a floor. A clip none of whose chosen channels
-moves is refused.
+logged, because the detector shall notice a broken sensor. Everything that takes a logarithm of a
+channel's power must therefore have a floor. A clip whose chosen channels are all constant is
+refused.
 """
 
 import logging
@@ -29,7 +29,7 @@ EQUALISED_RMS = 0.05
 MIN_SECONDS = 1.0
 
 _BLOCK_SECONDS = 10
-# One step of 24 bits: what moves less than this over a whole clip is no sound.
+# One step of 24 bits: a channel that varies less than this over a whole clip counts as constant.
 _STILL = 2.0**-23
 # Largest sample of 32-bit integers stored as floats; beyond it, squares overflow in float32.
 _ABSURD = 2.0**31
@@ -54,7 +54,7 @@ class AudioConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class Reading(NamedTuple):
-    """A clip as it was read, and what is odd but no reason to refuse it."""
+    """A clip as it was read, with remarks on what is unusual but no reason to refuse it."""
 
     waveform: np.ndarray  # (C, T)
     info: AudioInfo
@@ -62,14 +62,14 @@ class Reading(NamedTuple):
 
 
 def read_clip(clip: Clip, config: AudioConfig) -> np.ndarray:
-    """Read one clip as every part of the program hears it; what is odd about it is logged.
+    """Read one clip; remarks on what is unusual about it are logged.
 
     Args:
         clip: the file and the part of it.
         config: rate, channels and level.
 
     Returns:
-        float32 waveform `(C, T)`, full scale ±1, at `config.sample_rate`, of any length T.
+        float32 waveform ``(C, T)``, full scale ±1, at `config.sample_rate`, of any length T.
 
     Raises:
         ClipError: as `examine_clip`.
@@ -81,7 +81,15 @@ def read_clip(clip: Clip, config: AudioConfig) -> np.ndarray:
 
 
 def read_microphones(clip: Clip, config: AudioConfig, microphones: int) -> np.ndarray:
-    """Read one clip of which a detector expects so many microphones, ``(C, T)``.
+    """Read one clip for a detector that was fitted on a number of microphones.
+
+    Args:
+        clip: the file and the part of it.
+        config: rate, channels and level.
+        microphones: number of channels that the clip must have.
+
+    Returns:
+        float32 waveform ``(C, T)``, as `read_clip`.
 
     Raises:
         ClipError: the clip cannot be read or has another number of channels.
@@ -97,7 +105,7 @@ def read_microphones(clip: Clip, config: AudioConfig, microphones: int) -> np.nd
 
 
 def examine_clip(clip: Clip, config: AudioConfig) -> Reading:
-    """Read one clip and everything there is to say about it.
+    """Read one clip, with its header and remarks on its content.
 
     Long files are decoded in blocks and, for a cut, only where the cut lies.
 
@@ -111,7 +119,7 @@ def examine_clip(clip: Clip, config: AudioConfig) -> Reading:
     Raises:
         ClipError: for everything that `probe` refuses, and if the sound is shorter than 1 s (or
             than the window, if that is shorter still), cannot be decoded to its end, holds nan or
-            infinite samples, does not move in any chosen channel, or lacks the chosen channel.
+            infinite samples, is constant in every chosen channel, or lacks the chosen channel.
     """
     path = clip.path
     info = probe(path)
@@ -140,15 +148,15 @@ def to_windows(waveform: np.ndarray, length: int) -> np.ndarray:
 
     A longer waveform is cut into neighbouring windows, the last of which is moved back to end with
     the waveform (up to a hundredth of a window may be left over). A shorter one goes on with its
-    mirror image, again and again, which has no jump that the original does not have; it does play
+    mirror image, again and again, which has no jump that the original does not have, but plays
     decaying sounds backwards.
 
     Args:
-        waveform: `(C, T)`, T ≥ 2.
+        waveform: ``(C, T)``, T ≥ 2.
         length: samples of a window.
 
     Returns:
-        float32 windows `(W, C, length)`.
+        float32 windows ``(W, C, length)``.
 
     Raises:
         ValueError: if there are fewer than 2 samples.
@@ -166,12 +174,12 @@ def to_windows(waveform: np.ndarray, length: int) -> np.ndarray:
 
 
 def equalise_level(waveform: np.ndarray) -> np.ndarray:
-    """Scale a clip to a fixed RMS by one factor, so that its level cannot tell anything.
+    """Scale a clip to a fixed RMS by one factor, so that its level holds no information.
 
     One factor for all channels keeps the differences between microphones.
 
     Args:
-        waveform: `(C, T)`, not all zero.
+        waveform: ``(C, T)``, not all zero.
 
     Returns:
         The waveform with an RMS of 0.05 over all channels, float32.
@@ -190,11 +198,11 @@ def _part(clip: Clip, info: AudioInfo) -> tuple[int, int]:
     first = round(clip.start * info.sample_rate)
     frames = info.frames - first
     if clip.duration is not None:
-        wanted = round(clip.duration * info.sample_rate)
+        requested = round(clip.duration * info.sample_rate)
         # Durations in a table are rounded; a twentieth of a second too long is no mistake.
-        if wanted > frames + info.sample_rate // 20:
+        if requested > frames + info.sample_rate // 20:
             frames = -1
-        frames = min(frames, wanted)
+        frames = min(frames, requested)
     if frames <= 0:
         end = "its end" if clip.duration is None else f"{clip.start + clip.duration:g} s"
         raise ClipError(
@@ -208,7 +216,7 @@ def _part(clip: Clip, info: AudioInfo) -> tuple[int, int]:
 def _decode(
     path: Path, info: AudioInfo, first: int, frames: int, config: AudioConfig
 ) -> tuple[np.ndarray, list[str]]:
-    """Decode, pick channels and resample block by block: `(C, T)`, and remarks."""
+    """Decode, pick channels and resample block by block: ``(C, T)``, and remarks."""
     channels = info.channels if config.channels == "all" else 1
     resampler = None
     if info.sample_rate != config.sample_rate:
@@ -237,7 +245,7 @@ def _decode(
 
 
 def _choose(block: np.ndarray, channels: Literal["all", "mean"] | int) -> np.ndarray:
-    """Pick the configured channels of `(n, channels of the file)`: `(n, C)`."""
+    """Pick the configured channels of ``(n, channels of the file)``: ``(n, C)``."""
     if channels == "all":
         return block
     if channels == "mean":
@@ -246,14 +254,14 @@ def _choose(block: np.ndarray, channels: Literal["all", "mean"] | int) -> np.nda
 
 
 def _blocks(path: Path, first: int, frames: int, rate: int) -> Iterator[np.ndarray]:
-    """Decode in blocks `(n, channels)`, which together hold exactly `frames` frames."""
+    """Decode in blocks ``(n, channels)``, which together hold exactly `frames` frames."""
     done = 0
     try:
         with soundfile.SoundFile(path) as file:
             file.seek(first)
             while done < frames:
-                wanted = min(_BLOCK_SECONDS * rate, frames - done)
-                block = file.read(wanted, dtype="float32", always_2d=True)
+                count = min(_BLOCK_SECONDS * rate, frames - done)
+                block = file.read(count, dtype="float32", always_2d=True)
                 if len(block) == 0:
                     break
                 done += len(block)
@@ -268,13 +276,13 @@ def _blocks(path: Path, first: int, frames: int, rate: int) -> Iterator[np.ndarr
         raise ClipError(
             path,
             f"is cut short: {(first + done) / rate:.2f} s can be decoded of "
-            f"{(first + frames) / rate:.2f} s that its header promises",
+            f"{(first + frames) / rate:.2f} s that its header declares",
             "copy or record it again, or delete it",
         )
 
 
 def _check_signal(path: Path, info: AudioInfo, low: np.ndarray, high: np.ndarray) -> list[str]:
-    """Refuse or remark upon what the extremes `(C,)` of the chosen channels give away."""
+    """Refuse or remark on a clip by the extremes ``(C,)`` of its chosen channels."""
     remarks = []
     peak = max(high.max(), -low.min())
     if peak > _ABSURD:

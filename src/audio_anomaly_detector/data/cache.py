@@ -1,7 +1,7 @@
 """Decoded windows of many clips on disk, so that memory does not grow with their number.
 
 A store is one `.npy` that is memory-mapped, and a small JSON file that is written last: without it,
-or for other clips or another configuration, the store does not count and is built anew.
+or for other clips or another configuration, the store is built anew.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.headers import probe
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.files import write_json
 from audio_anomaly_detector.progress import SILENT, Progress
 
 
@@ -26,8 +27,8 @@ class WindowStore:
     """Windows of clips, in order of the clips.
 
     Args:
-        windows: read-only memory map `(W, C, length)`, float32.
-        clip_index: `(W,)`, the position in `clips` that each window belongs to, ascending.
+        windows: read-only memory map ``(W, C, length)``, float32.
+        clip_index: ``(W,)``, the position in `clips` that each window belongs to, ascending.
         clips: the clips that could be read, in the order given.
         failures: one error for each clip that could not.
     """
@@ -74,6 +75,7 @@ def build_store(
         return store
     if n_channels is None and config.channels == "all":
         n_channels = _usual_channels(clips)
+    # One name for every attempt: a killed run leaves gigabytes behind, which the next overwrites.
     part, finished = folder / "windows.npy.part", folder / "store.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +91,7 @@ def build_store(
         finally:
             part.unlink(missing_ok=True)
         if not writer.failures:
-            _write_json(finished, {"key": key, "clip_index": writer.clip_index})
+            write_json(finished, {"key": key, "clip_index": writer.clip_index})
     except OSError as error:
         raise UserError(
             f"{folder}: decoded audio cannot be written ({error.strerror}); "
@@ -188,12 +190,3 @@ def _usual_channels(clips: Sequence[Clip]) -> int | None:
         except ClipError:
             continue  # reported when the clip is read
     return counts.most_common(1)[0][0] if counts else None
-
-
-def _write_json(path: Path, content: dict[str, object]) -> None:
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(json.dumps(content))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

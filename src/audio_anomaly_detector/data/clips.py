@@ -1,7 +1,7 @@
 """What a clip is, and how clips are split for training, test and cross-fitting.
 
 The unit is the clip, never the frame: a label, a score and a fold belong to a whole clip, so that
-no window of a test clip is ever seen in training.
+no window of a test clip is ever used in training.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ class Clip:
         label: 0 normal, 1 anomalous, None unknown.
         machine: the machine it was recorded from.
         split: what the layout prescribes; None leaves the split to `split_clips`.
-        domain: DCASE domain, where the layout tells it.
-        attributes: whatever else the layout says of the operating state.
+        domain: DCASE domain, where the layout names it.
+        attributes: whatever else the layout states of the operating conditions.
         start: first second that belongs to the clip.
         duration: length in s; None goes to the end of the file.
     """

@@ -88,13 +88,13 @@ def cut_long_recordings(clips: Sequence[Clip], config: AudioConfig) -> list[Clip
         config: gives the length of a window.
 
     Returns:
-        The cuts, in place of the clips they were made from.
+        The cuts, in place of the clips that they are parts of.
     """
     window = config.length / config.sample_rate
     cuts = []
     for clip in clips:
         seconds = _seconds(clip)
-        # One sample of grace: the length may be a whole number of windows less a rounding error.
+        # One sample more: the length may be a whole number of windows less a rounding error.
         count = int(seconds / window + 1 / config.length)
         if count < 2:
             cuts.append(clip)
@@ -133,5 +133,5 @@ def _seconds(clip: Clip) -> float:
     try:
         return max(0.0, probe(clip.path).seconds - clip.start)
     except ClipError:
-        # Not hidden: whoever reads the clip gets the same error, and reports it once.
+        # Whoever reads the clip gets the same error, and reports it once.
         return 0.0

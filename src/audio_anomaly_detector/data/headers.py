@@ -1,7 +1,7 @@
-"""What a file's header says, and whether the file is as long as that.
+"""What a file's header declares, and whether the file is as long as that.
 
 libsndfile reads a WAV, AIFF or Ogg file that was cut off in silence, as if it were merely shorter,
-so these headers are read here. FLAC and MP3 are found out on decoding.
+so these headers are read here. A FLAC or MP3 that was cut off fails on decoding.
 """
 
 import stat
@@ -19,7 +19,15 @@ AUDIO_SUFFIXES = frozenset(
 
 
 class AudioInfo(NamedTuple):
-    """What a file's header says."""
+    """What a file's header declares.
+
+    Args:
+        seconds: length in s.
+        sample_rate: in Hz.
+        channels: number of channels.
+        frames: samples of one channel.
+        subtype: sample format, as libsndfile names it (`PCM_16`, `FLOAT`, ...).
+    """
 
     seconds: float
     sample_rate: int
@@ -29,7 +37,7 @@ class AudioInfo(NamedTuple):
 
 
 def probe(path: Path) -> AudioInfo:
-    """Read a file's header and check that the file is as long as its header promises.
+    """Read a file's header and check that the file is as long as its header declares.
 
     Args:
         path: an audio file.
@@ -65,7 +73,7 @@ def probe(path: Path) -> AudioInfo:
             path, f"cannot be read ({error.strerror})", "check that it exists and may be read"
         ) from error
     except soundfile.SoundFileError as error:
-        # libsndfile's own reason is left to the traceback: of a text file it may say "not found".
+        # libsndfile's own reason is left to the traceback: for a text file it may be "not found".
         raise ClipError(
             path,
             "is not audio, or of a kind or with a header that cannot be read",
@@ -77,20 +85,20 @@ def probe(path: Path) -> AudioInfo:
         )
     if info.frames > 2**48:  # libsndfile's "unknown": an encoder that wrote into a pipe
         raise ClipError(
-            path, "does not say how long it is", "write it again with an encoder that seeks"
+            path, "does not state its length", "write it again with an encoder that seeks"
         )
     return info
 
 
 def _missing_end(stream: BinaryIO, size: int) -> str | None:
-    """Say what is missing at the end of a file that was cut off.
+    """Describe what is missing at the end of a file that was cut off.
 
     Args:
         stream: the file from its beginning.
         size: its size in bytes.
 
     Returns:
-        What is missing, in words; None for a whole file and for kinds that do not tell.
+        What is missing, in words; None for a whole file and where the header states no length.
     """
     magic = stream.read(4)
     if magic == b"OggS":
@@ -100,7 +108,7 @@ def _missing_end(stream: BinaryIO, size: int) -> str | None:
 
 
 def _sound_end(stream: BinaryIO, magic: bytes) -> int | None:
-    """Byte at which the sound of a WAV, RF64 or AIFF ends by its header; None if it does not say.
+    """Byte at which the sound of a WAV, RF64 or AIFF ends by its header; None if it is not stated.
 
     Source: EBU Tech 3306 (RF64), Apple AIFF 1.3.
     """

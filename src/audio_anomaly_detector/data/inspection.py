@@ -20,10 +20,10 @@ class MachineSummary:
     """What was found of one machine.
 
     Args:
-        condition: of the machine key, as are the next two.
-        machine_type: see there.
-        machine_id: see there.
-        train: clips that the layout gives to training; 0 where the split is left to us.
+        condition: recording condition, such as `-6_dB_fan`.
+        machine_type: such as `fan`.
+        machine_id: such as `id_00`.
+        train: clips that the layout gives to training; 0 where the layout has no split.
         test: clips that the layout gives to the test.
         normal: clips labelled normal.
         anomalous: clips labelled anomalous.
@@ -132,7 +132,7 @@ def _machine_problems(
         kinds = ", ".join(f"{n} with {channels}" for channels, n in summary.channels.items())
         problems.append(
             f"clips differ in their number of channels ({kinds}); "
-            "leave the odd ones out, or use --channels mean or --channels 0"
+            "leave out those that differ, or use --channels mean or --channels 0"
         )
     if len(summary.sample_rates) > 1:
         kinds = ", ".join(f"{n} at {rate} Hz" for rate, n in summary.sample_rates.items())
@@ -151,7 +151,7 @@ def _machine_problems(
 
 
 def _copies(clips: Sequence[Clip]) -> list[str]:
-    """Name files with the same content: a copy of a training clip in the test flatters."""
+    """Name files with the same content: a training clip copied into the test inflates results."""
     contents: dict[str, list[str]] = defaultdict(list)
     for path, name in {clip.path: clip.name for clip in clips}.items():
         contents[content_hash(path)].append(name)

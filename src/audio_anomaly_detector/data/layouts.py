@@ -2,7 +2,7 @@
 
 `auto` takes the one layout that fits: a `.csv` file is a manifest; files named as in DCASE inside
 `train/`, `test/` or `supplemental/` are DCASE; a `normal/` folder inside the folder of a machine is
-MIMII; anything else is a plain folder. Where two of the first three fit, the user has to say which.
+MIMII; anything else is a plain folder. Where two of the first three fit, the user has to choose.
 
 A new layout is one function here and one line in `LAYOUTS`. It gets the root and the audio files
 below it, as paths relative to the root, and returns the clips that it recognises, or None if the
@@ -95,12 +95,12 @@ def select_machine(clips: Sequence[Clip], machine_id: str | None) -> list[Clip]:
         UserError: if no machine or several have that id; lists those there are.
     """
     groups = machines(clips)
-    wanted = [key for key in groups if machine_id is None or f"/{key}".endswith(f"/{machine_id}")]
-    if len(wanted) == 1:
-        return groups[wanted[0]]
-    if wanted:
+    matching = [key for key in groups if machine_id is None or f"/{key}".endswith(f"/{machine_id}")]
+    if len(matching) == 1:
+        return groups[matching[0]]
+    if matching:
         what = "there are several machines" if machine_id is None else f"{machine_id} is ambiguous"
-        raise UserError(f"{what}; choose one of {_listed(map(str, wanted))}")
+        raise UserError(f"{what}; choose one of {_listed(map(str, matching))}")
     one_type = len({key[:2] for key in groups}) == 1
     there_are = _listed(key.machine_id if one_type else str(key) for key in groups)
     raise UserError(f"there is no machine id {machine_id!r}; there are {there_are}")
@@ -109,8 +109,8 @@ def select_machine(clips: Sequence[Clip], machine_id: str | None) -> list[Clip]:
 def mimii(root: Path, files: Sequence[PurePosixPath]) -> list[Clip] | None:
     """Read `<condition>/<machine>/<id>/{normal,abnormal}/*`, pointed at any of those folders.
 
-    What stands above the root is taken from the names of its parents where these look like MIMII
-    (`-6_dB_fan`, `6dB_pump`); otherwise the root's own name stands for it.
+    Condition and machine type above the root come from its parents' names where these look like
+    MIMII (`-6_dB_fan`, `6dB_pump`), otherwise from the root's own name.
     """
     clips = []
     for file in files:
@@ -128,7 +128,7 @@ def dcase(root: Path, files: Sequence[PurePosixPath]) -> list[Clip] | None:
 
     A section (2021 on) or id (2020) is a machine id. Test files of an evaluation set have no label.
     Supplemental recordings of the clean machine are normals to train on; those of noise alone are
-    no sound of the machine and are left out. Source: dcase.community, task 2 of each year.
+    not of the machine and are left out. Source: dcase.community, task 2 of each year.
     """
     clips = []
     for file in files:
@@ -165,8 +165,8 @@ def dcase(root: Path, files: Sequence[PurePosixPath]) -> list[Clip] | None:
 def folder(root: Path, files: Sequence[PurePosixPath]) -> list[Clip] | None:
     """Read a folder of normals of one machine, with all that is below it.
 
-    What lies in a folder `abnormal`, `anomaly` or `anomalous` is anomalous. The root's name stands
-    for condition, machine and id.
+    What lies in a folder `abnormal`, `anomaly` or `anomalous` is anomalous. Condition, machine and
+    id get the name of the root.
     """
     clips = []
     for file in files:

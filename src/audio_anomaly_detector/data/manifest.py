@@ -20,8 +20,8 @@ def csv_manifest(root: Path, _files: Sequence[PurePosixPath]) -> list[Clip] | No
     Columns: path (relative to the CSV file), and optionally label (0, 1, normal, abnormal, anomaly,
     anomalous), machine_type, machine_id, condition, split (train, test), domain (source, target),
     attributes, start and duration (s). An empty field is one not given. A clip without a label is
-    of unknown kind, but normal if its split is train. The name of the file stands for a machine,
-    id or condition that is not given.
+    of unknown kind, but normal if its split is train. A machine, id or condition that is not
+    given gets the name of the file.
 
     Args:
         root: the CSV file.
@@ -71,7 +71,7 @@ def _check_columns(root: Path, columns: list[str]) -> None:
 
 
 def _clip(root: Path, row: dict[str, str]) -> Clip:
-    """Make the clip of one line; a ValueError says what is wrong with it."""
+    """Make the clip of one line; a ValueError names what is wrong with it."""
     if "" in row:  # where DictReader puts fields beyond the last column
         raise ValueError("has more fields than the header")
     row = {column: value.strip() for column, value in row.items()}

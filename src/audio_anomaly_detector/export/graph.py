@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from audio_anomaly_detector.data.audio import EQUALISED_RMS
-from audio_anomaly_detector.detector import Detector
+from audio_anomaly_detector.data.audio import EQUALISED_RMS, AudioConfig
+from audio_anomaly_detector.pipeline import Pipeline
 
 
 class GraphScores(NamedTuple):
-    """What the graph gives of a batch of waveforms; compare with `detector.Score`."""
+    """What the graph gives of a batch of waveforms; compare with `score.Score`."""
 
     score: Tensor  # (B,)
     components: Tensor  # (B, components)
@@ -18,35 +18,35 @@ class GraphScores(NamedTuple):
 
 
 class ScoreGraph(nn.Module):
-    """`Detector.score` for a batch of waveforms of equal length, in operations of tensors alone.
+    """The pipeline for a batch of waveforms of equal length, in operations of tensors alone.
 
     Args:
-        detector: fitted, on the CPU.
+        pipeline: fitted, on the CPU.
+        audio: how waveforms become windows.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, pipeline: Pipeline, audio: AudioConfig) -> None:
         super().__init__()
-        self.measure = detector.measure
-        self.networks = detector.networks
-        self.banks = detector.banks
-        self.calibration = detector.calibration.single_precision()
-        self.audio = detector.config.audio
+        self.pipeline = pipeline.single_precision()
+        # Registered, so that their weights are part of the graph.
+        self.measure, self.networks = pipeline.measure, pipeline.networks
+        self.audio = audio
 
     @torch.no_grad()
     def forward(self, waveform: Tensor) -> GraphScores:
         """Score waveforms ``(B, C, T)`` in full scale ±1 at the detector's sample rate."""
         windows = self._windows(waveform)  # (B, W, C, length)
         measured = self.measure.of_windows(windows.flatten(0, 1), self.networks).statistics
-        raw = {
-            name: self.banks[name].distance(values.unflatten(0, windows.shape[:2]).mean(1))
-            for name, values in measured.items()
-        }
-        components = self.calibration.components(raw)
-        families = self.calibration.families(components, self.measure.families)
+        evidence = self.pipeline.evidence(
+            {
+                name: values.unflatten(0, windows.shape[:2]).mean(1)
+                for name, values in measured.items()
+            }
+        )
         return GraphScores(
-            self.calibration.join(families),
-            torch.stack([components[name] for name in self.measure.families], -1),
-            torch.stack(list(families.values()), -1),
+            evidence.score,
+            torch.stack(list(evidence.components.values()), -1),
+            torch.stack(list(evidence.families.values()), -1),
         )
 
     def _windows(self, waveform: Tensor) -> Tensor:

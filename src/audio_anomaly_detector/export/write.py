@@ -69,9 +69,9 @@ def export_onnx(
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         import_extra(module)
-    if quantize is not None and detector.networks is None:
+    if quantize is not None and detector.pipeline.networks is None:
         raise UserError("this detector has no networks to quantise; export it without --quantize")
-    audio = detector.config.audio
+    audio, families = detector.config.audio, detector.pipeline.measure.families
     rate = audio.sample_rate
     facts = GraphFacts(
         format=FORMAT,
@@ -84,14 +84,14 @@ def export_onnx(
         threshold=detector.threshold,
         threshold_config=detector.threshold_config,
         normal_scores=detector.normal_scores.scores.tolist(),
-        components=list(detector.measure.families),
-        families=list(dict.fromkeys(detector.measure.families.values())),
+        components=list(families),
+        families=list(dict.fromkeys(families.values())),
         # The graph equalises the level itself.
         audio=audio.model_copy(update={"level": "recorded"}),
     )
     shape = (_EXAMPLES, detector.microphones, audio.length + audio.length // 2)
     example = 0.05 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    model = _traced(ScoreGraph(detector).eval(), example, facts)
+    model = _traced(ScoreGraph(detector.pipeline, audio).eval(), example, facts)
     if quantize == "int8":
         model = _quantised(model)
     _describe(model, facts)

@@ -1,1 +1,1 @@
-"""Every machine id of a data set: jobs, the engines that run them, and the summary of what came."""
+"""Every machine id of a data set: its job, and the summary of all outcomes."""

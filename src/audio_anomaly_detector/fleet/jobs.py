@@ -1,4 +1,4 @@
-"""One job per machine id: its place on disk, what it does, and what is kept of it."""
+"""One job per machine id: its files, its work, and the record of its outcome."""
 
 import json
 import logging
@@ -7,21 +7,22 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.clips import Clip, MachineKey, Split
 from audio_anomaly_detector.data.datasets import prepare_split
 from audio_anomaly_detector.data.layouts import machines
+from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.devices import resolve_device
 from audio_anomaly_detector.errors import UserError, one_line
-from audio_anomaly_detector.files import make_folder, write_bytes, write_text
+from audio_anomaly_detector.files import make_folder, write_bytes, write_json
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.fleet.pools import Pool
 from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.metrics.classification import Metrics
-from audio_anomaly_detector.progress import Epoch
+from audio_anomaly_detector.progress import Epoch, Progress
 from audio_anomaly_detector.run_options import RunOptions
 from audio_anomaly_detector.runs.evaluate import evaluate_machine
 from audio_anomaly_detector.runs.fit import fit_machine
@@ -44,7 +45,7 @@ class Job:
         folder: the run folder.
         model: where the model file shall lie.
         options: how to run; the same number of threads gives the same figures with every engine.
-        pool: file with the networks of its pool; None: it trains its own.
+        pool: file of its pool prior; None: it is fitted alone.
     """
 
     key: MachineKey
@@ -58,11 +59,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job; figures are None where there are none.
+    """Result of a job; figures are None where there are none.
 
     Args:
         condition, machine_type, machine_id: the machine.
-        status: `skipped` was done before, the figures are those of then.
+        status: `skipped` was done before, the figures are those of that run.
         n_train: clips fitted on.
         n_test_normal, n_test_anomalous: labelled clips scored.
         auroc, average_precision, partial_auroc, f1, precision, recall, false_alarm_rate: of them.
@@ -109,7 +110,7 @@ def make_jobs(
         save: folder for ``best_<condition>_<machine>_<id>.pth`` and, without ``best_``, the run
             folders.
         options: how to run each job.
-        pools: of machines whose networks are trained together.
+        pools: of machines that learn together.
     """
     save = save.expanduser().absolute()  # workers may stand elsewhere
     groups = machines(clips)
@@ -130,26 +131,24 @@ def make_jobs(
 
 
 def finished(job: Job) -> Outcome | None:
-    """Look up what came of a job that was done with the same clips and settings, or None."""
-    path = job.folder / OUTCOME
-    if not job.model.is_file() or not path.is_file():
+    """Look up the outcome of a job that was done with the same clips and settings, or None."""
+    record = _record(job)
+    if record is None or record.outcome is None or record.decisions != _decisions(job):
         return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        outcome = Outcome(**record["outcome"])
-        if record["fingerprint"] != fit_identity(job.config, job.clips):
-            return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        log.warning("%s: cannot be read (%s); %s is fitted again", path, error, job.key)
-        return None
-    return replace(outcome, status="skipped")
+    return replace(record.outcome, status="skipped")
+
+
+def is_fitted(job: Job) -> bool:
+    """Whether the model of this job is there, whatever its decision settings are."""
+    return _record(job) is not None
 
 
 def run_job(job: Job) -> Outcome:
-    """Fit and evaluate one machine id; whatever goes wrong with it is its outcome.
+    """Fit and evaluate one machine id; an error becomes a failed outcome.
 
-    A fit that was interrupted goes on from its checkpoints. Clips are evaluated if there are any
-    to test on. The traceback of an error that was not foreseen is kept in the run folder.
+    A fit that was interrupted goes on from its checkpoints. A model that is there and differs in
+    its decision settings only gets those of the job and is evaluated anew. Clips are evaluated if
+    there are any to test on. The traceback of an unforeseen error is kept in the run folder.
     """
     started = time.monotonic()
     try:
@@ -168,7 +167,7 @@ def failure(job: Job, reason: str, seconds: float | None = None) -> Outcome:
 
 
 class _Log:
-    """Tells the log how a job goes on."""
+    """Writes the progress of a job to the log."""
 
     def __init__(self, key: MachineKey) -> None:
         self._key = key
@@ -181,47 +180,104 @@ class _Log:
         log.info("%s: %s epoch %d: %s", self._key, epoch.stage, epoch.epoch, figures)
 
 
+class _Record(NamedTuple):
+    """The content of ``outcome.json``.
+
+    Attributes:
+        fingerprint: identity of the fit.
+        decisions: settings of the decision threshold; None until the model is evaluated with them.
+        outcome: likewise.
+    """
+
+    fingerprint: str
+    decisions: dict[str, Any] | None
+    outcome: Outcome | None
+
+    def write(self, folder: Path) -> None:
+        outcome = None if self.outcome is None else asdict(self.outcome)
+        write_json(folder / OUTCOME, self._asdict() | {"outcome": outcome})
+
+
+def _record(job: Job) -> _Record | None:
+    """The record of a fit to the same clips with the same settings whose model is there."""
+    path = job.folder / OUTCOME
+    if not job.model.is_file() or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["fingerprint"] != _identity(job):
+            return None
+        if content["outcome"] is not None:
+            content["outcome"] = Outcome(**content["outcome"])
+        return _Record(**content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        log.warning("%s: cannot be read (%s); %s is fitted again", path, error, job.key)
+        return None
+
+
+def _identity(job: Job) -> str:
+    return fit_identity(job.config, job.clips)
+
+
+def _decisions(job: Job) -> dict[str, Any]:
+    return job.config.scoring.threshold.model_dump(mode="json")
+
+
 def _fit_and_evaluate(job: Job, started: float) -> Outcome:
     make_folder(job.folder)
-    identity = fit_identity(job.config, job.clips)
-    # Were it left until the new one is there, it could pass for the outcome of another model.
-    (job.folder / OUTCOME).unlink(missing_ok=True)
     (job.folder / ERROR).unlink(missing_ok=True)
+    fitted = _Record(_identity(job), decisions=None, outcome=None)
     split = prepare_split(job.clips, job.config.audio, job.config.seed)
     progress = _Log(job.key)
-    pool_prior = None
-    if job.pool is not None:
-        pool_prior = PoolPrior.load(job.pool, resolve_device(job.options.device))
-    watchable = any(clip.label is not None for clip in split.test)
-    fit = fit_machine(
-        split,
-        job.config,
-        job.folder,
-        job.model,
-        replace(job.options, watch_test=job.options.watch_test and watchable),
-        progress,
-        pool_prior,
-    )
-    threshold = fit.detector.threshold
+    detector = _load(job)
+    if detector is None:
+        # Were it left until the new model is there, it could pass for the outcome of another one.
+        (job.folder / OUTCOME).unlink(missing_ok=True)
+        detector = _fit(job, split, progress)
+        fitted.write(job.folder)
+    else:
+        fitted.write(job.folder)
+        detector = detector.with_threshold(job.config.scoring.threshold)
+        detector.save(job.model)
+    threshold = detector.threshold
     figures: dict[str, Any] = {
-        "n_train": len(fit.detector.provenance.clips),
+        "n_train": len(detector.provenance.clips),
         "n_test_normal": 0,
         "n_test_anomalous": 0,
         "threshold": threshold if abs(threshold) < float("inf") else None,
-        "n_failed_clips": len(fit.failures),
+        "n_failed_clips": len(detector.provenance.unusable),
         "model": job.model.name,
     }
     if split.test:
-        evaluation = evaluate_machine(fit.detector, split.test, job.folder, progress)
+        evaluation = evaluate_machine(detector, split.test, job.folder, progress)
         if evaluation.failures and job.options.on_error == "stop":
             raise evaluation.failures[0]
         figures["n_failed_clips"] += len(evaluation.failures)
         if evaluation.metrics is not None:
             figures |= _metric_values(evaluation.metrics)
     outcome = Outcome(*job.key, "done", seconds=time.monotonic() - started, **figures)
-    record = {"fingerprint": identity, "outcome": asdict(outcome)}
-    write_text(job.folder / OUTCOME, json.dumps(record, indent=2) + "\n")
+    fitted._replace(decisions=_decisions(job), outcome=outcome).write(job.folder)
     return outcome
+
+
+def _load(job: Job) -> Detector | None:
+    """The model of an earlier fit to the same clips with the same settings."""
+    if not is_fitted(job):
+        return None
+    try:
+        return Detector.load(job.model, job.options.device)
+    except UserError as error:
+        log.warning("%s; %s is fitted again", one_line(error), job.key)
+        return None
+
+
+def _fit(job: Job, split: Split, progress: Progress) -> Detector:
+    pool_prior = None
+    if job.pool is not None:
+        pool_prior = PoolPrior.load(job.pool, resolve_device(job.options.device))
+    return fit_machine(
+        split, job.config, job.folder, job.model, job.options, progress, pool_prior
+    ).detector
 
 
 def _metric_values(metrics: Metrics) -> dict[str, float | int | None]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from audio_anomaly_detector.data.clips import MachineKey
 
-# Not fit for a file name everywhere: odd signs, a dot in front or at the end, and the suffixes
-# with which a run folder could be taken for a model or the summary.
+# Not fit for a file name everywhere: special characters, a dot in front or at the end, and the
+# suffixes with which a run folder could be taken for a model or the summary.
 _UNSAFE = re.compile(r"[^\w.+-]|^\.|\.(?=(?:pth|csv)?$)", re.IGNORECASE)
 _LONGEST = 120  # bytes of a name, with room for what is put before and behind it
 
@@ -19,7 +19,8 @@ def file_names(keys: Iterable[MachineKey]) -> dict[MachineKey, str]:
     """Name every machine ``<condition>_<machine>_<id>``, safe as a file name and never shared.
 
     Empty parts are left out. A name in which something had to be replaced, or that two machines
-    would share (also on file systems that do not tell ``A`` from ``a``), ends in a hash of the key.
+    would share (also on file systems that take ``A`` and ``a`` for the same), ends in a hash of
+    the key.
     """
     plain = {key: "_".join(filter(None, key)) for key in keys}
     names = {key: _safe(name) for key, name in plain.items()}

@@ -2,11 +2,11 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio_anomaly_detector.config import Config, PoolScope
+from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.datasets import prepare_split
 from audio_anomaly_detector.data.layouts import machines
@@ -14,7 +14,7 @@ from audio_anomaly_detector.devices import resolve_device
 from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.learning.identity import fit_identity
-from audio_anomaly_detector.learning.pool import fit_pool
+from audio_anomaly_detector.learning.pool import fit_pool, pool_members
 from audio_anomaly_detector.model_file import read_model_file
 from audio_anomaly_detector.progress import SILENT
 from audio_anomaly_detector.run_options import RunOptions
@@ -31,7 +31,7 @@ class Pool:
         machines: of the pool.
         clips: normal training clips of all of them.
         config: all settings.
-        path: of the file with what was learned.
+        path: of the file with the pool prior.
         options: how to run.
     """
 
@@ -75,19 +75,8 @@ def make_pools(
     ]
 
 
-def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey, list[MachineKey]]:
-    """Which machines go together, by the name of their pool."""
-    members: dict[MachineKey, list[MachineKey]] = {}
-    for key in keys:
-        name = key
-        if pool != "none":
-            name = MachineKey("", "all", "") if pool == "all" else key._replace(machine_id="")
-        members.setdefault(name, []).append(key)
-    return members
-
-
 def is_trained(pool: Pool) -> bool:
-    """Whether what these clips and settings teach is there."""
+    """Whether the file is there, learned from these clips with these settings."""
     if not pool.path.is_file():
         return False
     try:
@@ -98,7 +87,7 @@ def is_trained(pool: Pool) -> bool:
 
 
 def train_pool(pool: Pool) -> str:
-    """Learn and write; a run that was killed goes on from its checkpoints.
+    """Fit and write a pool prior; a run that was killed goes on from its checkpoints.
 
     Returns:
         Why it failed, in one line; empty if it did not.

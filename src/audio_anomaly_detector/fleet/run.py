@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from audio_anomaly_detector.engines import Engine, Failed
-from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, run_job
+from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, is_fitted, run_job
 from audio_anomaly_detector.fleet.pools import Pool, is_trained, train_pool
 from audio_anomaly_detector.fleet.summary import write_summary
 from audio_anomaly_detector.progress import SILENT, Progress
@@ -24,8 +24,8 @@ def run_all(
         jobs: in the order of the summary.
         engine: runs them.
         summary: CSV, rewritten after every outcome.
-        progress: told how many "machine ids" have an outcome, and how many "pools" of those that
-            were missing are trained.
+        progress: receives how many "machine ids" have an outcome, and how many "pools" of those
+            that were missing are trained.
         pools: what jobs share; those that jobs need and that are missing are trained first.
 
     Returns:
@@ -50,9 +50,10 @@ def run_all(
             waiting.append(index)
         else:
             enter(index, before)
-    needed = {jobs[index].pool for index in waiting}
+    unfitted = [index for index in waiting if not is_fitted(jobs[index])]
+    needed = {jobs[index].pool for index in unfitted}
     failed = _train([pool for pool in pools if pool.path in needed], engine, progress)
-    for index in [i for i in waiting if jobs[i].pool in failed]:
+    for index in [i for i in unfitted if jobs[i].pool in failed]:
         waiting.remove(index)
         enter(index, failure(jobs[index], failed[jobs[index].pool]))
     if waiting:

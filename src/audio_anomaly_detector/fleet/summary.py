@@ -1,7 +1,5 @@
 """The outcomes of all machine ids in one table, for a file and for the screen."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from audio_anomaly_detector.files import write_bytes
+from audio_anomaly_detector.files import write_csv
 from audio_anomaly_detector.fleet.jobs import Outcome
 
 # On the screen; the file has all.
@@ -37,8 +35,7 @@ class MeanAuroc(NamedTuple):
 def mean_aurocs(outcomes: Sequence[Outcome]) -> list[MeanAuroc]:
     """Mean over the ids (of all conditions) of every machine type, in order of the types.
 
-    Ids that failed, or whose test clips lack a class, have no AUROC: the mean is over the others,
-    and says over how many.
+    Ids that failed, or whose test clips lack a class, have no AUROC: the mean is over the others.
     """
     means = []
     for machine_type in sorted({outcome.machine_type for outcome in outcomes}):
@@ -55,12 +52,8 @@ def write_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
     Raises:
         UserError: the place cannot be written or the disk is full.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Outcome))
-    writer.writerows(asdict(outcome).values() for outcome in outcomes)
-    content = text.getvalue().encode(errors="backslashreplace")
-    write_bytes(path, content)
+    columns = [field.name for field in fields(Outcome)]
+    write_csv(path, columns, (asdict(outcome).values() for outcome in outcomes))
 
 
 def summary_table(outcomes: Sequence[Outcome]) -> Table:

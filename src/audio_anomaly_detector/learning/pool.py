@@ -1,31 +1,34 @@
-"""Pretraining: what the normal clips of several machines teach together.
+"""The pool prior: what the normal clips of several machines say about each of them.
 
-How the halls and the machines vary, which a handful of clips of one machine cannot show; and the
-networks, where they are wanted. What a machine of the pool then needs of its own is cheap: banks,
-calibration and a threshold. As the calibration clips of every machine must be unheard, there is one
-set of networks for each fold, trained without that fold's clips of every machine, and one trained
-on all clips.
+Deviations, which show how sound varies from clip to clip and which a handful of clips of one
+machine cannot; and the networks, where they are wanted. A machine of the pool then needs only
+banks, calibration and a threshold of its own. As its calibration clips must not have been trained
+on, there is one set of networks for each fold, trained without that fold's clips of every machine,
+and one trained on all clips.
 """
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from audio_anomaly_detector.choices import PoolScope
 from audio_anomaly_detector.config import Config, parse_config
-from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.data.cache import build_store
+from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder
-from audio_anomaly_detector.learning.fitting import Borrowed, Lent
+from audio_anomaly_detector.learning.cross_fitting import NetworkFolds
 from audio_anomaly_detector.learning.identity import fit_identity
+from audio_anomaly_detector.learning.measurements import Measurements
 from audio_anomaly_detector.learning.stages import fit_networks
-from audio_anomaly_detector.learning.training_data import Corpus, make_statistics, read_clips
+from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.model_file import (
     network_weights,
     read_model_file,
@@ -33,28 +36,56 @@ from audio_anomaly_detector.model_file import (
     write_model_file,
 )
 from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.pipeline import make_measure
 from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.run_options import OnError
 from audio_anomaly_detector.scoring.bank import Deviations
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.measurement import Statistics
 from audio_anomaly_detector.seeding import derive_seed
 
 # Clips whose deviations are kept, and of one machine at most: with 56 instead of 184 a third of
-# what they gain is lost.
+# the gain is lost.
 _SAMPLE = 256
 _SAMPLE_OF_ONE = 8
 
 
+class PooledNetworks(NamedTuple):
+    """Networks of a pool for one fold.
+
+    Attributes:
+        networks: trained.
+        deviations: of the other machines' clips, by component of the networks.
+    """
+
+    networks: Networks
+    deviations: dict[str, Deviations]
+
+
+class MachinePrior(NamedTuple):
+    """What a pool gives to one machine.
+
+    Attributes:
+        signal: deviations of the other machines' clips, by component that needs no network.
+        networks: for each fold, the final ones last; empty where no family needs them.
+        folds: of the machine's clips, one for each of the networks.
+    """
+
+    signal: dict[str, Deviations]
+    networks: list[PooledNetworks]
+    folds: NetworkFolds
+
+
 @dataclass(frozen=True)
 class PoolPrior:
-    """What a pool has learned.
+    """What was learned from a pool of machines.
 
     Args:
         config: it was trained with.
-        networks: for each fold of the calibration, then those trained on all clips; none where no
+        networks: for each fold of the calibration, then those trained on all clips; empty where no
             family needs them.
-        held_out: for each fold, the clips that its networks never heard.
-        machines: names of the machines that it learned from.
+        held_out: for each fold, the clips that its networks were trained without.
+        machines: names of the machines that it was learned from.
         sample: by clip of a sample of them, whose clip it is: condition, type and id.
         signal: by component that needs no network, each sampled clip less the mean of its
             machine's, ``(m, C, D)``.
@@ -71,14 +102,14 @@ class PoolPrior:
     of_networks: list[Statistics]
     fingerprint: str
 
-    def lend(self, clips: Sequence[Clip], microphones: int) -> Borrowed:
-        """What a machine may use: networks with its clips that each never heard, and deviations.
+    def for_machine(self, clips: Sequence[Clip], microphones: int) -> MachinePrior:
+        """The prior of one machine: networks with its clips that each was trained without.
 
-        Clips that are not of the pool were heard by none and are divided among the folds; so a
-        machine that came later can use the pool, too. One with another number of microphones than
-        the pool's has the networks only. A machine under another condition is no other machine: of
-        MIMII's signal-to-noise ratios all are mixed from the same recordings, and a clip whose twin
-        the pool knows would seem less odd than a fresh one.
+        Clips that are not of the pool are divided among the folds, so that a machine that came
+        later can use the pool, too. One with another number of microphones than the pool's gets
+        the networks only. A machine under another condition is not another machine: of MIMII's
+        signal-to-noise ratios all are mixed from the same recordings, and the same recording at
+        another ratio would make calibration clips seem more normal than later ones.
 
         Args:
             clips: training clips of the machine.
@@ -94,26 +125,25 @@ class PoolPrior:
                 if others and values.shape[1] == microphones
             }
 
-        lent = [
-            Lent(networks, fold, deviations(statistics))
-            for networks, fold, statistics in zip(
-                self.networks, self._folds_of(clips), self.of_networks, strict=True
-            )
+        networks = [
+            PooledNetworks(networks, deviations(statistics))
+            for networks, statistics in zip(self.networks, self.of_networks, strict=True)
         ]
-        return Borrowed(deviations(self.signal), lent)
+        return MachinePrior(deviations(self.signal), networks, self._folds_of(clips))
 
-    def _folds_of(self, clips: Sequence[Clip]) -> list[Fold]:
-        """One for each set of networks, of those trained on all clips an empty one."""
-        if not self.networks:
-            return []
+    def _folds_of(self, clips: Sequence[Clip]) -> NetworkFolds:
+        """For each fold of the networks, the clips that they were trained without."""
         everyone = set(range(len(clips)))
+        final = Fold(sorted(everyone), [])
+        if not self.networks:
+            return NetworkFolds([], final, 1)
         keys = [_key(clip) for clip in clips]
         parts = [{i for i in everyone if keys[i] in names} for names in map(set, self.held_out)]
         unknown = sorted(everyone.difference(*parts))
         for number, part in enumerate(np.array_split(unknown, len(parts))):
             parts[number].update(part.tolist())
         folds = [Fold(sorted(everyone - part), sorted(part)) for part in parts]
-        return [*folds, Fold(sorted(everyone), [])]
+        return NetworkFolds(folds, final, 1)
 
     def save(self, path: Path) -> None:
         """Write a file of plain tensors and data.
@@ -165,20 +195,19 @@ def fit_pool(
     work: Path,
     device: torch.device,
     progress: Progress,
-    on_error: Literal["skip", "stop"] = "skip",
+    on_error: OnError = "skip",
 ) -> PoolPrior:
     """Learn from the normal clips of several machines.
 
-    The masked transformer also learns to tell the machines apart: which sound is whose is a label
-    that costs nothing (Giri et al., "Self-supervised classification for detecting anomalous
-    sounds", DCASE 2020).
+    The masked transformer is also trained to classify the machines, a label that costs nothing
+    (Giri et al., "Self-supervised classification for detecting anomalous sounds", DCASE 2020).
 
     Args:
         clips: normal training clips of all machines, few long recordings cut.
         config: all settings.
-        work: folder for checkpoints and cached data; a second run goes on from it.
+        work: folder for checkpoints and cached data; a second run resumes from it.
         device: where to train.
-        progress: hears of progress and epochs.
+        progress: receives progress and epochs.
         on_error: leave out clips that cannot be used, or stop at the first.
 
     Raises:
@@ -189,20 +218,21 @@ def fit_pool(
     claim_folder(work, identity)
     sample = _sampled(clips, config)
     needs_networks = bool(set(config.scoring.families) & set(NETWORK_FAMILIES))
-    if not needs_networks:  # no other clip is looked at
+    if not needs_networks:  # no other clip is read
         clips = [clip for clip in clips if _key(clip) in sample]
-    store = read_clips(clips, config, work, on_error, progress)
-    measure = make_statistics(config, store.windows.shape[1]).to(device).eval()
-    corpus = Corpus(store, config, measure, work, device, progress)
+    store = build_store(clips, config.audio, work / "windows", on_error, progress)
+    measure = make_measure(config, store.windows.shape[1], device)
+    data = TrainingData(store, config, measure.logmel, work, device, progress)
+    measurements = Measurements(data, measure)
     names = list(machines(store.clips))
     labels = np.array([names.index(clip.machine) for clip in store.clips])
     chosen = [place for place, clip in enumerate(store.clips) if _key(clip) in sample]
     chosen = [place for place in chosen if np.count_nonzero(labels[chosen] == labels[place]) > 1]
 
-    def sampled(networks: Networks | None, what: str) -> Statistics:
+    def deviations(networks: Networks | None, what: str) -> Statistics:
         if not chosen:
             return {}
-        return _less_their_mean(corpus.statistics(networks, what, chosen), labels[chosen])
+        return _less_their_mean(measurements.statistics(networks, what, chosen), labels[chosen])
 
     held_out: list[set[int]] = []
     networks, of_networks = [], []
@@ -211,17 +241,17 @@ def fit_pool(
         for number, left_out in enumerate([*held_out, set[int]()]):
             name = "final" if number == len(held_out) else f"fold-{number + 1}"
             part = [place for place in range(len(store.clips)) if place not in left_out]
-            longer = config.stages.held_out_factor
-            trained = fit_networks(corpus, part, name, longer, progress, labels=labels)
-            networks.append(trained[0].eval())
-            of_networks.append(sampled(networks[-1], f"{name}: measuring clips"))
+            epoch_factor = config.stages.held_out_factor
+            trained, _, _ = fit_networks(data, part, name, epoch_factor, progress, labels=labels)
+            networks.append(trained.eval())
+            of_networks.append(deviations(networks[-1], f"{name}: measuring clips"))
     return PoolPrior(
         config,
         networks,
         [[_key(store.clips[place]) for place in sorted(left_out)] for left_out in held_out],
         ["/".join(name) for name in names],
         [tuple(store.clips[place].machine) for place in chosen],
-        sampled(None, "measuring clips"),
+        deviations(None, "measuring clips"),
         of_networks,
         identity,
     )
@@ -266,3 +296,14 @@ def _held_out(clips: Sequence[Clip], labels: np.ndarray, config: Config) -> list
 
 def _key(clip: Clip) -> str:
     return "/".join((*clip.machine, clip.name))
+
+
+def pool_members(keys: Iterable[MachineKey], pool: PoolScope) -> dict[MachineKey, list[MachineKey]]:
+    """Which machines go together, by the name of their pool."""
+    members: dict[MachineKey, list[MachineKey]] = {}
+    for key in keys:
+        name = key
+        if pool != "none":
+            name = MachineKey("", "all", "") if pool == "all" else key._replace(machine_id="")
+        members.setdefault(name, []).append(key)
+    return members

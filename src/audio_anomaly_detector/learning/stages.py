@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
 from audio_anomaly_detector.learning.training_data import (
-    Corpus,
     Crops,
     FusionFeatures,
     LabelledSpectrograms,
     Spectrograms,
+    TrainingData,
 )
 from audio_anomaly_detector.models.masked_transformer import MaskedOutput
 from audio_anomaly_detector.models.networks import Networks
@@ -32,10 +32,10 @@ Watch = Callable[[str, Networks], dict[str, float]]
 
 
 def fit_networks(
-    corpus: Corpus,
+    data: TrainingData,
     clips: list[int],
     name: str,
-    longer: int,
+    epoch_factor: int,
     progress: Progress,
     watch: Watch | None = None,
     labels: np.ndarray | None = None,
@@ -43,20 +43,20 @@ def fit_networks(
     """Train the three stages.
 
     Args:
-        corpus: cached training data.
+        data: the training clips.
         clips: positions of those to train on.
         name: of the checkpoints; ``final`` for the networks that are kept.
-        longer: times the epochs of the config.
-        progress: hears of progress, and of the epochs of the final networks.
-        watch: looks at the networks after every epoch (`fitting.fit`).
-        labels: by clip of the corpus, ``(n,)`` from 0 on, which machine it is; the transformer
-            then learns to tell the machines apart, too.
+        epoch_factor: times as many epochs as the config states.
+        progress: receives progress, and the epochs of the final networks.
+        watch: called with the networks after every epoch (`fitting.fit`).
+        labels: by clip of the data, ``(n,)`` from 0 on, which machine it is; the transformer
+            is then trained to classify the machines, too.
 
     Returns:
         The networks, the history of their epochs, and the perplexity of the codes.
     """
-    rows = corpus.rows(clips)
-    training = _Training(corpus, rows, name, longer, progress, watch)
+    rows = data.rows(clips)
+    training = _Training(data, rows, name, epoch_factor, progress, watch)
     training.despawn()
     if labels is None:
         training.transformer()
@@ -70,41 +70,46 @@ class _Training:
     """The networks of one fold in the making.
 
     Args:
-        corpus: cached training data.
+        data: the training clips.
         rows: of its store, those to train on.
-        name, longer, progress, watch: as in `fit_networks`.
+        name, epoch_factor, progress, watch: as in `fit_networks`.
     """
 
     def __init__(
         self,
-        corpus: Corpus,
+        data: TrainingData,
         rows: np.ndarray,
         name: str,
-        longer: int,
+        epoch_factor: int,
         progress: Progress,
         watch: Watch | None,
     ) -> None:
-        self.corpus, self.config, self.rows = corpus, corpus.config, rows
-        self.name, self.longer, self.progress, self.watch = name, longer, progress, watch
+        self.data, self.config, self.rows = data, data.config, rows
+        self.name, self.epoch_factor, self.progress, self.watch = (
+            name,
+            epoch_factor,
+            progress,
+            watch,
+        )
         self.networks = self._untrained()
         self.history: list[Epoch] = []
         self.generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "sample"))
 
     def _untrained(self) -> Networks:
-        config, corpus = self.config, self.corpus
-        columns = -(-corpus.logmels.shape[-1] // config.transformer.patch_frames)
-        steps = len(self.rows) * corpus.microphones * columns
+        config, data = self.config, self.data
+        columns = -(-data.logmels.shape[-1] // config.transformer.patch_frames)
+        steps = len(self.rows) * data.microphones * columns
         n_codes = codebook_size(steps, config.vqvae.codes)
         # The same start for every fold: their scores are compared.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(config.seed, "weights"))
             networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
-        return networks.to(corpus.device)
+        return networks.to(data.device)
 
     def despawn(self) -> None:
         """Train the wavelet transform on random crops."""
         despawn = self.networks.despawn
-        crops = Crops(self.corpus, self.rows)
+        crops = Crops(self.data, self.rows)
         few = torch.randperm(len(crops), generator=self.generator)[:_SAMPLE]
         despawn.set_scales(crops(few, self.generator))
         self._stage(
@@ -118,11 +123,11 @@ class _Training:
     def transformer(self) -> None:
         """Train the transformer to predict what is hidden."""
         transformer = self.networks.transformer
-        transformer.set_statistics(*_mel_statistics(self.corpus, self.rows))
+        transformer.set_statistics(*_mel_statistics(self.data, self.rows))
         self._stage(
             "transformer",
             transformer,
-            Spectrograms(self.corpus, self.rows),
+            Spectrograms(self.data, self.rows),
             lambda logmel, generator: transformer.loss_terms(
                 self._masked(logmel, generator), logmel
             ),
@@ -130,13 +135,13 @@ class _Training:
         )
 
     def transformer_with_labels(self, labels: np.ndarray) -> None:
-        """Train it to tell machines apart, too, by the label of each clip of the corpus."""
+        """Train it to classify machines, too, by the label of each clip of the data."""
         transformer = self.networks.transformer
-        transformer.set_statistics(*_mel_statistics(self.corpus, self.rows))
+        transformer.set_statistics(*_mel_statistics(self.data, self.rows))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.config.seed, "label head"))
             head = nn.Linear(self.config.transformer.width, int(labels.max()) + 1)
-        head = head.to(self.corpus.device)
+        head = head.to(self.data.device)
 
         def loss(batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
             logmel, label = batch
@@ -144,13 +149,13 @@ class _Training:
             logits = head(output.latent.mean(1))
             return {
                 **transformer.loss_terms(output, logmel),
-                "label": functional.cross_entropy(logits, label),
+                "label": F.cross_entropy(logits, label),
             }
 
         self._stage(
             "transformer",
             nn.ModuleList([transformer, head]),
-            LabelledSpectrograms(self.corpus, self.rows, labels),
+            LabelledSpectrograms(self.data, self.rows, labels),
             loss,
             {"nll": 1.0, "label": _LABEL_WEIGHT},
         )
@@ -161,9 +166,9 @@ class _Training:
         return transformer(logmel, mask)
 
     def vqvae(self) -> float:
-        """Train the VQ-VAE on what the other two, now fixed, see; the perplexity of its codes."""
+        """Train the VQ-VAE on outputs of the other two, now fixed; the perplexity of its codes."""
         vqvae = self.networks.vqvae
-        features = FusionFeatures(self.corpus, self.rows, self.networks, self.name)
+        features = FusionFeatures(self.data, self.rows, self.networks, self.name)
         some = torch.randperm(len(features), generator=self.generator)[:_FEATURE_SAMPLE]
         vqvae.set_statistics(*features(some, self.generator))
         self._stage(
@@ -184,7 +189,7 @@ class _Training:
         weights: dict[str, float],
     ) -> None:
         config = getattr(self.config.stages, stage)
-        config = config.model_copy(update={"epochs": self.longer * config.epochs})
+        config = config.model_copy(update={"epochs": self.epoch_factor * config.epochs})
 
         def on_epoch(epoch: Epoch) -> float | None:
             self.progress.advance(f"{self.name}: {stage}", epoch.epoch, config.epochs)
@@ -201,7 +206,7 @@ class _Training:
             config,
             stage=stage,
             seed=self.config.seed,
-            checkpoint=self.corpus.work / f"{self.name}-{stage}.pt",
+            checkpoint=self.data.work / f"{self.name}-{stage}.pt",
             on_epoch=on_epoch,
             keep_best=self.config.stages.oracle_epoch,
         )
@@ -222,11 +227,11 @@ def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> float:
     return float(torch.special.entr(share).sum().exp())
 
 
-def _mel_statistics(corpus: Corpus, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+def _mel_statistics(data: TrainingData, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of every mel bin over the frames of these rows, ``(F,)``."""
     total = square = 0.0
     for row in rows:  # one window at a time, in double precision
-        spectra = corpus.logmels[row].astype(np.float64)  # (C, F, N)
+        spectra = data.logmels[row].astype(np.float64)  # (C, F, N)
         total = total + spectra.mean((0, 2))
         square = square + np.square(spectra).mean((0, 2))
     mean = total / len(rows)

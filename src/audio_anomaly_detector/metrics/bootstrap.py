@@ -1,26 +1,11 @@
 """Bootstrap over clips, a thousand resamples at once."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 BLOCK_ELEMENTS = 2_000_000  # resamples x clips held at once: bounds the memory
 
 Floats = NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """A 95 % bootstrap interval."""
-
-    low: float
-    high: float
-
-
-def percentile_interval(samples: ArrayLike) -> Interval:
-    """Return the central 95 % of bootstrap samples (B,), undefined (nan) ones left out."""
-    low, high = np.nanpercentile(np.asarray(samples, dtype=float), [2.5, 97.5])
-    return Interval(float(low), float(high))
 
 
 def resample_counts(n: int, n_bootstrap: int, generator: np.random.Generator) -> Floats:
@@ -41,7 +26,7 @@ def resampled_metrics(
     n_bootstrap: int,
     seed: int,
 ) -> dict[str, Floats]:
-    """Compute the metrics of `evaluation.metrics` in every resample of the clips.
+    """Compute the metrics that have bootstrap intervals in every resample of the clips.
 
     Args:
         labels: (N,) of 0 normal, 1 anomalous; clips are resampled within each.
@@ -52,8 +37,7 @@ def resampled_metrics(
         seed: seed of the resampling.
 
     Returns:
-        (B,) by name of metric, and "true_positive", "false_positive" as counts; nan where a
-        resample leaves a metric undefined.
+        (B,) by name of metric; nan where a resample leaves it undefined.
     """
     generator = np.random.default_rng(seed)
     order = np.argsort(-scores, kind="stable")
@@ -104,12 +88,7 @@ def _weighted_metrics(
             "auroc": _area(fpr, tpr, 1.0),
             "average_precision": (np.diff(tpr, axis=1) * precision_at).sum(axis=1),
             "partial_auroc": 0.5 * (1 + (partial - chance) / (max_fpr - chance)),
-            "precision": true_positive / (true_positive + false_positive),
-            "recall": true_positive / n_anomalous,
             "f1": 2 * true_positive / (true_positive + false_positive + n_anomalous),
-            "false_alarm_rate": false_positive / n_normal,
-            "true_positive": true_positive,
-            "false_positive": false_positive,
         }
 
 

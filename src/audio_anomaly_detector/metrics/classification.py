@@ -1,8 +1,8 @@
-"""How well raw anomaly scores tell anomalous clips from normal ones: pure functions of arrays.
+"""How well raw anomaly scores separate anomalous from normal clips: pure functions of arrays.
 
 Scores are raw (any range, higher = more anomalous), labels are 0 (normal) and 1 (anomalous), a clip
 is decided anomalous where its score is *greater* than the threshold. A metric that cannot be
-computed is None with a reason, never a stand-in figure.
+computed is None with a reason, never a figure in its place.
 """
 
 import math
@@ -20,7 +20,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from audio_anomaly_detector.metrics.bootstrap import percentile_interval, resampled_metrics
+from audio_anomaly_detector.metrics.bootstrap import resampled_metrics
+from audio_anomaly_detector.metrics.intervals import exact_interval, percentile_interval
 
 MAX_FPR = 0.1
 
@@ -48,7 +49,7 @@ class DecisionMetrics(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """One metric with its interval; `value` is None exactly where `reason` says why."""
+    """One metric with its interval; `value` is None exactly where `reason` is given."""
 
     value: float | None
     low: float | None = None
@@ -61,6 +62,11 @@ class Estimate:
             return f"not computable: {self.reason}"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    @property
+    def is_degenerate(self) -> bool:
+        """Whether the interval has no width: all resamples agree, which is not certainty."""
+        return self.value is not None and self.low == self.high
+
 
 class MetricRow(NamedTuple):
     """One line of a table of metrics."""
@@ -72,7 +78,12 @@ class MetricRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Metrics:
-    """All metrics of one set of scored clips; intervals are 95 % stratified bootstrap intervals."""
+    """All metrics of one set of scored clips, with 95 % intervals.
+
+    Those of proportions (precision, recall, false-alarm rate) are exact (Clopper and Pearson), that
+    of the precision given the number of clips decided anomalous; the others are bootstrap
+    intervals, clips resampled within each class.
+    """
 
     auroc: Estimate
     average_precision: Estimate
@@ -82,8 +93,6 @@ class Metrics:
     f1: Estimate
     false_alarm_rate: Estimate
     confusion: Confusion
-    confusion_low: Confusion
-    confusion_high: Confusion
     threshold: float
     n_normal: int
     n_anomalous: int
@@ -161,9 +170,9 @@ def partial_auroc(labels: ArrayLike, scores: ArrayLike, max_fpr: float = MAX_FPR
 
 
 def decision_metrics(labels: ArrayLike, scores: ArrayLike, threshold: float) -> DecisionMetrics:
-    """Judge the decisions `score > threshold`.
+    """Metrics of the decisions `score > threshold`.
 
-    Precision and F1 need both classes: with one they are 0 or 1 whatever the detector is worth.
+    Precision and F1 need both classes: with one they are 0 or 1 whatever the detector.
 
     Args:
         labels: (N,) of 0 normal, 1 anomalous.
@@ -219,11 +228,10 @@ def evaluate_scores(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> Metrics:
-    """Compute every metric with its 95 % bootstrap interval, clips resampled within each class.
+    """Compute every metric with its 95 % interval; see `Metrics`.
 
-    A perfectly separated sample has the interval [1, 1] under any resampling: with few clips that
-    is a limit of the bootstrap, not certainty. Resamples in which a figure is undefined (nothing
-    decided anomalous, so no precision) are left out of its interval.
+    A perfectly separated sample has the AUROC interval [1, 1] under any resampling: with few clips
+    that is a limit of the bootstrap, not certainty.
 
     Args:
         labels: (N,) of 0 normal, 1 anomalous.
@@ -253,23 +261,26 @@ def evaluate_scores(
     samples = resampled_metrics(
         labels, scores, scores > threshold, max_fpr=MAX_FPR, n_bootstrap=n_bootstrap, seed=seed
     )
-    estimates = {
-        name: Estimate(None, reason=reasons[name] or "no clip was decided anomalous")
-        if value is None
-        else _with_interval(value, samples[name])
-        for name, value in values.items()
+    confusion = decisions.confusion
+    hits, alarms = confusion.true_positive, confusion.false_positive
+    counts = {
+        "precision": (hits, hits + alarms),
+        "recall": (hits, n_anomalous),
+        "false_alarm_rate": (alarms, n_normal),
     }
-    alarms = _count_interval(samples["false_positive"])
-    hits = _count_interval(samples["true_positive"])
+    estimates = {}
+    for name, value in values.items():
+        if value is None:
+            estimates[name] = Estimate(
+                None, reason=reasons[name] or "no clip was decided anomalous"
+            )
+        elif name in counts:
+            estimates[name] = Estimate(value, *exact_interval(*counts[name]))
+        else:
+            estimates[name] = _bootstrapped(value, samples[name])
     return Metrics(
         **estimates,
-        confusion=decisions.confusion,
-        confusion_low=Confusion(
-            n_normal - alarms.high, alarms.low, n_anomalous - hits.high, hits.low
-        ),
-        confusion_high=Confusion(
-            n_normal - alarms.low, alarms.high, n_anomalous - hits.low, hits.high
-        ),
+        confusion=confusion,
         threshold=float(threshold),
         n_normal=n_normal,
         n_anomalous=n_anomalous,
@@ -293,18 +304,8 @@ def _defined(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _with_interval(value: float, samples: Floats) -> Estimate:
+def _bootstrapped(value: float, samples: Floats) -> Estimate:
     low, high = percentile_interval(samples)
     # Average precision rises under resampling (copies tie with each other): of a few clips scored
     # worse than by chance the interval can lie above the figure itself, and is widened to it.
     return Estimate(value, min(low, value), max(high, value))
-
-
-class _Counts(NamedTuple):
-    low: int
-    high: int
-
-
-def _count_interval(samples: Floats) -> _Counts:
-    low, high = percentile_interval(samples)
-    return _Counts(math.floor(low), math.ceil(high))

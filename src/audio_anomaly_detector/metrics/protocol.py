@@ -13,12 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from audio_anomaly_detector.metrics.bootstrap import (
-    Interval,
-    percentile_interval,
-    resample_counts,
-)
+from audio_anomaly_detector.metrics.bootstrap import resample_counts
 from audio_anomaly_detector.metrics.classification import MAX_FPR, partial_auroc
+from audio_anomaly_detector.metrics.intervals import Interval, percentile_interval
 
 Floats = NDArray[np.float64]
 
@@ -103,10 +100,10 @@ def pooled_partial_auroc(
     anomalous_scores_per_fold: Sequence[ArrayLike],
     max_fpr: float = MAX_FPR,
 ) -> float | None:
-    """Return the pAUC of all folds' scores thrown together; arguments as for `win_matrix`.
+    """Return the pAUC of all folds' scores put together; arguments as for `win_matrix`.
 
     A fold holds out too few normals for a pAUC of its own. Pooling is fair only for scores in
-    calibrated units, and is biased upwards where the folds' scales still differ: say "pooled"
+    calibrated units, and is biased upwards where the folds' scales still differ: write "pooled"
     beside it.
     """
     normals, anomalous = (
@@ -157,7 +154,7 @@ def compare(
     """Paired bootstrap of `first` minus `second`, both on the same ids, folds and clips.
 
     Raises:
-        ValueError: the detectors were not judged on the same ids, folds and clips.
+        ValueError: the detectors were not scored on the same ids, folds and clips.
     """
     if {t: set(ids) for t, ids in first.items()} != {t: set(ids) for t, ids in second.items()}:
         raise ValueError("two detectors can be compared only on the same machine ids")

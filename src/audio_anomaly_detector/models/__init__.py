@@ -1,4 +1,4 @@
 """The networks and their front end: log-mel, DeSpaWN, masked transformer, VQ-VAE fusion.
 
-They know tensors, never files.
+They use tensors only, never files.
 """

@@ -1,23 +1,23 @@
-"""Attention across sub-bands: every band's threshold may depend on what all the others hold."""
+"""Attention across sub-bands: every band's threshold may depend on the content of all others."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn import functional
 
 from audio_anomaly_detector.models.wavelet import Coefficients
 
-FLOOR = 1e-6  # of a band's spread: what silence is taken for, so that its logarithm is finite
+FLOOR = 1e-6  # of a band's spread, added to every feature: the logarithm of silence is finite
 
 
 class BandContext(NamedTuple):
-    """What the attention makes of a batch.
+    """Output of the attention for a batch.
 
     Attributes:
-        embedding: ``(B, bands, D)`` one vector per sub-band, in view of all the others.
+        embedding: ``(B, bands, D)`` one vector per sub-band, in the context of all the others.
         factors: ``(B, bands, 2)`` in (0, 2), what to multiply the upper and lower threshold by.
     """
 
@@ -28,11 +28,11 @@ class BandContext(NamedTuple):
 class BandAttention(nn.Module):
     """One transformer layer whose tokens are the sub-bands of a clip.
 
-    A token is made of its band's RMS, mean magnitude and peak in a few time bins, as logarithms
-    relative to the band's normal spread. Multi-head self-attention then weighs the bands against
-    each other, so that what counts as small in one band depends on the whole clip: a loud
-    transient in the others raises a threshold, say, or a missing harmonic lowers it. A scalar
-    gate per channel (squeeze and excitation), of which a mono signal has one, could not do that.
+    A token is computed from its band's RMS, mean magnitude and peak in a few time bins, as
+    logarithms relative to the band's normal spread. Multi-head self-attention then weighs the bands
+    against each other, so that what counts as small in one band depends on the whole clip: for
+    example, a loud transient in the others raises a threshold, or a missing harmonic lowers it. A
+    scalar gate per channel (squeeze and excitation) could not do that: a mono signal has only one.
     The last layer starts at zero, so the untrained factors are exactly 1.
 
     Args:
@@ -62,23 +62,24 @@ class BandAttention(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, coefficients: Coefficients, spread: Tensor) -> BandContext:
-        """Look at all sub-bands of each clip together.
+        """Attend across all sub-bands of each clip.
 
         Args:
             coefficients: before the threshold. No gradient flows back into them: the filters
-                learn from the reconstruction, not from steering their own thresholds.
+                learn from the reconstruction, not from moving their own thresholds.
             spread: ``(bands,)`` the normal spread of each band's coefficients.
 
         Returns:
             Embeddings and threshold factors.
         """
-        tokens = self.token(self._summary(coefficients, spread)) + self.band_position  # (B, S, D)
+        summary = self._summary(coefficients, spread)
+        tokens = self.token(summary) + self.band_position  # (B, bands, D)
         query, key, value = (
             self.query_key_value(self.norm_bands(tokens))
             .unflatten(-1, (3, self.heads, -1))
-            .permute(2, 0, 3, 1, 4)  # each (B, heads, S, D / heads)
+            .permute(2, 0, 3, 1, 4)  # each (B, heads, bands, D / heads)
         )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        mixed = F.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.join_heads(mixed.transpose(1, 2).flatten(2))
         tokens = tokens + self.feed_forward(tokens)
         embedding = self.norm_embedding(tokens)
@@ -86,7 +87,7 @@ class BandAttention(nn.Module):
 
     @torch.no_grad()
     def _summary(self, coefficients: Coefficients, spread: Tensor) -> Tensor:
-        """``(B, bands, 3 * time_bins)``."""
+        """Logarithmic RMS, mean magnitude and peak of every bin, ``(B, bands, 3 * time_bins)``."""
         bands = []
         for windows in coefficients.windows(self.time_bins):  # (B, bands, time_bins, width)
             rms = torch.linalg.vector_norm(windows, dim=-1) * windows.shape[-1] ** -0.5

@@ -1,7 +1,7 @@
-"""Enhanced DeSpaWN: a learnable wavelet tree that keeps what normal sound is made of.
+"""Enhanced DeSpaWN: a learnable wavelet tree whose thresholds keep what normal sound consists of.
 
 Source: Michau, Frusque, Fink, "Fully learnable deep wavelet transform for unsupervised monitoring
-of high-frequency time series", PNAS 2022. Beside the paper there are: a packet tree, thresholds
+of high-frequency time series", PNAS 2022. Added to the paper's model: a packet tree, thresholds
 in units of each band's own spread, filters held near orthonormality by the loss, and attention
 across the sub-bands that moves the thresholds.
 """
@@ -13,9 +13,9 @@ import math
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.models.band_attention import BandAttention
@@ -36,15 +36,15 @@ BAND_STATISTICS = (
     "log_crest",  # max |c| / sqrt(mean c^2)
     "survival_rate",  # share of coefficients that the threshold at least half keeps
     "log_quantile_999",  # 99.9 % quantile of |c|, the maximum below 1000 coefficients
-    "log_residual",  # mean square of what the threshold takes away
+    "log_residual",  # mean square of what the threshold removes
 )
-SILENCE = 1e-6  # magnitude in units of the machine's scale (-120 dB) that silence is taken for
+SILENCE = 1e-6  # magnitude of silence in units of the machine's scale (-120 dB): a floor
 SMALLEST_SPREAD = 1e-5  # of a band that is silent in training; keeps slopes and ratios finite
 SLOPE = 10.0  # of the sigmoids, per spread (the paper's 10 on standardised signals)
 
 
 class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
-    """What the wavelet network looks like and what it is trained for."""
+    """Shape of the wavelet network and the weights of its loss."""
 
     levels: int = Field(default=17, ge=1, le=24, description="depth of the tree")
     packet_levels: int = Field(
@@ -65,7 +65,7 @@ class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
         default=4, gt=0, description="heads of the attention across sub-bands"
     )
     attention_bins: int = Field(
-        default=4, gt=0, description="time bins that the attention looks at"
+        default=4, gt=0, description="time bins that a sub-band is summed up in"
     )
     reconstruction_weight: float = Field(
         default=1.0, ge=0, description="loss weight of mean |x - x^|"
@@ -101,13 +101,13 @@ class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class Decomposition(NamedTuple):
-    """What the way down gives, which is all that the score looks at.
+    """Output of the analysis and threshold, which is all that the score uses.
 
     Attributes:
         coefficients: before the threshold, in units of the machine's scale.
         kept: after the threshold, in the same units.
         thresholds: ``(B, bands, 2)`` upper and lower threshold, both positive, same units.
-        embedding: ``(B, bands, D)`` what the attention makes of each sub-band.
+        embedding: ``(B, bands, D)`` the attention's embedding of each sub-band.
     """
 
     coefficients: Coefficients
@@ -117,11 +117,11 @@ class Decomposition(NamedTuple):
 
 
 class DespawnOutput(NamedTuple):
-    """What one pass down and up over a batch of waveforms gives.
+    """Output of `Despawn.forward`: analysis, threshold and synthesis of a batch of waveforms.
 
     Attributes:
         reconstruction: ``(B, T)`` in the waveform's units.
-        coefficients: as in `Decomposition`, and so the rest.
+        coefficients: as in `Decomposition`, like the rest.
     """
 
     reconstruction: Tensor
@@ -171,7 +171,7 @@ class Despawn(nn.Module):
 
     @torch.no_grad()
     def set_scales(self, waveforms: Tensor) -> None:
-        """Learn the machine's scale (RMS) and each sub-band's spread (MAD / 0.6745) of it.
+        """Estimate the machine's scale (RMS) and each sub-band's spread (MAD / 0.6745).
 
         Args:
             waveforms: ``(B, T)`` normal training waveforms of one machine; some dozens are enough.
@@ -192,12 +192,12 @@ class Despawn(nn.Module):
 
     @property
     def analysis_kernels(self) -> Tensor:
-        """``(levels, 2, L)`` low-pass and high-pass kernel of every level."""
+        """``(levels, 2, taps)`` low-pass and high-pass kernel of every level."""
         return self._per_level(self.low, self.high)
 
     @property
     def synthesis_kernels(self) -> Tensor:
-        """``(levels, 2, L)``; the analysis kernels unless all four are free."""
+        """``(levels, 2, taps)``; the analysis kernels unless all four are free."""
         if self.synthesis_low is None:
             return self.analysis_kernels
         return self._per_level(self.synthesis_low, self.synthesis_high)
@@ -207,11 +207,11 @@ class Despawn(nn.Module):
         return pair.expand(self.config.levels, -1, -1)
 
     def analyse(self, waveform: Tensor) -> Coefficients:
-        """Take waveforms ``(B, T)`` apart; coefficients are in units of the machine's scale."""
+        """Decompose waveforms ``(B, T)``; coefficients are in units of the machine's scale."""
         return analyse(waveform / self.scale, self.analysis_kernels, self.config.packet_levels)
 
     def threshold(self, coefficients: Coefficients, thresholds: Tensor) -> Coefficients:
-        """Take away what lies between ``-lower`` and ``upper``, the last approximation included.
+        """Set what lies between ``-lower`` and ``upper`` to zero, in the last approximation too.
 
         Args:
             coefficients: as `analyse` gives them.
@@ -233,7 +233,7 @@ class Despawn(nn.Module):
         return Coefficients(tuple(kept), coefficients.length)
 
     def synthesise(self, coefficients: Coefficients) -> Tensor:
-        """Put waveforms ``(B, T)`` together from coefficients in units of the machine's scale."""
+        """Reconstruct waveforms ``(B, T)`` from coefficients in units of the machine's scale."""
         signal = synthesise(coefficients, self.synthesis_kernels, self.config.packet_levels)
         return signal * self.scale
 
@@ -243,18 +243,21 @@ class Despawn(nn.Module):
         Args:
             waveform: ``(B, T)``, any T; below ``2^levels`` samples the deepest levels hold one
                 value each.
+
+        Returns:
+            Coefficients before and after the threshold, thresholds and embeddings.
         """
         # Half precision would cost the perfect reconstruction and save next to nothing.
         with torch.autocast(waveform.device.type, enabled=False):
             coefficients = self.analyse(waveform)
             context = self.attention(coefficients, self.spread)
-            relative = functional.softplus(self.raw_thresholds) * context.factors
+            relative = F.softplus(self.raw_thresholds) * context.factors
             thresholds = relative * self.spread[:, None]  # (B, bands, 2)
             kept = self.threshold(coefficients, thresholds)
         return Decomposition(coefficients, kept, thresholds, context.embedding)
 
     def forward(self, waveform: Tensor) -> DespawnOutput:
-        """Decompose waveforms ``(B, T)`` and put them together again from what is kept."""
+        """Decompose waveforms ``(B, T)`` and reconstruct them from the coefficients kept."""
         parts = self.decompose(waveform)
         with torch.autocast(waveform.device.type, enabled=False):
             reconstruction = self.synthesise(parts.kept)
@@ -274,17 +277,18 @@ class Despawn(nn.Module):
         groups = output.kept.groups
         magnitude = torch.stack([group.abs().sum() for group in groups]).sum()
         return {
-            "reconstruction": functional.l1_loss(output.reconstruction, waveform) / self.scale,
+            "reconstruction": F.l1_loss(output.reconstruction, waveform) / self.scale,
             "sparsity": magnitude / sum(group.numel() for group in groups),
             "orthonormality": self.orthonormality_error(),
         }
 
     def orthonormality_error(self) -> Tensor:
-        """Say how far the filters are from orthonormality, summed over the levels' kernels.
+        """Distance of the filters from orthonormality, summed over the levels' kernels.
 
         For mirror filters ``sum_k (sum_n h[n] h[n+2k] - delta_k)^2 + (sum_n h[n] - sqrt 2)^2``.
         Where high pass or synthesis have kernels of their own, the mean over all pairs of these:
-        free kernels could otherwise look sparse by analysing quietly and synthesising loudly.
+        free kernels could otherwise lower the sparsity term by a small gain in the analysis and a
+        large one in the synthesis.
 
         Returns:
             A scalar, 0 for orthonormal filters.
@@ -300,9 +304,9 @@ class Despawn(nn.Module):
         for one, other in pairs:
             for shift in range(0, taps, 2):
                 products = one[..., : taps - shift] @ other[..., shift:].mT  # (kernels, 2, 2)
-                wanted = identity if shift == 0 else torch.zeros_like(identity)
+                target = identity if shift == 0 else torch.zeros_like(identity)
                 # Half: low and high pass of a mirror pair meet the same conditions.
-                error = error + (products - wanted).square().sum() / (2 * len(pairs))
+                error = error + (products - target).square().sum() / (2 * len(pairs))
         return error
 
     @staticmethod
@@ -320,17 +324,9 @@ class Despawn(nn.Module):
         pairs = zip(coefficients.windows(time_bins), kept.windows(time_bins), strict=True)
         return torch.cat([_statistics(before, after) for before, after in pairs], dim=1)
 
-    def band_edges(self, sample_rate: int) -> Tensor:
-        """Give the nominal lower and upper edge of each sub-band, ``(bands, 2)`` in Hz."""
-        levels, packets = self.config.levels, self.config.packet_levels
-        octaves = [2.0**-level for level in range(levels, packets, -1)]
-        equal = [rank / 2**packets for rank in range(1, 2**packets + 1)]
-        edges = torch.tensor([0.0, *octaves, *equal]) * sample_rate / 2
-        return torch.stack((edges[:-1], edges[1:]), dim=1)
-
 
 def _statistics(before: Tensor, after: Tensor) -> Tensor:
-    """``(B, bands, time_bins, w)`` twice -> ``(B, bands, time_bins, statistics)``."""
+    """``(B, bands, time_bins, n)`` twice -> ``(B, bands, time_bins, statistics)``."""
     magnitude = before.abs()
     square = before.square()
     energy = square.mean(-1) + SILENCE**2

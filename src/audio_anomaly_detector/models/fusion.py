@@ -6,10 +6,15 @@ from torch import Tensor, nn
 
 
 class LocalAttention(nn.Module):
-    """Cross-attention along time, each step seeing the steps around it.
+    """Cross-attention along time within a window of neighbouring steps.
 
     A learned bias per head and time offset takes the place of absolute positions, so a shift of the
     clip shifts the result (Raffel et al., "T5", JMLR 2020).
+
+    Args:
+        width: D', width of queries and source.
+        heads: attention heads; divides `width`.
+        context: steps attended to on either side.
     """
 
     def __init__(self, width: int, heads: int, context: int) -> None:
@@ -27,25 +32,25 @@ class LocalAttention(nn.Module):
         self.contract = nn.Linear(2 * width, width)
 
     def forward(self, queries: Tensor, source: Tensor) -> Tensor:
-        """Let every step ask the source's tokens of the steps around it.
+        """Attend from every step to the source's tokens of the steps around it.
 
         Args:
-            queries: (B, S, W).
-            source: (B, S, M, W), M tokens per step.
+            queries: ``(B, S, D')``.
+            source: ``(B, S, M, D')``, M tokens per step.
 
         Returns:
-            (B, S, W): queries, plus what they found, plus a feed-forward layer.
+            ``(B, S, D')``: queries, plus what they attended to, plus a feed-forward layer.
         """
         query = self.query(self.norm_query(queries)).unflatten(-1, (self.heads, -1))
-        key_value = self.key_value(self.norm_source(source)).flatten(1, 2)  # (B, S * M, 2 W)
+        key_value = self.key_value(self.norm_source(source)).flatten(1, 2)  # (B, S * M, 2 D')
         key, value = key_value.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self._bias(*source.shape[1:3]).to(query.dtype)
-        found = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=bias)
-        x = queries + self.project(found.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, attn_mask=bias)
+        x = queries + self.project(attended.transpose(1, 2).flatten(2))
         return x + self.contract(F.gelu(self.expand(self.norm_feed_forward(x))))
 
     def _bias(self, steps: int, tokens: int) -> Tensor:
-        """(H, S, S * M): the learned bias of an offset in reach, minus infinity beyond."""
+        """Learned bias of offsets within the context, else -inf, ``(heads, S, S * M)``."""
         time = torch.arange(steps, device=self.offset_bias.device)
         offset = time - time.unsqueeze(1) + self.context  # (S, S)
         reach = (offset >= 0) & (offset <= 2 * self.context)
@@ -57,17 +62,17 @@ class HierarchicalFusion(nn.Module):
     """Joins band statistics and transformer embeddings, scale by scale from coarse to fine.
 
     Bands are grouped into scales from the lowest frequencies up. At every scale the transformer's
-    time tokens query the scale's wavelet tokens, then the wavelet summary (the running account of
-    the scales so far) queries the time tokens back; both go on to the next scale.
+    time tokens query the scale's wavelet tokens, then the wavelet summary (which accumulates the
+    scales so far) queries the time tokens; both go on to the next scale.
 
     Args:
         bands: wavelet bands, in order from the lowest frequency.
         statistics: statistics per band and time step.
         transformer_width: D, width of the transformer's time embeddings.
-        width: W, width inside and out.
+        width: D', width inside and of the result.
         heads: attention heads.
         scales: groups of bands, at most `bands`.
-        context: steps seen on either side.
+        context: steps attended to on either side.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class HierarchicalFusion(nn.Module):
         self.embed_time = nn.Linear(transformer_width, width)
         self.embed_statistics = nn.Linear(statistics, width)
         self.band_identity = nn.Parameter(torch.randn(bands, width) / width**0.5)
+        # Names of weights in model files: "asks" is for "queries".
         self.time_asks = nn.ModuleList(LocalAttention(width, heads, context) for _ in range(scales))
         self.summary_asks = nn.ModuleList(
             LocalAttention(width, heads, context) for _ in range(scales)
@@ -97,11 +103,11 @@ class HierarchicalFusion(nn.Module):
         """Fuse the two views of every time step.
 
         Args:
-            wavelet: (B, S, bands, statistics), standardised.
-            transformer: (B, S, D), standardised.
+            wavelet: ``(B, S, bands, statistics)``, standardised.
+            transformer: ``(B, S, D)``, standardised.
 
         Returns:
-            (B, S, W).
+            ``(B, S, D')``.
 
         Raises:
             ValueError: the two views have different numbers of steps.
@@ -110,8 +116,8 @@ class HierarchicalFusion(nn.Module):
             raise ValueError(
                 f"{wavelet.shape[1]} wavelet steps but {transformer.shape[1]} transformer steps"
             )
-        time = self.embed_time(transformer)  # (B, S, W)
-        tokens = self.embed_statistics(wavelet) + self.band_identity  # (B, S, bands, W)
+        time = self.embed_time(transformer)  # (B, S, D')
+        tokens = self.embed_statistics(wavelet) + self.band_identity  # (B, S, bands, D')
         summary = torch.zeros_like(time)
         scales = tokens.split(self.scale_bands, dim=2)
         for scale, time_asks, summary_asks in zip(

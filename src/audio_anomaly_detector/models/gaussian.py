@@ -10,10 +10,10 @@ def bounded_log_variance(raw: Tensor) -> Tensor:
     """Keep a log-variance within +-6 smoothly, so that the gradient never dies at the bound.
 
     Args:
-        raw: what a linear layer gave, any shape.
+        raw: output of a linear layer, any shape.
 
     Returns:
-        the log-variance, same shape, float32.
+        The log-variance, same shape, float32.
     """
     return LOG_VARIANCE_BOUND * torch.tanh(raw.float() / LOG_VARIANCE_BOUND)
 
@@ -24,10 +24,10 @@ def gaussian_nll(mean: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:
     Args:
         mean: predicted means, any shape.
         log_variance: predicted log-variances, same shape.
-        target: what was to be predicted, same shape and units as `mean`.
+        target: true values, same shape and units as `mean`.
 
     Returns:
-        nats per bin, same shape.
+        Nats per bin, same shape.
 
     Source: Nix and Weigend, "Estimating the mean and variance of the target probability
     distribution", ICNN 1994.

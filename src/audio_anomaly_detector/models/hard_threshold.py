@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 
 def hard_threshold(x: Tensor, upper: Tensor, lower: Tensor, slope: Tensor) -> Tensor:
-    """Keep what lies above `upper` or below ``-lower``, take away what lies between.
+    """Keep what lies above `upper` or below ``-lower``, and set what lies between to zero.
 
     ``x [sigma(s (x - upper)) + sigma(-s (x + lower))]``, which is x itself where both thresholds
     are 0.

@@ -1,4 +1,4 @@
-"""Log-mel spectrogram: the front end of everything that looks at time and frequency."""
+"""Log-mel spectrogram: the front end of everything that works on time and frequency."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ POWER_FLOOR = 1e-10  # -100 dB, as librosa's `power_to_db(amin=1e-10)`
 # A whole batch at once is two to three times slower, and a long clip would take gigabytes.
 FRAMES_AT_ONCE = 320
 
-# Bands multiplied at a time: neighbours reach over few frequency bins, so that groups skip
+# Bands multiplied at a time: neighbours cover few frequency bins, so that groups skip
 # most zeros of the filter matrix, which halves its share of the time.
 BANDS_AT_ONCE = 32
 
 
 class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
-    """What the log-mel spectrogram looks like."""
+    """Frames and bands of the log-mel spectrogram."""
 
     sample_rate: int = Field(default=16_000, gt=0, description="samples per second, Hz")
     n_mels: int = Field(default=128, gt=0, description="mel bands")
@@ -87,7 +87,7 @@ class LogMel(nn.Module):
             waveform: ``(..., T)`` float32, full scale ±1, at least ``n_fft // 2 + 1`` samples.
 
         Returns:
-            ``(..., n_mels, frames)`` in dB, ``frames = T // hop_length + 1`` for an even n_fft.
+            ``(..., F, N)`` in dB, F = n_mels, N = T // hop_length + 1 for an even n_fft.
 
         Raises:
             UserError: if the waveform is too short for one frame.
@@ -110,7 +110,7 @@ class LogMel(nn.Module):
         return decibels.view(*waveform.shape[:-1], *decibels.shape[1:])
 
     def _decibels(self, frames: Tensor) -> Tensor:
-        """``(..., S, n_fft)`` -> ``(..., n_mels, S)``."""
+        """``(..., N, n_fft)`` -> ``(..., F, N)``."""
         power = band_power(power_spectrum(frames, self.window), self.filters, self.groups)
         return power.clamp_(min=POWER_FLOOR).log10_().mul_(10)
 
@@ -124,14 +124,14 @@ def by_frames(
     and so does a GPU.
 
     Args:
-        work: ``(..., S, n_fft) -> (..., bands, S)``, frame by frame.
-        bands: how many values come of a frame.
+        work: ``(..., N, n_fft) -> (..., bands, N)``, frame by frame.
+        bands: number of values that `work` makes of a frame.
         rows: ``(B, T)``.
         n_fft: as in `centred_frames`.
         hop_length: as in `centred_frames`.
 
     Returns:
-        ``(B, bands, S)``.
+        ``(B, bands, N)``.
     """
     if torch.compiler.is_exporting() or rows.is_cuda:
         return work(centred_frames(rows, n_fft, hop_length))
@@ -157,10 +157,10 @@ def centred_frames(rows: Tensor, n_fft: int, hop_length: int) -> Tensor:
         hop_length: samples between frames.
 
     Returns:
-        ``(B, S, n_fft)``, a view of the padded signals.
+        ``(B, N, n_fft)``, a view of the padded signals.
     """
     half = n_fft // 2
-    # Reflection as `functional.pad` does it, which takes more than twice as long.
+    # The same reflection as `F.pad`, which takes more than twice as long.
     before, after = rows[:, 1 : half + 1].flip(1), rows[:, -half - 1 : -1].flip(1)
     return torch.cat((before, rows, after), dim=1).unfold(-1, n_fft, hop_length)
 
@@ -208,10 +208,13 @@ def power_spectrum(frames: Tensor, window: Tensor) -> Tensor:
 
 
 def band_groups(filters: Tensor) -> list[tuple[slice, slice]]:
-    """Some bands at a time with the bins that they reach over, see `BANDS_AT_ONCE`.
+    """Groups of neighbouring bands and the range of bins that they cover, see `BANDS_AT_ONCE`.
 
     Args:
         filters: ``(bands, bins)``, in order of frequency; no band is empty.
+
+    Returns:
+        Slices of bands and of bins.
     """
     groups = []
     for first in range(0, len(filters), BANDS_AT_ONCE):
@@ -222,7 +225,7 @@ def band_groups(filters: Tensor) -> list[tuple[slice, slice]]:
 
 
 def band_power(power: Tensor, filters: Tensor, groups: list[tuple[slice, slice]]) -> Tensor:
-    """Power in bands, ``(..., S, bins) -> (..., bands, S)``, by `filters` and their groups."""
+    """Power in bands, ``(..., N, bins) -> (..., bands, N)``, by `filters` and their groups."""
     return torch.cat([filters[bands, bins] @ power[..., bins].mT for bands, bins in groups], dim=-2)
 
 
@@ -233,7 +236,7 @@ def mel_filters(config: LogMelConfig) -> Tensor:
         config: bands and their edges.
 
     Returns:
-        ``(n_mels, n_fft // 2 + 1)`` float32.
+        ``(F, n_fft // 2 + 1)`` float32, F = n_mels.
 
     Source: Slaney, "Auditory Toolbox", 1998, as in librosa.filters.mel(norm="slaney").
     """

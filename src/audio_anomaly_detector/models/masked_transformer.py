@@ -1,7 +1,8 @@
 """Masked audio transformer: predicts hidden patches of a log-mel spectrogram from the visible ones.
 
-Patches are numbered row by row: n = row * columns + column, row 0 the lowest mel bins, one column
-per `patch_frames` frames. In every mask True means hidden.
+Shapes: P patches in R rows of mel bins and S columns of frames, V visible patches, D the encoder's
+and D' the decoder's width. Patches are numbered row by row: row * S + column, row 0 the lowest mel
+bins, one column per `patch_frames` frames. In every mask True means hidden.
 """
 
 from functools import cache
@@ -34,7 +35,7 @@ class MaskedTransformerConfig(BaseModel, frozen=True, extra="forbid"):
     heads: int = Field(4, gt=0, description="attention heads of encoder and decoder")
     decoder_width: int = Field(64, gt=0, description="decoder width")
     decoder_depth: int = Field(1, gt=0, description="decoder blocks")
-    temporal_kernel: int = Field(5, gt=0, description="patches seen by the temporal convolution")
+    temporal_kernel: int = Field(5, gt=0, description="patches in the temporal convolution")
     mask_ratio_low: float = Field(0.25, gt=0, lt=1, description="least share of hidden patches")
     mask_ratio_high: float = Field(0.75, gt=0, lt=1, description="largest share of hidden patches")
 
@@ -55,34 +56,37 @@ class MaskedTransformerConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class MaskedOutput(NamedTuple):
-    """What the model says of every bin, in standardised units (see `set_statistics`)."""
+    """Prediction of every bin, in standardised units (see `set_statistics`)."""
 
-    mean: Tensor  # (B, F, T)
-    log_variance: Tensor  # (B, F, T)
-    hidden: Tensor  # (B, F, T) bool, True where the bin's patch was hidden
+    mean: Tensor  # (B, F, N)
+    log_variance: Tensor  # (B, F, N)
+    hidden: Tensor  # (B, F, N) bool, True where the bin's patch was hidden
     latent: Tensor  # (B, V, D) the encoded visible patches
 
 
 class HiddenPrediction(NamedTuple):
-    """How every bin compares with its prediction while hidden."""
+    """Every bin compared with its prediction while hidden."""
 
-    residual: Tensor  # (B, F, T) in predicted standard deviations, above 0 where it is louder
-    nll: Tensor  # (B, F, T) negative log-likelihood, nats
+    residual: Tensor  # (B, F, N) in predicted standard deviations, above 0 where it is louder
+    nll: Tensor  # (B, F, N) negative log-likelihood, nats
 
 
 class Embedding(NamedTuple):
     """Features of a clip, with every patch visible."""
 
     time: Tensor  # (B, S, 2 D): mean and maximum over the frequency rows of a patch column
-    clip: Tensor  # (B, R D): mean over time of every frequency row
+    clip: Tensor  # (B, R * D): mean over time of every frequency row
 
 
 class MaskedTransformer(nn.Module):
     """Encoder on visible patches, light decoder on all, a Gaussian for every bin.
 
     The temporal convolution runs on the full grid with hidden tokens zeroed before the encoder's
-    blocks, and again in the decoder where hidden tokens are the mask token: what is hidden reaches
-    no prediction. There is no dropout: the mask is the regulariser.
+    blocks, and again in the decoder where hidden tokens are the mask token: no hidden
+    bin reaches a prediction. There is no dropout: the mask is the regulariser.
+
+    Args:
+        config: shape.
 
     Source: He et al., "Masked autoencoders are scalable vision learners", CVPR 2022.
     """
@@ -120,17 +124,12 @@ class MaskedTransformer(nn.Module):
         """Width of `Embedding.time`."""
         return 2 * self.config.width
 
-    @property
-    def clip_width(self) -> int:
-        """Width of `Embedding.clip`."""
-        return self.rows * self.config.width
-
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Take the training data's statistics, by which every input is standardised.
+        """Set the training data's statistics, by which every input is standardised.
 
         Args:
-            mean: (F,) mean of every mel bin over the training frames, dB.
-            std: (F,) standard deviation, dB; floored at 0.5 dB.
+            mean: ``(F,)`` mean of every mel bin over the training frames, dB.
+            std: ``(F,)`` standard deviation, dB; floored at 0.5 dB.
         """
         self.mean.copy_(mean)
         self.std.copy_(std.clamp_min(MIN_STD_DB))
@@ -151,12 +150,12 @@ class MaskedTransformer(nn.Module):
 
         Args:
             batch: clips B.
-            n_frames: frames T of the spectrograms.
+            n_frames: frames N of the spectrograms.
             generator: source of all randomness (CPU).
             ratio: share to hide; None draws it between the config's two ratios.
 
         Returns:
-            (B, N) bool on the CPU, True = hidden; at least one patch is hidden.
+            ``(B, P)`` bool on the CPU, True = hidden; at least one patch is hidden.
         """
         low, high = self.config.mask_ratio_low, self.config.mask_ratio_high
         if ratio is None:
@@ -170,26 +169,26 @@ class MaskedTransformer(nn.Module):
         """Masks of which every patch is hidden in exactly one.
 
         Args:
-            n_frames: frames T of the spectrograms.
+            n_frames: frames N of the spectrograms.
             n_masks: number of masks; each hides about one in `n_masks` patches.
             seed: decides which patches go together.
 
         Returns:
-            (n_masks, N) bool on the CPU, True = hidden.
+            ``(n_masks, P)`` bool on the CPU, True = hidden.
         """
         hidden_in = _deal(self.rows * self.columns(n_frames), n_masks, seed)
         return torch.tensor([[mask == m for mask in hidden_in] for m in range(n_masks)])
 
     def forward(self, logmel: Tensor, mask: Tensor) -> MaskedOutput:
-        """Predict every bin from the visible patches; only hidden bins are a fair test.
+        """Predict every bin from the visible patches; only hidden bins test the prediction.
 
         Args:
-            logmel: (B, F, T) dB, any T >= 1.
-            mask: (B, N) bool, True = hidden, the same number in every row; best on the CPU, where
-                its indices are found without waiting for a GPU.
+            logmel: ``(B, F, N)`` dB, any N >= 1.
+            mask: ``(B, P)`` bool, True = hidden, the same number in every row; best on the CPU,
+                where its indices are found without waiting for a GPU.
 
         Returns:
-            mean, log-variance and hidden bins, (B, F, T).
+            Mean, log-variance and hidden bins, ``(B, F, N)``.
 
         Raises:
             ValueError: rows of `mask` hide different numbers of patches.
@@ -206,7 +205,7 @@ class MaskedTransformer(nn.Module):
     def _predict_patches(
         self, logmel: Tensor, mask: Tensor, visible: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Latent (B, V, D) and what `_bins` takes, the visible patches' places (B * V,) at hand."""
+        """Latent ``(B, V, D)`` and input of `_bins`; `visible` ``(B * V,)`` as in `encode`."""
         visible = visible.to(logmel.device, non_blocking=True)
         mask = mask.to(logmel.device, non_blocking=True)
         latent = self.encode(self._embed_patches(logmel, mask), visible)
@@ -216,11 +215,11 @@ class MaskedTransformer(nn.Module):
         """Encode the visible tokens.
 
         Args:
-            grid: (B, R, S, D) tokens of all patches.
-            visible: (B * V,) their places in the flattened batch of grids.
+            grid: ``(B, R, S, D)`` tokens of all patches.
+            visible: ``(B * V,)`` their places in the flattened batch of grids.
 
         Returns:
-            (B, V, D).
+            ``(B, V, D)``.
         """
         tokens = grid.flatten(0, 2).index_select(0, visible).unflatten(0, (grid.shape[0], -1))
         return self.encoder_norm(self.encoder_blocks(tokens))
@@ -229,17 +228,17 @@ class MaskedTransformer(nn.Module):
         """Put mask tokens in the hidden places and predict every patch.
 
         Args:
-            latent: (B, V, D) encoded visible tokens.
-            visible: (B * V,) their places in the flattened batch of grids.
+            latent: ``(B, V, D)`` encoded visible tokens.
+            visible: ``(B * V,)`` their places in the flattened batch of grids.
             columns: patch columns S.
 
         Returns:
-            (B, N, 2 P) mean and raw log-variance of the P bins of every patch.
+            ``(B, P, 2 * bins)`` mean and raw log-variance of the bins of every patch.
         """
-        shown = self.decoder_embedding(latent).flatten(0, 1)
+        visible_tokens = self.decoder_embedding(latent).flatten(0, 1)
         places = latent.shape[0] * self.rows * columns
-        blank = self.mask_token.to(shown.dtype).expand(places, -1)
-        grid = blank.index_copy(0, visible, shown)
+        blank = self.mask_token.to(visible_tokens.dtype).expand(places, -1)
+        grid = blank.index_copy(0, visible, visible_tokens)
         grid = grid.unflatten(0, (-1, self.rows, columns))  # (B, R, S, D')
         grid = grid + sinusoidal_positions(
             self.rows, columns, self.config.decoder_width, grid.device
@@ -248,7 +247,7 @@ class MaskedTransformer(nn.Module):
         return self.head(self.decoder_norm(tokens))
 
     def _bins(self, patches: Tensor, n_frames: int) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of every bin, (B, N, 2 P) -> (B, F, T) twice."""
+        """Mean and log-variance of every bin, ``(B, P, 2 * bins) -> (B, F, N)`` twice."""
         config = self.config
         bins = patches.unflatten(1, (self.rows, -1))
         bins = bins.unflatten(-1, (2, config.patch_mels, config.patch_frames))
@@ -261,39 +260,39 @@ class MaskedTransformer(nn.Module):
 
         Args:
             output: of `forward`.
-            logmel: (B, F, T) dB that went in.
+            logmel: ``(B, F, N)`` dB that went in.
 
         Returns:
-            {"nll": scalar}, nats per bin.
+            ``{"nll": scalar}``, nats per bin.
         """
         nll = gaussian_nll(output.mean, output.log_variance, self._standardise(logmel))
         return {"nll": (nll * output.hidden).sum() / output.hidden.sum()}
 
     @torch.no_grad()
     def predict_hidden(self, logmel: Tensor, n_masks: int = 2) -> HiddenPrediction:
-        """How far every bin lies from what is predicted of it while its patch is hidden.
+        """Deviation of every bin from its prediction while its patch is hidden.
 
         Args:
-            logmel: (B, F, T) dB.
+            logmel: ``(B, F, N)`` dB.
             n_masks: complementary masks, one pass each; 2 hides half of the patches at a time.
 
         Returns:
-            residual and negative log-likelihood, (B, F, T).
+            Residual and negative log-likelihood, ``(B, F, N)``.
         """
         batch, _, n_frames = logmel.shape
         masks = self.complementary_masks(n_frames, n_masks)
         n_patches = masks.shape[1]
         hidden_in = _deal(n_patches, n_masks, 0)
-        chosen: Tensor | None = None  # (B, N, 2 P)
-        # Masks that hide equally many patches go through in one batch: the first few hide one more.
+        chosen: Tensor | None = None  # (B, P, 2 * bins)
+        # Masks that hide equally many patches form one batch: the first few hide one more.
         larger = n_patches % n_masks
         for alike in (range(larger), range(larger, n_masks)):
             if alike:
-                # No search for what is visible: an exported graph has shapes, no data, to go by.
+                # No search for what is visible: tracing for export has shapes but no data.
                 places = [[n for n, mask in enumerate(hidden_in) if mask != m] for m in alike]
                 clips = torch.arange(len(alike) * batch).view(len(alike), batch, 1) * n_patches
                 visible = (clips + torch.tensor(places, dtype=torch.int64).unsqueeze(1)).flatten()
-                hidden = masks[alike.start : alike.stop].unsqueeze(1)  # (M, 1, N)
+                hidden = masks[alike.start : alike.stop].unsqueeze(1)  # (masks, 1, P)
                 _, patches = self._predict_patches(
                     logmel.repeat(len(alike), 1, 1),
                     hidden.expand(-1, batch, -1).flatten(0, 1),
@@ -312,15 +311,15 @@ class MaskedTransformer(nn.Module):
     def embed(self, logmel: Tensor) -> Embedding:
         """Encode with every patch visible and pool.
 
-        By column mean and maximum over the rows: the mean keeps what is steady, the maximum what
-        is short, as a click fills one patch of many and vanishes in a mean. Of the clip the mean
-        of each row on its own: pooled over rows too it would no longer say what sounds where.
+        Of every column the mean and maximum over the rows: the mean keeps what is steady, the
+        maximum what is short, as a click fills one patch of many and vanishes in a mean. Of the
+        clip the mean of each row, as pooling over rows too would lose the frequencies.
 
         Args:
-            logmel: (B, F, T) dB.
+            logmel: ``(B, F, N)`` dB.
 
         Returns:
-            time (B, S, 2 D) for every patch column, clip (B, R D).
+            `time` ``(B, S, 2 D)`` for every patch column, `clip` ``(B, R * D)``.
         """
         grid = self._embed_patches(logmel, None)
         batch, rows, columns, _ = grid.shape
@@ -334,10 +333,10 @@ class MaskedTransformer(nn.Module):
         return (logmel - self.mean.unsqueeze(1)) / self.std.unsqueeze(1)
 
     def _embed_patches(self, logmel: Tensor, mask: Tensor | None) -> Tensor:
-        """Tokens (B, R, S, D) of all patches, the hidden ones unseen by their neighbours."""
+        """Tokens ``(B, R, S, D)`` of all patches; hidden ones do not reach their neighbours."""
         config, columns = self.config, self.columns(logmel.shape[-1])
         x = self._standardise(logmel)
-        # Every mel bin's maximum of the patch goes in too: 16 frames averaged lose a click.
+        # Every mel bin's maximum in the patch is an input too: a mean of 16 frames loses a click.
         # A part-filled window pools over its real frames only.
         peaks = F.max_pool1d(x, config.patch_frames, ceil_mode=True)  # (B, F, S)
         x = F.pad(x, (0, columns * config.patch_frames - x.shape[-1]))
@@ -350,7 +349,7 @@ class MaskedTransformer(nn.Module):
         return grid + sinusoidal_positions(self.rows, columns, config.width, grid.device)
 
     def _visible(self, mask: Tensor) -> Tensor:
-        """Places (B * V,) of the visible patches in the flattened (B, N)."""
+        """Places ``(B * V,)`` of the visible patches in the flattened ``(B, P)``."""
         counts = (~mask).sum(dim=1)
         if (counts != counts[0]).any():
             raise ValueError("every row of a mask must hide the same number of patches")
@@ -359,6 +358,6 @@ class MaskedTransformer(nn.Module):
 
 @cache
 def _deal(patches: int, n_masks: int, seed: int) -> list[int]:
-    """Which mask hides each patch, dealt out in an order that the seed decides."""
+    """For each patch the number of the mask that hides it, in random order."""
     order = torch.randperm(patches, generator=torch.Generator().manual_seed(seed))
     return (order % n_masks).tolist()

@@ -1,4 +1,4 @@
-"""The three models together: from a window of sound to everything the score looks at."""
+"""The three models together: from a window of sound to everything that the score uses."""
 
 from typing import NamedTuple
 
@@ -12,19 +12,19 @@ from audio_anomaly_detector.models.masked_transformer import (
 )
 from audio_anomaly_detector.models.vqvae import FusionVQVAE, VQScores, VQVAEConfig
 
-# Log-mel bands that the VQ-VAE reconstructs; it sees the clip by half seconds, where more
-# frequency detail would only be noise.
-_TARGET_MELS = 32
-_TARGET_STATISTICS = [BAND_STATISTICS.index(name) for name in ("log_energy", "log_quantile_999")]
+# Log-mel bands that the VQ-VAE reconstructs; at its time steps of half a second more frequency
+# detail would only be noise.
+TARGET_MELS = 32
+TARGET_STATISTICS = [BAND_STATISTICS.index(name) for name in ("log_energy", "log_quantile_999")]
 
 
 class Features(NamedTuple):
-    """What the first two models make of single-microphone windows: the VQ-VAE's food.
+    """Output of the first two models for single-microphone windows: the VQ-VAE's input.
 
     Attributes:
         bands: ``(B, S, bands, statistics)`` sub-band statistics over S time steps.
         time: ``(B, S, D)`` transformer embedding of each time step.
-        targets: ``(B, S, K)`` what the VQ-VAE has to reconstruct.
+        targets: ``(B, S, K)`` what the VQ-VAE reconstructs.
         clip: ``(B, D')`` transformer embedding of the window.
     """
 
@@ -35,7 +35,7 @@ class Features(NamedTuple):
 
 
 class NetworkOutputs(NamedTuple):
-    """All that the score looks at, by window and microphone.
+    """All that the score uses, by window and microphone.
 
     Attributes:
         bands: ``(B, C, bands, S, statistics)`` sub-band statistics over S time steps.
@@ -79,17 +79,20 @@ class Networks(nn.Module):
             bands=despawn.bands,
             statistics=len(BAND_STATISTICS),
             transformer_width=self.transformer.time_width,
-            target_width=2 * _TARGET_MELS + despawn.bands * len(_TARGET_STATISTICS),
+            target_width=2 * TARGET_MELS + despawn.bands * len(TARGET_STATISTICS),
             n_codes=n_codes,
         )
 
     @torch.no_grad()
     def features(self, waveform: Tensor, logmel: Tensor) -> Features:
-        """What the first two models see.
+        """Compute the VQ-VAE's input by the first two models, without gradients.
 
         Args:
             waveform: ``(B, T)`` of single microphones.
             logmel: ``(B, F, N)`` of the same, dB.
+
+        Returns:
+            Sub-band statistics, embeddings and targets.
         """
         steps = self.transformer.columns(logmel.shape[-1])
         wavelet = self.despawn.decompose(waveform)
@@ -100,11 +103,14 @@ class Networks(nn.Module):
 
     @torch.no_grad()
     def forward(self, waveform: Tensor, logmel: Tensor) -> NetworkOutputs:
-        """Everything the score looks at, without gradients.
+        """Compute everything that the score uses, without gradients.
 
         Args:
             waveform: ``(B, C, T)``.
             logmel: ``(B, C, F, N)`` dB.
+
+        Returns:
+            By window and microphone.
         """
         shape = waveform.shape[:2]
         logmel = logmel.flatten(0, 1)
@@ -123,19 +129,19 @@ class Networks(nn.Module):
 
 
 def _targets(logmel: Tensor, bands: Tensor) -> Tensor:
-    """Mean and maximum of 32 log-mel bands and two sub-band statistics by time step, (B, S, K).
+    """Mean and maximum of 32 log-mel bands and two sub-band statistics by time step, ``(B, S, K)``.
 
-    Fixed functions of the recording: targets that were trained along could collapse.
+    Fixed functions of the recording: trainable targets could collapse to a constant.
     """
     steps = bands.shape[1]
-    coarse = _pieces(logmel.mT, _TARGET_MELS)[0].mT  # (B, 32, N)
+    coarse = _pieces(logmel.mT, TARGET_MELS)[0].mT  # (B, 32, N)
     mean, peak = _pieces(coarse, steps)  # (B, 32, S)
-    statistics = bands[..., _TARGET_STATISTICS].flatten(2)  # (B, S, 2·bands)
+    statistics = bands[..., TARGET_STATISTICS].flatten(2)  # (B, S, 2 * bands)
     return torch.cat([mean.transpose(1, 2), peak.transpose(1, 2), statistics], -1)
 
 
 def _pieces(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Mean and maximum of `count` pieces of the last axis, overlapping by one where they must.
+    """Mean and maximum of `count` pieces of the last axis, overlapping by one if not divisible.
 
     As adaptive pooling does it, in operations that an exported graph has.
     """

@@ -10,7 +10,7 @@ KMEANS_STEPS = 10
 
 
 class QuantiserOutput(NamedTuple):
-    """Quantised vectors and what it cost."""
+    """Quantised vectors, their codes and the distance to them."""
 
     quantised: Tensor  # (B, S, L) unit vectors, gradient straight through
     codes: Tensor  # (B, S) int64
@@ -22,19 +22,19 @@ def spread_out(members: Tensor, count: int, generator: torch.Generator) -> Tenso
     """Pick members far from one another, to start k-means from.
 
     Args:
-        members: (M, L).
+        members: ``(M, L)``.
         count: members to pick; more than once each if there are fewer.
         generator: source of all randomness.
 
     Returns:
-        (count, L).
+        ``(count, L)``.
 
     Source: Arthur and Vassilvitskii, "k-means++", SODA 2007.
     """
     distance = torch.ones(len(members))
     picked = []
     for _ in range(count):
-        # Picked members keep a trace of weight, for when all have been picked.
+        # Picked members keep a tiny weight, for when all have been picked.
         pick = members[torch.multinomial(distance + 1e-9, 1, generator=generator)]  # (1, L)
         distance = torch.minimum(distance, (members - pick).square().sum(dim=-1))
         picked.append(pick)
@@ -47,11 +47,11 @@ class VectorQuantiser(nn.Module):
     Against collapse: vectors and codes on the unit sphere, codes as moving averages of their
     members, k-means start from the first training batch, and codes that are hardly used moved to
     random members of the batch. Codes move only in training mode. Draws depend on the seed and on
-    the number of updates so far, both kept, so a resumed training goes on as if never stopped.
+    the number of updates so far, both stored, so a resumed training ends with the same codes.
 
     Args:
         width: L, length of a vector.
-        n_codes: K, size of the codebook.
+        n_codes: size of the codebook.
         decay: of the moving averages.
         dead_usage: a code whose average members per batch fall below this is re-seeded (below half
             of a fair share, if that is less, so that small batches do not re-seed all the time).
@@ -88,17 +88,17 @@ class VectorQuantiser(nn.Module):
 
     @property
     def codebook(self) -> Tensor:
-        """The codes as unit vectors (K, L)."""
+        """The codes as unit vectors, ``(n_codes, L)``."""
         return F.normalize(self.sums, dim=-1)
 
     def forward(self, latent: Tensor) -> QuantiserOutput:
         """Quantise, and in training mode move the codes.
 
         Args:
-            latent: (B, S, L), any length of vector.
+            latent: ``(B, S, L)``, vectors of any norm.
 
         Returns:
-            quantised vectors, codes, commitment distances, perplexity.
+            Quantised vectors, codes, commitment distances, perplexity.
         """
         with torch.autocast(latent.device.type, enabled=False):
             unit = F.normalize(latent.float(), dim=-1)
@@ -106,7 +106,7 @@ class VectorQuantiser(nn.Module):
             if self.training:
                 self._start(members)
             codes = self._nearest(members)  # (B * S,)
-            assigned = F.one_hot(codes, self.n_codes).to(members.dtype)  # (B * S, K)
+            assigned = F.one_hot(codes, self.n_codes).to(members.dtype)  # (B * S, n_codes)
             chosen = self.look_up(codes).view_as(unit)
             commitment = (unit - chosen).square().sum(dim=-1)
             quantised = unit + (chosen - unit).detach()
@@ -116,14 +116,14 @@ class VectorQuantiser(nn.Module):
         return QuantiserOutput(quantised, codes.view(latent.shape[:-1]), commitment, perplexity)
 
     def look_up(self, codes: Tensor) -> Tensor:
-        """Give the unit vectors (..., L) of codes (...)."""
+        """Unit vectors ``(..., L)`` of codes ``(...)``."""
         return F.embedding(codes, self.codebook)
 
     def _nearest(self, members: Tensor) -> Tensor:
         return (members @ self.codebook.T).argmax(dim=-1)
 
     def _generator(self) -> torch.Generator:
-        """Make the generator of this update: the same one after a stop and a restart."""
+        """Generator of this update, the same in a resumed training."""
         return torch.Generator().manual_seed(self.seed + int(self.updates))
 
     def _start(self, members: Tensor) -> None:
@@ -144,8 +144,8 @@ class VectorQuantiser(nn.Module):
         fair_share = len(members) / self.n_codes
         dead = self.usage < min(self.dead_usage, fair_share / 2)
         drawn = torch.randint(len(members), (self.n_codes,), generator=self._generator())
-        # A new code starts with a fair share of members: time to find its own.
-        reborn = fair_share * members[drawn.to(members.device)]
-        self.sums.copy_(torch.where(dead.unsqueeze(1), reborn, self.sums))
+        # A moved code starts with a fair share of members: it needs some updates to find its own.
+        moved = fair_share * members[drawn.to(members.device)]
+        self.sums.copy_(torch.where(dead.unsqueeze(1), moved, self.sums))
         self.usage.masked_fill_(dead, fair_share)
         self.updates += 1

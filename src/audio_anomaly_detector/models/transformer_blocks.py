@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm self-attention and a four-fold feed-forward layer (Xiong et al., ICML 2020)."""
+    """Pre-norm self-attention and a four-fold feed-forward layer (Xiong et al., ICML 2020).
+
+    Args:
+        width: D, width of a token.
+        heads: attention heads; divides `width`.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -19,16 +24,21 @@ class TransformerBlock(nn.Module):
         self.contract = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map tokens (B, N, D) to tokens (B, N, D)."""
-        fused = self.query_key_value(self.norm_attention(x))  # (B, N, 3 D)
+        """Map tokens ``(B, P, D)`` to tokens ``(B, P, D)``."""
+        fused = self.query_key_value(self.norm_attention(x))  # (B, P, 3 D)
         query, key, value = fused.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(query, key, value)  # (B, H, N, D / H)
+        attended = F.scaled_dot_product_attention(query, key, value)  # (B, heads, P, D / heads)
         x = x + self.project(attended.transpose(1, 2).flatten(2))
         return x + self.contract(F.gelu(self.expand(self.norm_feed_forward(x))))
 
 
 class TemporalConvolution(nn.Module):
-    """Depthwise convolution along time within a frequency row, mixed by a pointwise layer."""
+    """Depthwise convolution along time within a frequency row, mixed by a pointwise layer.
+
+    Args:
+        width: D, width of a token.
+        kernel: odd number of tokens.
+    """
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
@@ -37,34 +47,34 @@ class TemporalConvolution(nn.Module):
         self.pointwise = nn.Linear(width, width)
 
     def forward(self, grid: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Add to every token what its neighbours in time say.
+        """Add to every token a function of its neighbours in time.
 
         Args:
-            grid: tokens (B, R, S, D).
-            hidden: (B, R, S) bool; True tokens count as zero for their neighbours.
+            grid: tokens ``(B, R, S, D)``.
+            hidden: ``(B, R, S)`` bool; True tokens count as zero for their neighbours.
 
         Returns:
-            tokens (B, R, S, D).
+            Tokens ``(B, R, S, D)``.
         """
         context = self.norm(grid)
         if hidden is not None:
             context = context.masked_fill(hidden.unsqueeze(-1), 0.0)
-        # (B, R, S, D) seen as (B, D, R, S) is the channels-last layout: no copy is made.
+        # (B, R, S, D) viewed as (B, D, R, S) is the channels-last layout: no copy is made.
         mixed = self.depthwise(context.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return grid + self.pointwise(F.gelu(mixed))
 
 
 def sinusoidal_positions(rows: int, columns: int, width: int, device: torch.device) -> Tensor:
-    """Place a token grid of any size: half of the width says the row, half the column.
+    """Encode the positions in a grid: half of the width encodes the row, half the column.
 
     Args:
         rows: frequency rows R.
         columns: patch columns S.
         width: D, a multiple of 4.
-        device: where the result is wanted.
+        device: of the result.
 
     Returns:
-        (R, S, D) float32.
+        ``(R, S, D)`` float32.
 
     Source: He et al., "Masked autoencoders are scalable vision learners", CVPR 2022.
     """

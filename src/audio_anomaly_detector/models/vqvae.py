@@ -25,7 +25,7 @@ class VQVAEConfig(BaseModel, frozen=True, extra="forbid"):
     commitment: float = Field(0.25, ge=0, description="weight of the commitment loss")
     heads: int = Field(4, gt=0, description="heads of the cross-attention")
     scales: int = Field(3, gt=0, description="groups of wavelet bands, coarse to fine")
-    context: int = Field(2, ge=0, description="time steps seen on either side")
+    context: int = Field(2, ge=0, description="time steps attended to on either side")
     decay: float = Field(0.95, gt=0, lt=1, description="of the codes' moving averages")
     dead_usage: float = Field(2.0, ge=0, description="members per batch below which a code moves")
     smoothing: float = Field(1.0, gt=0, description="pseudo-counts of code statistics")
@@ -47,7 +47,7 @@ class VQVAEConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class FusionOutput(NamedTuple):
-    """What the VQ-VAE makes of a batch; mean and log-variance are of standardised targets."""
+    """Output of the VQ-VAE; mean and log-variance are of standardised targets."""
 
     latent: Tensor  # (B, S, L) unit vectors before quantising
     quantised: Tensor  # (B, S, L)
@@ -59,7 +59,7 @@ class FusionOutput(NamedTuple):
 
 
 class VQScores(NamedTuple):
-    """What sets time steps apart from normal ones."""
+    """Score components of every time step."""
 
     residual: Tensor  # (B, S, K) target less its prediction, in predicted standard deviations
     reconstruction: Tensor  # (B, S) nats per target
@@ -73,12 +73,19 @@ def codebook_size(n_steps: int, largest: int) -> int:
     Args:
         n_steps: time steps of all training clips and channels together.
         largest: the config's `codes`.
+
+    Returns:
+        Number of codes.
     """
     return max(min(MIN_CODES, largest), min(n_steps // 40, largest))
 
 
 class Standardiser(nn.Module):
-    """Subtracts the training mean and divides by the training deviation, feature by feature."""
+    """Subtracts the training mean and divides by the training deviation, feature by feature.
+
+    Args:
+        shape: of the features of a time step.
+    """
 
     mean: Tensor
     std: Tensor
@@ -89,14 +96,14 @@ class Standardiser(nn.Module):
         self.register_buffer("std", torch.ones(shape))
 
     def fit(self, features: Tensor) -> None:
-        """Take the statistics of features (clips, S, ...); a constant feature is only centred."""
+        """Set the statistics of features ``(B, S, ...)``; a constant feature is only centred."""
         std, mean = torch.std_mean(features.double(), dim=(0, 1), correction=0)
         constant = std <= 1e-6 * mean.abs().clamp_min(1)
         self.mean.copy_(mean)
         self.std.copy_(std.masked_fill(constant, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Standardise features (B, S, ...)."""
+        """Standardise features ``(B, S, ...)``."""
         return (features - self.mean) / self.std
 
 
@@ -104,8 +111,8 @@ class FusionVQVAE(nn.Module):
     """Hierarchical fusion, encoder, vector quantiser, decoder to fixed targets.
 
     The targets are fixed functions of the recording (log-mel bands, sub-band statistics), never
-    trainable features, which would let everything collapse to a constant; for the same reason the
-    caller hands in detached features.
+    trainable features, with which everything could collapse to a constant; for the same reason
+    the features must be detached.
 
     Args:
         config: shape.
@@ -155,7 +162,7 @@ class FusionVQVAE(nn.Module):
             dead_usage=config.dead_usage,
             seed=config.seed,
         )
-        # Neighbouring codes tell the decoder more than one of few codes could.
+        # Decodes three neighbouring codes, which hold more information than one of few codes.
         self.spread = nn.Conv1d(latent, width, kernel_size=3, padding=1)
         self.decoder = nn.Sequential(
             nn.GELU(),
@@ -169,12 +176,12 @@ class FusionVQVAE(nn.Module):
         self.register_buffer("log_transition", uniform.repeat(n_codes, n_codes))
 
     def set_statistics(self, wavelet: Tensor, transformer: Tensor, targets: Tensor) -> None:
-        """Take the training features' statistics, by which all inputs are standardised.
+        """Set the training features' statistics, by which all inputs are standardised.
 
         Args:
-            wavelet: (clips, S, bands, statistics).
-            transformer: (clips, S, D).
-            targets: (clips, S, K).
+            wavelet: ``(B, S, bands, statistics)``, all training windows.
+            transformer: ``(B, S, D)``.
+            targets: ``(B, S, K)``.
         """
         self.standardise_wavelet.fit(wavelet)
         self.standardise_transformer.fit(transformer)
@@ -184,11 +191,11 @@ class FusionVQVAE(nn.Module):
         """Fuse, quantise, decode.
 
         Args:
-            wavelet: (B, S, bands, statistics).
-            transformer: (B, S, D).
+            wavelet: ``(B, S, bands, statistics)``.
+            transformer: ``(B, S, D)``.
 
         Returns:
-            latent, codes and the prediction of the targets.
+            Latent, codes and the prediction of the targets.
         """
         latent = self.encode(wavelet, transformer)
         unit = F.normalize(latent.float(), dim=-1)
@@ -205,7 +212,15 @@ class FusionVQVAE(nn.Module):
         )
 
     def encode(self, wavelet: Tensor, transformer: Tensor) -> Tensor:
-        """Latent vectors (B, S, L) of wavelet (B, S, bands, statistics), transformer (B, S, D)."""
+        """Fuse and encode.
+
+        Args:
+            wavelet: ``(B, S, bands, statistics)``.
+            transformer: ``(B, S, D)``.
+
+        Returns:
+            Latent vectors ``(B, S, L)``.
+        """
         wavelet, transformer = (
             self.standardise_wavelet(wavelet),
             self.standardise_transformer(transformer),
@@ -217,8 +232,8 @@ class FusionVQVAE(nn.Module):
         return self.encoder(self.fusion(wavelet, transformer))
 
     def decode(self, quantised: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, S, K) of the standardised targets from (B, S, L)."""
-        spread = self.spread(quantised.transpose(1, 2)).transpose(1, 2)  # (B, S, W)
+        """Mean and log-variance ``(B, S, K)`` of the standardised targets, from ``(B, S, L)``."""
+        spread = self.spread(quantised.transpose(1, 2)).transpose(1, 2)  # (B, S, D')
         mean, raw = self.decoder(spread).chunk(2, dim=-1)
         return mean.float(), bounded_log_variance(raw)
 
@@ -227,23 +242,24 @@ class FusionVQVAE(nn.Module):
 
         Args:
             output: of `forward`.
-            targets: (B, S, K).
+            targets: ``(B, S, K)``.
 
         Returns:
-            {"nll": nats per target, "commitment": squared distance}, scalars.
+            ``{"nll": nats per target, "commitment": squared distance}``, scalars.
         """
         nll = gaussian_nll(output.mean, output.log_variance, self.standardise_targets(targets))
         return {"nll": nll.mean(), "commitment": output.commitment.mean()}
 
     @torch.no_grad()
     def fit_code_statistics(self, codes: Tensor, commitment: Tensor) -> None:
-        """Learn how far members usually lie from each code and which code follows which.
+        """Estimate each code's mean squared distance to its members and the transitions of codes.
 
-        Both lean on all codes together where a code has few members (`smoothing` pseudo-counts).
+        Both are shrunk towards all codes together where a code has few members (`smoothing`
+        pseudo-counts).
 
         Args:
-            codes: (clips, S) of the training clips, in evaluation mode.
-            commitment: (clips, S) squared distances.
+            codes: ``(B, S)`` of all training windows, in evaluation mode.
+            commitment: ``(B, S)`` squared distances.
         """
         n_codes, smoothing = self.quantiser.n_codes, self.config.smoothing
         flat = codes.flatten()
@@ -264,10 +280,10 @@ class FusionVQVAE(nn.Module):
 
         Args:
             output: of `forward` in evaluation mode.
-            targets: (B, S, K).
+            targets: ``(B, S, K)``.
 
         Returns:
-            residual (B, S, K); reconstruction, commitment and surprise, (B, S).
+            Residual ``(B, S, K)``; reconstruction, commitment and surprise, ``(B, S)``.
         """
         standard = self.standardise_targets(targets)
         nll = gaussian_nll(output.mean, output.log_variance, standard)

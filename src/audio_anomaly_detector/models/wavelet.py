@@ -1,10 +1,10 @@
 """The wavelet transform under DeSpaWN: one step down, one step up, and the tree of bands.
 
-A step down filters a signal with a low-pass and a high-pass kernel and keeps every second value:
-``low[k] = sum_n h[n] x[2k + n - L/2 + 1]``, the same with ``g`` for ``high``. A step up is the
-adjoint with the same kernels. Borders are periodic, and a signal of odd length is first extended
-by its last sample (PyWavelets' mode ``periodization``), so that with orthonormal kernels the step
-up undoes the step down at every length.
+A step down filters a signal with a low-pass and a high-pass kernel of L taps and keeps every second
+value: ``low[k] = sum_n h[n] x[2k + n - L/2 + 1]``, the same with ``g`` for ``high``. A step up is
+the adjoint with the same kernels. Borders are periodic, and a signal of odd length is first
+extended by its last sample (PyWavelets' mode ``periodization``), so that with orthonormal kernels
+the step up undoes the step down at every length.
 
 Both steps are written as one product of overlapping frames with a narrow banded matrix, which a
 processor does several times faster than a convolution of one channel with 8 taps.
@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 # Scaling filter of Daubechies' wavelet with 4 vanishing moments. Source: I. Daubechies, "Ten
 # lectures on wavelets", 1992, table 6.1, N = 4; digits as in PyWavelets (`Wavelet("db4").rec_lo`).
@@ -32,7 +32,7 @@ DB4 = (
     -0.010597401785069032,
 )
 
-# Low-pass (and high-pass) values that one row of a product gives. Fewer waste less arithmetic on
+# Low-pass (and high-pass) values in one row of a product. Fewer waste less arithmetic on
 # the zeros of the banded matrix, more waste less memory traffic on the overlap; 16 was fastest.
 BLOCK = 16
 
@@ -40,12 +40,12 @@ BLOCK = 16
 class Coefficients(NamedTuple):
     """Wavelet coefficients of a batch of signals.
 
-    Bands of equal length lie together: what is done to all of them is then done in one go.
+    Bands of equal length share a tensor, so that an operation on all of them is one call.
 
     Attributes:
         groups: neighbouring bands of equal length, ``(B, bands, n)`` each, all bands in order of
             frequency from the lowest.
-        length: samples of the signals that they came from.
+        length: samples of the signals that were analysed.
     """
 
     groups: tuple[Tensor, ...]
@@ -82,24 +82,24 @@ def _windows(group: Tensor, time_bins: int) -> Tensor:
 
 
 def quadrature_mirror(low: Tensor) -> Tensor:
-    """Give the high-pass kernels that belong to low-pass kernels: ``g[n] = (-1)^n h[L-1-n]``.
+    """High-pass kernels that belong to low-pass kernels: ``g[n] = (-1)^n h[L-1-n]``.
 
     Args:
-        low: ``(..., L)``, L even.
+        low: ``(..., taps)``, L = taps even.
 
     Returns:
-        ``(..., L)``.
+        ``(..., taps)``.
     """
     signs = 1 - 2 * (torch.arange(low.shape[-1], device=low.device) % 2)
     return low.flip(-1) * signs
 
 
 def analyse(signal: Tensor, kernels: Tensor, packet_levels: int) -> Coefficients:
-    """Take signals apart into sub-bands.
+    """Decompose signals into sub-bands.
 
     Args:
         signal: ``(B, T)``.
-        kernels: ``(levels, 2, L)`` low-pass and high-pass kernel of each level, L even.
+        kernels: ``(levels, 2, taps)`` low-pass and high-pass kernel of each level, `taps` even.
         packet_levels: the first levels that split both halves; further levels only split the
             approximation. 0 (or 1) is the plain discrete wavelet transform.
 
@@ -121,11 +121,11 @@ def analyse(signal: Tensor, kernels: Tensor, packet_levels: int) -> Coefficients
 
 
 def synthesise(coefficients: Coefficients, kernels: Tensor, packet_levels: int) -> Tensor:
-    """Put signals together from their sub-bands, step by step the adjoint of `analyse`.
+    """Reconstruct signals from their sub-bands, step by step the adjoint of `analyse`.
 
     Args:
         coefficients: as `analyse` gives them.
-        kernels: ``(levels, 2, L)``, those of `analyse` for perfect reconstruction.
+        kernels: ``(levels, 2, taps)``, those of `analyse` for perfect reconstruction.
         packet_levels: as in `analyse`.
 
     Returns:
@@ -153,21 +153,21 @@ def synthesise(coefficients: Coefficients, kernels: Tensor, packet_levels: int) 
 def _frequency_order(nodes: int) -> list[int]:
     """Nodes of a full packet level from the lowest frequency up.
 
-    A high-pass branch turns its spectrum round, so the order is the Gray code (Wickerhauser,
+    A high-pass branch reverses its spectrum, so the order is the Gray code (Wickerhauser,
     "Adapted wavelet analysis from theory to software", 1994).
     """
     return [rank ^ (rank >> 1) for rank in range(nodes)]
 
 
 def _split(signal: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """``(R, n)`` -> low and high half, ``(R, 2, ceil(n / 2))``."""
+    """``(B, n)`` -> low and high half, ``(B, 2, ceil(n / 2))``."""
     if signal.shape[-1] % 2:
         signal = torch.cat((signal, signal[:, -1:]), dim=1)
     return _Split.apply(signal, down, up)
 
 
 def _down_matrices(kernels: Tensor) -> tuple[Tensor, ...]:
-    """Banded matrix of each level's step down, ``(2 BLOCK + L - 2, 2 BLOCK)``.
+    """Banded matrix of each level's step down, ``(2 BLOCK + taps - 2, 2 BLOCK)``.
 
     A frame holds ``2 BLOCK`` samples with their neighbours; column p of the first half gives the
     low-pass value p (``h`` from row 2p on), the second half the high-pass values.
@@ -195,34 +195,34 @@ def _up_matrices(kernels: Tensor) -> tuple[Tensor, ...]:
 def _at_taps(kernels: Tensor, tap: Tensor) -> Tensor:
     """``kernels[..., tap]``, zero where there is no such tap."""
     taps = kernels.shape[-1]
-    return functional.pad(kernels, (0, 1))[..., tap.where((tap >= 0) & (tap < taps), taps)]
+    return F.pad(kernels, (0, 1))[..., tap.where((tap >= 0) & (tap < taps), taps)]
 
 
 def _frames(signals: Tensor, block: int, halo: int) -> Tensor:
     """Cut periodic signals into blocks with `halo` neighbours on either side.
 
-    ``(R, S, n) -> (R * ceil(n / block), S * (block + 2 halo))``.
+    ``(B, parts, n) -> (B * ceil(n / block), parts * (block + 2 halo))``.
     """
     length = signals.shape[-1]
     after = -length % block + halo
     if length >= max(halo, after):
         pieces = (signals[..., length - halo :], signals, signals[..., :after])
         extended = torch.cat(pieces, dim=-1)
-    else:  # shorter than its own border: goes round more than once
+    else:  # shorter than its own border: repeated more than once
         extended = signals[..., torch.arange(-halo, length + after, device=signals.device) % length]
-    frames = extended.unfold(-1, block + 2 * halo, block)  # (R, S, blocks, block + 2 halo)
+    frames = extended.unfold(-1, block + 2 * halo, block)  # (B, parts, blocks, block + 2 halo)
     return frames.transpose(1, 2).reshape(-1, signals.shape[1] * (block + 2 * halo))
 
 
 def _blocks(signals: Tensor, block: int) -> Tensor:
     """Cut into blocks without neighbours, the last one filled with zeros."""
-    padded = functional.pad(signals, (0, -signals.shape[-1] % block))
-    blocks = padded.unflatten(-1, (-1, block)).transpose(1, 2)  # (R, blocks, S, block)
+    padded = F.pad(signals, (0, -signals.shape[-1] % block))
+    blocks = padded.unflatten(-1, (-1, block)).transpose(1, 2)  # (B, blocks, parts, block)
     return blocks.reshape(-1, signals.shape[1] * block)
 
 
 def _down(signal: Tensor, matrix: Tensor) -> Tensor:
-    """``(R, n)``, n even -> low and high half, ``(R, 2, n / 2)``."""
+    """``(B, n)``, n even -> low and high half, ``(B, 2, n / 2)``."""
     halo = len(matrix) // 2 - BLOCK
     products = _frames(signal.unsqueeze(1), 2 * BLOCK, halo) @ matrix
     halves = products.view(signal.shape[0], -1, 2, BLOCK).transpose(1, 2).flatten(2)
@@ -230,7 +230,7 @@ def _down(signal: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _up(halves: Tensor, matrix: Tensor) -> Tensor:
-    """``(R, 2, n) -> (R, 2n)``."""
+    """``(B, 2, n) -> (B, 2 n)``."""
     halo = (len(matrix) // 2 - BLOCK) // 2
     products = _frames(halves, BLOCK, halo) @ matrix
     return products.view(halves.shape[0], -1)[:, : 2 * halves.shape[-1]]

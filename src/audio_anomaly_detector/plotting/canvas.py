@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from audio_anomaly_detector.files import write_bytes
 
-# Okabe & Ito (2008): told apart with any colour vision, and in grey.
+# Okabe & Ito (2008): distinct with any colour vision, and in grey.
 NORMAL = "#0072B2"
 ANOMALOUS = "#D55E00"
 UNKNOWN = "#5F6B7A"
@@ -46,7 +46,7 @@ def start_panel(ax: Axes, title: str, x_label: str, y_label: str) -> None:
 
 
 def empty_panel(ax: Axes, title: str, why: str) -> None:
-    """Say in place of a plot why there is none."""
+    """Write in place of a plot why there is none."""
     _title(ax, title)
     ax.set_xticks([])
     ax.set_yticks([])

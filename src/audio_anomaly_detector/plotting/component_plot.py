@@ -1,4 +1,4 @@
-"""What each component of the score is worth alone."""
+"""How well each component of the score separates the classes alone."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,6 @@ from audio_anomaly_detector.plotting.canvas import (
     MUTED,
     NORMAL,
     UNKNOWN,
-    empty_panel,
     scale_score_axis,
     start_panel,
 )
@@ -33,21 +32,19 @@ def draw_components(
 
     Args:
         ax: the axes.
-        components: by name, (N,) calibrated scores z.
+        components: by name, (N,) calibrated scores z; at least one.
         scores: (N,) joined scores.
         labels: (N,) of 0 normal, 1 anomalous, both of them there; None to draw the values.
     """
-    if not components:
-        empty_panel(ax, TITLE, "the components were not kept")
-    elif labels is None:
+    if labels is None:
         _draw_values(ax, components)
     else:
         _draw_auroc(ax, {JOINED: scores, **components}, labels)
 
 
 def _draw_auroc(ax: Axes, columns: Mapping[str, Floats], labels: NDArray[np.int64]) -> None:
-    worth = {name: auroc(labels, column) for name, column in columns.items()}
-    shown = _highest({name: value for name, value in worth.items() if value is not None})
+    aurocs = {name: auroc(labels, column) for name, column in columns.items()}
+    shown = _highest({name: value for name, value in aurocs.items() if value is not None})
     start_panel(ax, _title(shown, columns), "AUROC of the component alone", "")
     rows = np.arange(len(shown))
     colours = [ANOMALOUS if name == JOINED else NORMAL for name in shown]
@@ -77,8 +74,8 @@ def _draw_values(ax: Axes, columns: Mapping[str, Floats]) -> None:
     _name_rows(ax, shown)
 
 
-def _highest(worth: dict[str, float]) -> dict[str, float]:
-    return dict(sorted(worth.items(), key=lambda item: item[1])[-MOST_COMPONENTS:])
+def _highest(figures: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(figures.items(), key=lambda item: item[1])[-MOST_COMPONENTS:])
 
 
 def _title(shown: Mapping[str, float], columns: Mapping[str, Floats]) -> str:

@@ -26,7 +26,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Scored clips of one detector: all that the plots and the report draw on.
+    """Scored clips of one detector: all that the plots and the report show.
 
     Args:
         title: what was evaluated, such as "valve id_00, -6 dB".
@@ -37,8 +37,8 @@ class EvaluationData:
         threshold: in units of the score; may be infinite.
         labels: (N,) of 0 normal, 1 anomalous; None if they are not known.
         components: by name, (N,) calibrated score of each component (comparable: z).
-        latents: (N, D) quantised latent of each clip, or None.
-        history: one row an epoch, as for `draw_training_curves`.
+        latents: (N, D) quantised latent of each clip; None without networks.
+        history: one row an epoch, as for `draw_training_curves`; empty without networks.
 
     Raises:
         ValueError: lengths that do not fit, or no clips.
@@ -81,9 +81,10 @@ class EvaluationData:
         return evaluate_scores(self.labels, self.scores, self.threshold)
 
     @cached_property
-    def latent_map(self) -> LatentMap | None:
-        """The t-SNE of the latents; None without latents."""
-        return None if self.latents is None else tsne(self.latents)
+    def latent_map(self) -> LatentMap:
+        """The t-SNE of the latents, which have to be there."""
+        assert self.latents is not None
+        return tsne(self.latents)
 
     @property
     def groups(self) -> list[Group]:

@@ -1,6 +1,6 @@
 """The evaluation plots: each one function that draws `EvaluationData` on an axes.
 
-To add a plot, write a function and enter it in `PLOTS`.
+To add a plot, write a function and enter it in `PLOTS`, with its place on the sheet.
 """
 
 import math
@@ -40,6 +40,7 @@ from audio_anomaly_detector.plotting.latent_map import TITLE as LATENT_TITLE
 from audio_anomaly_detector.plotting.latent_map import draw_latent_map
 from audio_anomaly_detector.plotting.training_curves import draw_training_curves
 
+COLUMNS = 3  # of the sheet
 SCORE = "anomaly score (no unit, higher = more anomalous)"
 
 
@@ -161,7 +162,7 @@ def plot_f1_by_threshold(ax: Axes, data: EvaluationData) -> None:
 
 
 def plot_confusion(ax: Axes, data: EvaluationData) -> None:
-    """Draw the confusion matrix, shaded by share of the row, with bootstrap intervals."""
+    """Draw the confusion matrix, shaded by share of the row, with exact intervals."""
     title = "Decisions at the threshold"
     metrics = data.metrics
     if metrics is None:
@@ -171,20 +172,20 @@ def plot_confusion(ax: Axes, data: EvaluationData) -> None:
         return
     start_panel(ax, title, "decision", "label")
     ax.grid(visible=False)
-    low, count, high = (
-        np.reshape(each, (2, 2))
-        for each in (metrics.confusion_low, metrics.confusion, metrics.confusion_high)
-    )
-    totals = count.sum(axis=1, keepdims=True)
-    share = count / np.maximum(totals, 1)
+    count = np.reshape(metrics.confusion, (2, 2))  # (label, decision)
+    # Of each row the share decided anomalous; of the rest it is the complement.
+    rates = (metrics.false_alarm_rate, metrics.recall)
+    share = np.array([[1 - (rate.value or 0), rate.value or 0] for rate in rates])
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(count):
-        text = f"{value}\n" + (
-            f"{share[row, column]:.0%} of {totals[row, 0]}\n"
-            f"95 %: {low[row, column]} to {high[row, column]}"
-            if totals[row, 0]
-            else "no such clips"
-        )
+        text = f"{value}\nno such clips"
+        low, high = rates[row].low, rates[row].high
+        if low is not None and high is not None:
+            low, high = (low, high) if column == 1 else (1 - high, 1 - low)
+            text = (
+                f"{value}\n{share[row, column]:.0%} of {count[row].sum()}\n"
+                f"95 %: {low:.0%} to {high:.0%}"
+            )
         colour = "white" if share[row, column] > 0.5 else INK
         ax.text(column, row, text, ha="center", va="center", fontsize=10.5, color=colour)
     ax.set_xticks([0, 1], ["normal", "anomalous"])
@@ -194,7 +195,7 @@ def plot_confusion(ax: Axes, data: EvaluationData) -> None:
 
 
 def plot_calibration(ax: Axes, data: EvaluationData) -> None:
-    """Draw how often normal test clips have a p-value up to x: x itself, if it is honest."""
+    """Draw how often normal test clips have a p-value up to x: x itself, if calibrated."""
     title = "Calibration of p-values"
     normals = data.p_values if data.labels is None else data.p_values[data.labels == 0]
     if data.labels is None or not len(normals):
@@ -227,16 +228,15 @@ def plot_calibration(ax: Axes, data: EvaluationData) -> None:
 def plot_latents(ax: Axes, data: EvaluationData) -> None:
     """Draw the t-SNE of the quantised latents, coloured by score."""
     place = data.latent_map
-    if place is None or place.coordinates is None:
-        why = "no latents: the detector has\nno vector quantiser" if place is None else place.note
-        empty_panel(ax, LATENT_TITLE, why)
+    if place.coordinates is None:
+        empty_panel(ax, LATENT_TITLE, place.note)
         return
     labels = None if data.labels is None else data.labels[place.indices]
     draw_latent_map(ax, place.coordinates, data.scores[place.indices], labels, place.note)
 
 
 def plot_components(ax: Axes, data: EvaluationData) -> None:
-    """Draw what each component is worth alone: its AUROC, or without labels its values."""
+    """Draw the AUROC of each component alone, or without labels its values."""
     labels = None if data.unlabelled else data.labels
     draw_components(ax, data.components, data.scores, labels)
 
@@ -246,32 +246,43 @@ def plot_training_curves(ax: Axes, data: EvaluationData) -> None:
     draw_training_curves(ax, data.history)
 
 
-PLOTS: dict[str, Callable[[Axes, EvaluationData], None]] = {
-    "score_histograms": plot_score_histograms,
-    "roc": plot_roc,
-    "precision_recall": plot_precision_recall,
-    "f1_by_threshold": plot_f1_by_threshold,
-    "confusion": plot_confusion,
-    "calibration": plot_calibration,
-    "latents": plot_latents,
-    "components": plot_components,
-    "training_curves": plot_training_curves,
+class Plot(NamedTuple):
+    """One of `PLOTS`.
+
+    Attributes:
+        draw: draws it on an axes.
+        applies: whether the data can have it; without networks there are no latents, for example.
+        columns: of the three of the sheet.
+        height: of its row of the sheet.
+    """
+
+    draw: Callable[[Axes, EvaluationData], None]
+    applies: Callable[[EvaluationData], bool] = lambda _: True
+    columns: int = 1
+    height: float = 1.0
+
+
+PLOTS = {
+    "score_histograms": Plot(plot_score_histograms),
+    "roc": Plot(plot_roc),
+    "precision_recall": Plot(plot_precision_recall),
+    "f1_by_threshold": Plot(plot_f1_by_threshold),
+    "confusion": Plot(plot_confusion),
+    "calibration": Plot(plot_calibration),
+    "latents": Plot(plot_latents, lambda data: data.latents is not None, height=1.15),
+    "components": Plot(plot_components, lambda data: bool(data.components), 2, 1.15),
+    "training_curves": Plot(plot_training_curves, lambda data: bool(data.history), 3, 0.9),
 }
 
 
-class SheetRow(NamedTuple):
-    """One row of the sheet: its height, and the widths of the next plots of `PLOTS`."""
-
-    height: float
-    widths: tuple[int, ...]
+def applicable(data: EvaluationData) -> list[str]:
+    """Names of the `PLOTS` that this data can have."""
+    return [name for name, plot in PLOTS.items() if plot.applies(data)]
 
 
-SHEET = (
-    SheetRow(1.0, (1, 1, 1)),
-    SheetRow(1.0, (1, 1, 1)),
-    SheetRow(1.15, (1, 2)),
-    SheetRow(0.9, (1,)),
-)
+def is_wide(name: str, data: EvaluationData) -> bool:
+    """Whether a plot takes the whole width of a page: it has many columns or stands alone."""
+    return PLOTS[name].columns == COLUMNS or (name == "components" and data.latents is None)
 
 
 def draw(name: str, data: EvaluationData) -> Figure:
@@ -279,36 +290,43 @@ def draw(name: str, data: EvaluationData) -> Figure:
     height = 4.8
     if name == "components":
         height = max(height, 1.2 + 0.22 * min(len(data.components), MOST_COMPONENTS))
-    figure, ax = figure_with_axes(12 if name == "training_curves" else 6.6, height)
-    PLOTS[name](ax, data)
+    figure, ax = figure_with_axes(12 if is_wide(name, data) else 6.6, height)
+    PLOTS[name].draw(ax, data)
     if not any(axes.has_data() for axes in figure.axes):
         figure.set_figheight(1.6)  # room for the reason why there is no plot
     return figure
 
 
 def save_plots(data: EvaluationData, folder: Path) -> dict[str, bytes]:
-    """Write each of `PLOTS` as `<name>.png` and return the PNGs by name.
+    """Write each of `PLOTS` that applies as `<name>.png`; remove what others have left there.
+
+    Returns:
+        The PNGs by name.
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    pictures = {name: figure_png(draw(name, data)) for name in PLOTS}
+    pictures = {name: figure_png(draw(name, data)) for name in applicable(data)}
     for name, png in pictures.items():
         write_bytes(folder / f"{name}.png", png)
+    for name in PLOTS.keys() - pictures.keys():
+        (folder / f"{name}.png").unlink(missing_ok=True)
     return pictures
 
 
 def evaluation_sheet(data: EvaluationData) -> Figure:
-    """Draw all of `PLOTS` in one figure (the documented `vqvae_results.png`)."""
+    """Draw all of `PLOTS` that apply in one figure (the documented `vqvae_results.png`)."""
     spacing = ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.15, hspace=0.03, wspace=0.02)
-    figure = Figure(figsize=(18, 21), dpi=DPI, layout=spacing)
-    names = iter(PLOTS)
+    rows = _sheet_rows(data)
+    heights = [max(PLOTS[name].height for name in row) for row in rows]
+    figure = Figure(figsize=(18, 5.2 * sum(heights)), dpi=DPI, layout=spacing)
     # a grid of its own for each row: long labels of one row make no gaps in the others
-    rows = figure.add_gridspec(len(SHEET), 1, height_ratios=[row.height for row in SHEET])
-    for index, row in enumerate(SHEET):
-        columns = rows[index].subgridspec(1, len(row.widths), width_ratios=row.widths)
-        for column in range(len(row.widths)):
-            PLOTS[next(names)](figure.add_subplot(columns[column]), data)
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=heights)
+    for index, row in enumerate(rows):
+        widths = [PLOTS[name].columns for name in row]
+        cells = grid[index].subgridspec(1, len(row), width_ratios=widths)
+        for column, name in enumerate(row):
+            PLOTS[name].draw(figure.add_subplot(cells[column]), data)
     count = f"{len(data.scores)} clips"
     if data.metrics is not None:
         count = f"{data.metrics.n_normal} normal and {data.metrics.n_anomalous} anomalous clips"
@@ -316,6 +334,20 @@ def evaluation_sheet(data: EvaluationData) -> Figure:
         f"{data.title} — {count}", fontsize=16, fontweight="bold", color=INK, parse_math=False
     )
     return figure
+
+
+def _sheet_rows(data: EvaluationData) -> list[list[str]]:
+    """The plots that apply in rows; those of a row share its whole width, so there are no holes."""
+    rows: list[list[str]] = []
+    free = 0
+    for name in applicable(data):
+        columns = PLOTS[name].columns
+        if columns > free:
+            rows.append([])
+            free = COLUMNS
+        rows[-1].append(name)
+        free -= columns
+    return rows
 
 
 def _mark_threshold(ax: Axes, threshold: float, figure: str = "") -> None:

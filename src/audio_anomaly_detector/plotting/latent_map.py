@@ -1,4 +1,4 @@
-"""A flat map of the quantised latents: clips that sound alike to the model lie together."""
+"""A map of the quantised latents in the plane: clips with similar latents lie together."""
 
 from typing import NamedTuple
 

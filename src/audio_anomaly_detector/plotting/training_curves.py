@@ -1,4 +1,4 @@
-"""Losses by epoch, one facet a stage; rewritten while training goes on, so cheap to draw."""
+"""Losses by epoch, one facet a stage; redrawn during training, so cheap to draw."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,32 +12,29 @@ from audio_anomaly_detector.plotting.canvas import (
     MUTED,
     SERIES,
     add_legend_below,
-    empty_panel,
     figure_with_axes,
     save_figure,
     start_panel,
 )
 
 HistoryRow = Mapping[str, Any]
-WATCHED = "watch_"  # columns computed with labels, for the eye only
-NOT_LOSSES = ("stage", "epoch", "learning_rate", "seconds")
+WATCHED = "watch_"  # columns of metrics on labelled test clips, which change no result
+NOT_LOSSES = ("stage", "epoch", "learning_rate")
 TITLE = "Training"
 WATCHED_COLOURS = (INK, MUTED)
 
 
 def draw_training_curves(ax: Axes, history: Sequence[HistoryRow]) -> None:
-    """Draw every loss term of every stage, and watched AUROCs on an axis of their own.
+    """Draw every loss term of every stage, and watched metrics on an axis of their own.
 
     Args:
-        ax: an axes made by `add_subplot`; its place is shared out among the stages.
-        history: one row an epoch: "stage", "epoch" (from 1), loss terms by name, "watch_..." for
-            figures that were computed with labels; "learning_rate" and "seconds" are not drawn.
+        ax: an axes made by `add_subplot`; its place is divided among the stages.
+        history: at least one row, each an epoch: "stage", "epoch" (from 1), loss terms by name,
+            "watch_..." for metrics on labelled test clips; "learning_rate" is not drawn.
     """
     stages = list(dict.fromkeys(str(row["stage"]) for row in history))
     place = ax.get_subplotspec()
-    if not stages or place is None:
-        empty_panel(ax, TITLE, "no training epoch has been finished")
-        return
+    assert place is not None
     figure = ax.figure
     cells = place.subgridspec(1, len(stages))
     ax.remove()
@@ -82,7 +79,7 @@ def _draw_stage(ax: Axes, title: str, rows: list[HistoryRow]) -> None:
         add_legend_below(ax)
         return
     right = ax.twinx()
-    start_panel(right, "", "", "watched on test labels, for the eye only")
+    start_panel(right, "", "", "metric on watched test clips")
     right.grid(visible=False)
     right.spines["right"].set_visible(True)
     right.set_ylim(0, 1.02)

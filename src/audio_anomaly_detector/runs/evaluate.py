@@ -1,6 +1,5 @@
-"""Evaluation of a fitted detector: scores, metrics, plots and report in the run folder."""
+"""Evaluation of a fitted detector: scores, metrics, plots and report in a run folder."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,13 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.files import make_folder, write_text
+from audio_anomaly_detector.files import make_folder, write_json
 from audio_anomaly_detector.metrics.classification import Metrics, auroc
 from audio_anomaly_detector.plotting.canvas import save_figure
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
 from audio_anomaly_detector.plotting.evaluation_plots import evaluation_sheet, save_plots
 from audio_anomaly_detector.progress import SILENT, Progress
-from audio_anomaly_detector.runs.history import History
+from audio_anomaly_detector.runs.history import model_history
 from audio_anomaly_detector.runs.report import ReportData, write_report
 from audio_anomaly_detector.runs.score_table import write_scores
 from audio_anomaly_detector.score import Score
@@ -32,7 +31,7 @@ class NothingToEvaluate(UserError):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of scoring clips.
+    """Results of scoring clips.
 
     Args:
         scored: clips and their scores.
@@ -56,7 +55,7 @@ def evaluate_machine(
         detector: fitted.
         clips: test clips, with or without labels.
         folder: the run folder.
-        progress: told of the clips scored.
+        progress: receives the number of clips scored.
 
     Raises:
         NothingToEvaluate: there are no clips.
@@ -65,33 +64,39 @@ def evaluate_machine(
     if not clips:
         raise NothingToEvaluate("there are no clips to test on")
     _refuse_training_clips(detector, clips)
+    scored, failures = _score(detector, clips, progress)
+    if not scored:
+        raise UserError(f"no clip could be scored: {failures[0]}")
+    make_folder(folder)
+    write_scores(folder / "scores.csv", scored)
+    data = _evaluation_data(detector, scored, folder)
+    notes = _notes(detector)
+    write_json(
+        folder / "metrics.json", _metrics_record(detector, scored, data.metrics, failures, notes)
+    )
+    pictures = save_plots(data, folder)
+    save_figure(evaluation_sheet(data), folder / SHEET)
+    _write_report(detector, data, pictures, failures, folder)
+    return Evaluation(scored, failures, data.metrics, notes)
+
+
+def _score(
+    detector: Detector, clips: Sequence[Clip], progress: Progress
+) -> tuple[list[tuple[Clip, Score]], list[ClipError]]:
+    """Scores of the clips, and what went wrong with those that have none."""
     scored: list[tuple[Clip, Score]] = []
     failures: list[ClipError] = []
-    for done, (clip, outcome) in enumerate(detector.score_clips(clips, details=True)):
+    for done, (clip, outcome) in enumerate(detector.score_clips(clips)):
         if isinstance(outcome, ClipError):
             failures.append(outcome)
         else:
             scored.append((clip, outcome))
         progress.advance("scoring clips", done + 1, len(clips))
-    if not scored:
-        raise UserError(f"no clip could be scored: {failures[0]}")
-    make_folder(folder)
-    write_scores(folder / "scores.csv", scored)
-    data = _evaluation_data(detector, scored, History(folder).rows)
-    notes = _notes(detector)
-    metrics = data.metrics
-    write_text(
-        folder / "metrics.json",
-        json.dumps(_metrics_record(detector, scored, metrics, failures, notes), indent=2) + "\n",
-    )
-    pictures = save_plots(data, folder)
-    save_figure(evaluation_sheet(data), folder / SHEET)
-    _write_report(detector, data, pictures, failures, folder)
-    return Evaluation(scored, failures, metrics, notes)
+    return scored, failures
 
 
 def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:
-    """Evaluating on what was learnt would flatter; compare contents, not names."""
+    """Scores of training clips are too low; compare contents, not names."""
     trained = {clip.sha256 for clip in detector.provenance.clips}
     whole = {clip.name for clip in detector.provenance.clips}
     for clip in clips:
@@ -102,7 +107,7 @@ def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:
 
 
 def _evaluation_data(
-    detector: Detector, scored: Sequence[tuple[Clip, Score]], history: list[dict[str, Any]]
+    detector: Detector, scored: Sequence[tuple[Clip, Score]], folder: Path
 ) -> EvaluationData:
     labelled = [pair for pair in scored if pair[0].label is not None]
     shown = labelled or scored
@@ -123,7 +128,7 @@ def _evaluation_data(
             for name in scores[0].components
         },
         latents=np.stack(latents).astype(np.float64) if latents else None,
-        history=history,
+        history=model_history(detector.provenance.history, folder),
     )
 
 
@@ -135,11 +140,11 @@ def _notes(detector: Detector) -> list[str]:
     notes = detector.notes
     if _is_oracle(detector):
         notes.append("oracle: epochs were chosen on test labels; not comparable with the rest")
-    odd = detector.provenance.outliers
-    if odd:
+    outliers = detector.provenance.outliers
+    if outliers:
         notes.append(
-            f"{len(odd)} normal clip(s) sound unlike the rest and were used all the same; listen "
-            f"to them: {', '.join(odd[:5])}{' …' if len(odd) > 5 else ''}"
+            f"{len(outliers)} outlier(s) among the normal clips, used all the same; listen to "
+            f"them: {', '.join(outliers[:5])}{' …' if len(outliers) > 5 else ''}"
         )
     return notes
 

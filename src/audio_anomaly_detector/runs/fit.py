@@ -1,23 +1,26 @@
 """Fit of a detector in a run folder: model file, split, training history."""
 
-import csv
-import io
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.clips import Split
+from audio_anomaly_detector.data.clips import Clip, Split
 from audio_anomaly_detector.data.datasets import check_enough, sound_seconds
 from audio_anomaly_detector.detector import Detector, FitResult
 from audio_anomaly_detector.devices import resolve_device
-from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import make_folder, write_text
+from audio_anomaly_detector.errors import UserError, one_line
+from audio_anomaly_detector.files import is_claimed, make_folder, write_csv
+from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
 from audio_anomaly_detector.run_options import RunOptions
 from audio_anomaly_detector.runs.history import History
 from audio_anomaly_detector.runs.test_watch import TestWatch
+from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
+
+log = logging.getLogger(__name__)
 
 
 def fit_machine(
@@ -31,32 +34,35 @@ def fit_machine(
 ) -> FitResult:
     """Fit a detector and write model file, ``split.csv``, ``history.csv`` and training curves.
 
-    Started again after a kill, it goes on from the checkpoints in ``folder/.work``, which goes
-    when the model file is written.
+    Started again after a kill, it goes on from the checkpoints in ``folder/.work``, which is
+    removed when the model file is written. Without networks there is no history.
 
     Args:
         split: of the clips; the test part is used only to watch test clips.
         config: all settings.
         folder: the run folder.
-        model: where the model file shall lie.
+        model: path of the model file to write.
         options: how to run; the number of threads is left to the caller.
-        progress: told of steps and epochs.
+        progress: receives steps and epochs.
         pool_prior: of a pool of machines; no networks are trained then.
 
     Raises:
-        UserError: as `Detector.fit`; nothing can be written.
+        UserError: as `Detector.fit`; nothing can be written; the config asks for `oracle_epoch`
+            and no test clips can be watched.
     """
     check_enough(split.train, sound_seconds(split.train))
-    if config.stages.oracle_epoch and not options.watch_test:
-        raise UserError("stages.oracle_epoch chooses by test labels: give --watch-test with it")
     make_folder(folder)
-    _write_split(folder / "split.csv", split)
-    work = folder / ".work"
     watch = None
     if options.watch_test and pool_prior is None:
-        where = resolve_device(options.device)
-        watch = TestWatch(split.test, config, folder / ".watch", where)
-    history = History(folder)
+        watch = _test_watch(split.test, config, folder / ".watch", options)
+    if config.stages.oracle_epoch and watch is None:
+        raise UserError(
+            "stages.oracle_epoch chooses epochs of networks by labelled test clips: it needs "
+            "--watch-test, a preset with networks, and usable test clips of both classes"
+        )
+    _write_split(folder / "split.csv", split)
+    work = folder / ".work"
+    history = History(folder, resumes=is_claimed(work, fit_identity(config, split.train)))
     result = Detector.fit(
         split.train,
         config,
@@ -67,7 +73,7 @@ def fit_machine(
         watch=watch,
         pool_prior=pool_prior,
     )
-    history.draw()
+    history.finish(result.detector.provenance.history)
     result.detector.save(model)
     shutil.rmtree(work)
     shutil.rmtree(folder / ".watch", ignore_errors=True)
@@ -75,7 +81,7 @@ def fit_machine(
 
 
 class _Recorder:
-    """Passes reports on and keeps the history."""
+    """Passes progress on and keeps the history."""
 
     def __init__(self, progress: Progress, history: History) -> None:
         self.advance = progress.advance
@@ -86,11 +92,31 @@ class _Recorder:
         self._shown.epoch(epoch, watched)
 
 
+def _test_watch(
+    clips: Sequence[Clip], config: Config, folder: Path, options: RunOptions
+) -> TestWatch | None:
+    """A watch of test clips; None without networks or without test clips of both classes.
+
+    Watching changes no result, so test clips that cannot be used do not end the fit.
+    """
+    has_networks = set(config.scoring.families) & set(NETWORK_FAMILIES)
+    if not has_networks or not {0, 1} <= {clip.label for clip in clips}:
+        return None
+    try:
+        return TestWatch(clips, config, folder, resolve_device(options.device))
+    except UserError as error:
+        log.warning("test clips are not watched: %s", one_line(error))
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
 def _write_split(path: Path, split: Split) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "part"])
-    for part, clips in split._asdict().items():
-        for clip in clips:
-            writer.writerow([clip.name, "" if clip.label is None else clip.label, part])
-    write_text(path, text.getvalue())
+    write_csv(
+        path,
+        ["path", "label", "part"],
+        (
+            [clip.name, "" if clip.label is None else clip.label, part]
+            for part, clips in split._asdict().items()
+            for clip in clips
+        ),
+    )

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that needs nothing else, now or in ten years."""
+"""The report of an evaluation: one HTML file that needs no other file and no network."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from audio_anomaly_detector.files import write_text
 from audio_anomaly_detector.metrics.classification import MAX_FPR, Metrics
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
+from audio_anomaly_detector.plotting.evaluation_plots import is_wide
 from audio_anomaly_detector.plotting.pages import data_url, render_page
 
 MOST_ROWS = 500
@@ -19,15 +20,15 @@ TOP_COMPONENTS = 3
 
 @dataclass(frozen=True)
 class ReportData:
-    """What the report says beyond the figures; plain text everywhere, escaped by the template.
+    """Content of the report beside the metrics; plain text everywhere, escaped by the template.
 
     Args:
         evaluation: the scored clips; its title is the report's.
         pictures: the plots as PNG by name, as `save_plots` returns them.
-        threshold_origin: how the threshold was made, such as "gamma fit to 9 normal clips, 10 %
+        threshold_origin: how the threshold was drawn, such as "gamma fit to 9 normal clips, 10 %
             false alarms".
         notes: what a reader of the figures has to know, one sentence each (coarse p-values, ...).
-        outliers: training clips that sound unlike the rest.
+        outliers: training clips that are unlike the rest.
         oracle: what was chosen on test labels, such as "the epoch of every training stage"; None
             if nothing was.
         failures: clips that could not be scored, one line each.
@@ -92,7 +93,10 @@ def render_report(report: ReportData) -> str:
         n_decided=int(data.decisions.sum()),
         metrics=data.metrics,
         cautions=_cautions(data.metrics),
-        pictures=[_picture(name, png) for name, png in report.pictures.items()],
+        pictures=[
+            Picture(name.replace("_", " "), data_url(png), is_wide(name, data))
+            for name, png in report.pictures.items()
+        ],
         rows=clip_rows(data),
         has_components=bool(data.components),
         provenance={name: _flat(section) for name, section in report.provenance.items()},
@@ -124,7 +128,7 @@ def clip_rows(data: EvaluationData) -> list[ClipRow]:
 
 
 def _cautions(metrics: Metrics | None) -> list[str]:
-    """Say what few clips do to the figures."""
+    """Limits of metrics of few clips, a sentence each."""
     if metrics is None:
         return []
     cautions = []
@@ -132,7 +136,7 @@ def _cautions(metrics: Metrics | None) -> list[str]:
     if 0 < fewest < 20:
         cautions.append(
             f"Only {metrics.n_normal} normal and {metrics.n_anomalous} anomalous clips: the "
-            "intervals are wide, and one of no width is not certainty."
+            "intervals are wide."
         )
     if 0 < metrics.n_normal < 1 / MAX_FPR and metrics.n_anomalous:
         cautions.append(
@@ -140,10 +144,6 @@ def _cautions(metrics: Metrics | None) -> list[str]:
             "the highest score."
         )
     return cautions
-
-
-def _picture(name: str, png: bytes) -> Picture:
-    return Picture(name.replace("_", " "), data_url(png), is_wide=name == "training_curves")
 
 
 def _flat(section: Mapping[str, object], prefix: str = "") -> list[Entry]:

@@ -1,23 +1,20 @@
 """The table of scores that `aad score` and evaluation write."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.files import write_text
+from audio_anomaly_detector.files import write_csv
 from audio_anomaly_detector.score import Score
 
 
 def write_scores(path: Path, scored: Sequence[tuple[Clip, Score]]) -> None:
     """One line per clip: path, label if known, score, p-value, decision, components."""
     names = list(scored[0][1].components) if scored else []
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "score", "p_value", "is_anomalous", "threshold", *names])
-    for clip, score in scored:
-        writer.writerow(
+    write_csv(
+        path,
+        ["path", "label", "score", "p_value", "is_anomalous", "threshold", *names],
+        (
             [
                 clip.name,
                 "" if clip.label is None else clip.label,
@@ -27,8 +24,9 @@ def write_scores(path: Path, scored: Sequence[tuple[Clip, Score]]) -> None:
                 _number(score.threshold),
                 *(_number(score.components[name]) for name in names),
             ]
-        )
-    write_text(path, text.getvalue())
+            for clip, score in scored
+        ),
+    )
 
 
 def _number(value: float) -> str:

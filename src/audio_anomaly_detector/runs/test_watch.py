@@ -1,4 +1,4 @@
-"""AUROC on labelled test clips after every epoch: for the eye only."""
+"""AUROC on labelled test clips after every epoch, which changes no result."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,8 @@ from torch import Tensor
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.cache import build_store
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.metrics.classification import auroc, average_precision
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.metrics.classification import auroc, average_precision, missing_class
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 
@@ -18,14 +19,18 @@ from audio_anomaly_detector.models.networks import Networks
 class TestWatch:
     """Scores test clips by the loss of the stage that is being trained.
 
-    Only the first microphone is looked at, which keeps an epoch's check cheap. Nothing here draws
-    on a random generator or changes a weight, so a fit is the same with and without it.
+    Only the first microphone is scored, which keeps the check of an epoch cheap. Nothing here uses
+    a random generator or changes a weight, so a fit is the same with and without it.
 
     Args:
         clips: test clips; those without a label are left out.
         config: of the fit.
         folder: for their decoded windows.
         device: of the networks.
+
+    Raises:
+        UserError: the clips that can be used are not of both classes, or the folder cannot be
+            written.
     """
 
     def __init__(
@@ -36,12 +41,15 @@ class TestWatch:
         labelled = [clip for clip in clips if clip.label is not None]
         self.store = build_store(labelled, audio, folder, on_error="skip")
         self.labels = np.array([clip.label for clip in self.store.clips])
+        missing = missing_class(self.labels)
+        if missing:
+            raise UserError(f"{missing} among the test clips that can be used")
         self.logmel = LogMel(config.logmel).to(device)
         self.device = device
 
     @torch.no_grad()
     def __call__(self, stage: str, networks: Networks) -> dict[str, float]:
-        """AUROC and average precision of the stage's own loss; empty with one class only."""
+        """AUROC and average precision of the stage's own loss."""
         losses = np.array(
             [
                 float(_stage_loss(stage, networks, *self._windows(clip)))

@@ -8,36 +8,36 @@ from torch import Tensor
 
 # Share of each feature's variance that is replaced by the microphone's median variance: with
 # eight clips a sample variance is known to a factor of two, and one that came out near zero
-# would rule the distance.
+# would dominate the distance.
 _VARIANCE_SHRINKAGE = 0.25
-# Axes kept for each microphone: with 16 the gain of what is borrowed is a quarter less, with more
-# than these no greater.
+# Axes kept for each microphone: with 16 the gain of the prior deviations is a quarter less, with
+# more than these no greater.
 _AXES = 64
-# As many clips as the assumption that features vary independently is worth: with fewer, what
-# seems to vary together does so by chance.
+# Equivalent clips of the prior that features vary independently: with few clips, features that
+# seem to vary together do so by chance.
 _PRIOR_CLIPS = 20.0
-# Clips that what is borrowed (`Deviations`) is worth beside the bank's own. From 24 made machines
-# with faults of the generator's tuning kind, the AUROC gained by stretches of the clips themselves
-# and by clips of the 23 other machines: .020 and .050 at 8 normal clips, .005 and .012 at 20,
-# nothing and .004 at 50; worths of 3 to 20 gave much the same.
-_BORROWED_CLIPS = 8.0
-# A feature counts by this power of how far surrogates stray in it, as a multiple of how far normal
-# clips do. From 24 made machines with faults of the generator's tuning kind and 8, 20 and 50 normal
+# Equivalent clips of the prior deviations (`Deviations`) beside the bank's own clips. From 24
+# synthetic machines with faults of the generator's tuning kind, the AUROC gained by segments of the
+# clips themselves and by clips of the 23 other machines: .020 and .050 at 8 normal clips, .005 and
+# .012 at 20, nothing and .004 at 50; 3 to 20 equivalent clips gave much the same.
+_DEVIATION_CLIPS = 8.0
+# A feature's weight is this power of the deviation of surrogates in it over that of normal clips.
+# From 24 synthetic machines with faults of the generator's tuning kind and 8, 20 and 50 normal
 # clips: 1, 1.5 and 2 gave a mean AUROC of .858, .872 and .870, equal weights .808.
-_STRAY_POWER = 1.5
-# As a multiple of more than this it counts no further, or a band that is all but empty could rule
-# the distance; with 10 and 30 the gain was two and four fifths of that.
-_STRAY_MOST = 100.0
+_SURROGATE_POWER = 1.5
+# The ratio is limited to this, or an almost empty band could dominate the distance; with 10 and 30
+# the gain was two and four fifths of that.
+_LARGEST_SURROGATE_RATIO = 100.0
 
 
 @dataclass(frozen=True)
 class Deviations:
-    """How sound varies beyond what a machine's few clips can tell.
+    """Deviations that show which features vary together, beyond a machine's few clips.
 
     Args:
-        values: statistics less the mean of what they belong to, shape ``(m, C, D)``.
-        clips: how many clips they are: m for clips of other machines, 0 for stretches of the very
-            clips of the bank, which know nothing of what varies from clip to clip.
+        values: statistics less the mean of what they belong to, ``(m, C, D)``.
+        clips: how many clips they are: m for clips of other machines, 0 for segments of the very
+            clips of the bank, which do not show what varies from clip to clip.
     """
 
     values: Tensor
@@ -49,12 +49,12 @@ class Bank:
     """Statistics of normal clips, one set for each microphone.
 
     Args:
-        clips: decorrelated and weighted statistics, shape ``(n, C, D)``.
-        mean: of the normal clips, shape ``(C, D)``.
-        scale: what one unit is, shape ``(C, D)``.
-        axes: directions in which normal clips vary together, unit vectors, shape ``(C, r, D)``.
-        gain: what is left of a unit along each axis, less one, shape ``(C, r)``.
-        weight: how much each decorrelated feature counts, 1 on average, shape ``(C, D)``.
+        clips: decorrelated and weighted statistics, ``(n, C, D)``.
+        mean: of the normal clips, ``(C, D)``.
+        scale: what one unit is, ``(C, D)``.
+        axes: directions in which normal clips vary together, unit vectors, ``(C, r, D)``.
+        gain: what is left of a unit along each axis, less one, ``(C, r)``.
+        weight: how much each decorrelated feature counts, 1 on average, ``(C, D)``.
     """
 
     clips: Tensor
@@ -71,49 +71,51 @@ class Bank:
         capacity: int,
         seed: int,
         scaled: bool = True,
-        stands_for: int | None = None,
+        reference_size: int | None = None,
         surrogates: Tensor | None = None,
-        borrowed: Deviations | None = None,
+        prior: Deviations | None = None,
     ) -> "Bank":
         """Keep at most ``capacity`` clips, drawn at random under ``seed``.
 
         What varies together in normal clips (a hall that is louder today, a machine under load)
-        is decorrelated by the symmetric square root of a shrunk covariance, so that a clip is
-        not odd for being loud in a hundred bands at once. Shrinkage is Ledoit and Wolf's ("A
-        well-conditioned estimator for large-dimensional covariance matrices", 2004), and more
-        while clips are few.
+        is decorrelated by the symmetric square root of a shrunk covariance, so that a clip that
+        is louder in a hundred bands at once deviates once, not a hundred times. Shrinkage is that
+        of Ledoit and Wolf ("A well-conditioned estimator for large-dimensional covariance
+        matrices", 2004), and stronger while clips are few.
 
         Args:
-            statistics: shape ``(n, C, D)``, n >= 2.
+            statistics: ``(n, C, D)``, n >= 2.
             capacity: largest number of clips kept, so that memory stays flat.
             seed: seed of the draw.
             scaled: use the clips' spread; otherwise the statistics' own units stand.
-            stands_for: clips of the bank that this one is a cross-fit of. Both are shrunk as that
-                one asks for: distances are in units that depend on it, and fresh clips would come
-                out nearer than the cross-fitted ones that set the threshold.
+            reference_size: clips of the bank that this one is a cross-fit of; by default its own.
+                Both are shrunk as that number asks for: distances are in units that depend on the
+                shrinkage, and later clips would come out nearer than the cross-fitted ones that
+                set the threshold.
             surrogates: statistics of surrogates of normal clips, ``(m, C, D)``. Features in which
-                they stray from what is normal hear the machine, the others only the hall, and
-                count less. None: all count alike.
-            borrowed: what else tells which features vary together; of no use without ``scaled``.
+                they deviate from normal clips depend on the machine, the others only on the hall,
+                and weigh less. None: all weigh alike.
+            prior: further deviations that show which features vary together; not used unless
+                ``scaled``.
         """
         mean = statistics.mean(0)  # (C, D)
         scale = _scale(statistics) if scaled else torch.ones_like(mean)
         standard = _standardise(statistics, mean, scale)  # (C, n, D)
         if scaled:
-            stands_for = stands_for or len(statistics)
-            if borrowed is None:
-                axes, gain = _decorrelation(standard, stands_for)
+            reference_size = reference_size or len(statistics)
+            if prior is None:
+                axes, gain = _decorrelation(standard, reference_size)
             else:
-                others = (borrowed.values / scale).transpose(0, 1)  # (C, m, D)
-                both = _with_borrowed(standard, others)
-                axes, gain = _decorrelation(both, stands_for + borrowed.clips)
+                others = (prior.values / scale).transpose(0, 1)  # (C, m, D)
+                both = _with_deviations(standard, others)
+                axes, gain = _decorrelation(both, reference_size + prior.clips)
         else:
             axes, gain = standard[:, :0], standard[:, :0, 0]
         clips = _decorrelate(standard, axes, gain)  # (C, n, D)
         weight = torch.ones_like(mean)
         if surrogates is not None:
-            strange = _standardise(surrogates, mean, scale)
-            weight = _weight(clips, _decorrelate(strange, axes, gain))
+            deviating = _standardise(surrogates, mean, scale)
+            weight = _weight(clips, _decorrelate(deviating, axes, gain))
         if len(statistics) > capacity:
             generator = torch.Generator().manual_seed(seed)
             kept = torch.randperm(len(statistics), generator=generator)[:capacity]
@@ -125,7 +127,7 @@ class Bank:
         """Mean absolute distance to the nearest clip, ``(m, C, D) -> (m, C)``.
 
         Absolute and not squared: with a handful of clips some features' spreads come out far too
-        small, and squares would let those few rule.
+        small, and squares would let those few dominate.
         """
         standard = _standardise(statistics, self.mean, self.scale)  # (C, m, D)
         queries = _decorrelate(standard, self.axes, self.gain) * self.weight.unsqueeze(1)
@@ -137,7 +139,7 @@ class Bank:
         return distances.amin(-1).transpose(0, 1) / statistics.shape[-1]  # (m, C)
 
     def reliability(self, effect: float) -> float:
-        """Share of a fault's effect in it and the wandering of normal clips together, 0 to 1.
+        """Power of a fault's effect over that of effect and normal variation together, 0 to 1.
 
         Args:
             effect: by how much a fault moves a statistic.
@@ -159,31 +161,31 @@ def _standardise(statistics: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     return ((statistics - mean) / scale).transpose(0, 1)
 
 
-def _with_borrowed(standard: Tensor, others: Tensor) -> Tensor:
-    """Rows whose covariance is that of both, the others counting as so many clips.
+def _with_deviations(standard: Tensor, others: Tensor) -> Tensor:
+    """Rows whose covariance is that of both, the others weighted as 8 clips.
 
-    The others take the power of the machine's own clips: what they tell is not how far features
-    vary, but which vary together.
+    The others are scaled to the power of the machine's own clips: they show which features vary
+    together, not how far.
 
     Args:
-        standard: centred, scaled statistics, shape ``(C, n, D)``.
-        others: likewise, shape ``(C, m, D)``.
+        standard: centred, scaled statistics, ``(C, n, D)``.
+        others: likewise, ``(C, m, D)``.
 
     Returns:
         ``(C, n + m, D)``.
     """
     n, m = standard.shape[1], others.shape[1]
     power, of_others = (rows.square().mean((1, 2), keepdim=True) for rows in (standard, others))
-    share = (power / of_others.clamp_min(1e-12) * _BORROWED_CLIPS / m).sqrt()
-    return torch.cat((standard, others * share), 1) * math.sqrt((n + m) / (n + _BORROWED_CLIPS))
+    share = (power / of_others.clamp_min(1e-12) * _DEVIATION_CLIPS / m).sqrt()
+    return torch.cat((standard, others * share), 1) * math.sqrt((n + m) / (n + _DEVIATION_CLIPS))
 
 
-def _decorrelation(standard: Tensor, stands_for: int) -> tuple[Tensor, Tensor]:
+def _decorrelation(standard: Tensor, reference_size: int) -> tuple[Tensor, Tensor]:
     """Axes and gains that make the shrunk covariance a multiple of the identity.
 
     Args:
-        standard: centred, scaled statistics, shape ``(C, n, D)``.
-        stands_for: clips that set the least shrinkage.
+        standard: centred, scaled statistics, ``(C, n, D)``.
+        reference_size: clips that set the least shrinkage.
 
     Returns:
         ``(C, r, D)`` and ``(C, r)`` with r = min(n, D), at most 64.
@@ -196,7 +198,7 @@ def _decorrelation(standard: Tensor, stands_for: int) -> tuple[Tensor, Tensor]:
     off = (eigenvalues.square().sum(-1, keepdim=True) - features * mean.square()).clamp_min(1e-12)
     fourth = standard.double().square().sum(-1).square().sum(-1, keepdim=True) / n**2
     noise = (fourth - eigenvalues.square().sum(-1, keepdim=True) / n).clamp_min(0)
-    shrinkage = (noise / off).clamp(_PRIOR_CLIPS / (_PRIOR_CLIPS + stands_for), 1.0)
+    shrinkage = (noise / off).clamp(_PRIOR_CLIPS / (_PRIOR_CLIPS + reference_size), 1.0)
     floor = shrinkage * mean
     shrunk = (1 - shrinkage) * eigenvalues + floor
     # Off all axes only the floor is left, there a unit stays what it is; so it does everywhere
@@ -212,7 +214,7 @@ def _principal_axes(rows: Tensor) -> tuple[Tensor, Tensor]:
     quarter of the time of their decomposition.
 
     Args:
-        rows: shape ``(C, n, D)``, double precision.
+        rows: ``(C, n, D)``, double precision.
 
     Returns:
         ``(C, r)`` with r = min(n, D), and at most 64 of ``(C, r, D)``; those along which nothing
@@ -238,12 +240,12 @@ def _decorrelate(standard: Tensor, axes: Tensor, gain: Tensor) -> Tensor:
 
 
 def _weight(clips: Tensor, surrogates: Tensor) -> Tensor:
-    """Weight of each feature by how far surrogates stray in it, ``(C, n, D), (C, m, D) -> (C, D)``.
+    """Weight of each feature by the deviation of surrogates, ``(C, n, D), (C, m, D) -> (C, D)``.
 
     Args:
         clips: decorrelated normal clips.
         surrogates: decorrelated likewise.
     """
-    stray = surrogates.abs().mean(1) / clips.abs().mean(1).clamp_min(1e-6)
-    weight = stray.clamp(1, _STRAY_MOST) ** _STRAY_POWER
+    ratio = surrogates.abs().mean(1) / clips.abs().mean(1).clamp_min(1e-6)
+    weight = ratio.clamp(1, _LARGEST_SURROGATE_RATIO) ** _SURROGATE_POWER
     return weight / weight.mean(-1, keepdim=True)

@@ -1,6 +1,7 @@
 """Raw component scores to common units, and their join into one score, without labels."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,23 +10,38 @@ from torch import Tensor
 
 Raw = dict[str, NDArray[np.float64]]  # component -> (n, C)
 
+MAD_TO_SIGMA = 1.4826
 # Half of each microphone's spread is taken from all microphones together.
 _SPREAD_SHRINKAGE = 0.5
-MAD_TO_SIGMA = 1.4826
 # Clips are left out in as many groups at most: with more, a group is no great part of the rest.
 _GROUPS = 50
-# A family of a network with less than this mean weight is left out.
+# A family of networks whose components weigh less than this on average is left out.
 _UNSTABLE = 0.2
-# With as many clips, half of what one family says alone, or what a network has learned, counts.
+# With as many clips, families and the weights of networks are shrunk by half.
 _PRIOR_CLIPS = 20.0
-# Divided by the number of clips: evidence of surrogates, in standard units, that every family is
-# given beside its own, for with few clips a little more or less is chance.
+# Divided by the number of clips: evidence of surrogates, in standard units, that is added to every
+# family's own, for with few clips a little more or less is chance.
 _SURROGATE_PRIOR = 5.0
-# How steep the soft maximum of the families is at full trust. From 24 made machines with faults of
-# the generator's tuning kind: with 100 and 200 normal clips a steepness of 0.8 gave .004 to .008
-# less AUROC than 3 to 5, with 20 clips all of these gave the same, and with fewer a steep one makes
-# the false alarms too many. Hence the square of the trust.
+# Steepness of the soft maximum of the families without shrinkage. From 24 synthetic machines with
+# faults of the generator's tuning kind: with 100 and 200 normal clips a steepness of 0.8 gave .004
+# to .008 less AUROC than 3 to 5, with 20 clips all of these gave the same, and with fewer a steep
+# one raises too many false alarms. Hence the square of the shrinkage factor.
 _STEEPNESS = 5.0
+
+
+class Evidence(NamedTuple):
+    """The way from raw component scores to the anomaly score, for n clips.
+
+    Attributes:
+        components: by component, in robust standard deviations of the normals, mean over
+            microphones, ``(n,)``.
+        families: by family, components compressed, weighted and averaged, ``(n,)``.
+        score: their soft maximum, ``(n,)``; higher = more anomalous.
+    """
+
+    components: dict[str, Tensor]
+    families: dict[str, Tensor]
+    score: Tensor
 
 
 @dataclass(frozen=True)
@@ -33,20 +49,21 @@ class Calibration:
     """Where each component's raw scores lie on normal clips the detector was not fitted on.
 
     Args:
-        centre: median by component, shape ``(C,)`` each.
-        spread: robust standard deviation by component, shape ``(C,)`` each.
-        weight: by component, at most 1; less where fresh normal clips stray far from the centre
-            or where they wander so far that a fault hardly shows.
-        trust: 0 to 1, how far one family's evidence counts without the others'.
-        votes: 0 to 1, by family, how much it counts in the score: the better it hears the machine
-            (tells it from surrogates), the more; networks less while clips are few.
+        centre: median by component, ``(C,)`` each.
+        spread: robust standard deviation by component, ``(C,)`` each.
+        component_weight: by component, at most 1; less where left-out normal clips lie far from
+            the centre, or vary so much that a fault is hardly visible.
+        family_weight: by family, 0 to 1: the better it separates the machine from surrogates, the
+            more; networks less while clips are few.
+        steepness: of the soft maximum of the families: 0 is their mean, large values approach
+            their maximum.
     """
 
     centre: dict[str, Tensor]
     spread: dict[str, Tensor]
-    weight: dict[str, float]
-    trust: float
-    votes: dict[str, float]
+    component_weight: dict[str, float]
+    family_weight: dict[str, float]
+    steepness: float
 
     @classmethod
     def fit(
@@ -61,42 +78,41 @@ class Calibration:
         """Median and MAD of cross-fitted normal scores, and how steady each component is.
 
         Args:
-            raw: by component, shape ``(n, C)``, n >= 2; n may differ.
+            raw: by component, ``(n, C)``, n >= 2; n may differ.
             resolution: by component, the smallest difference of raw scores that means something;
                 no spread falls below it.
-            reliability: by component, 0 to 1, how much of a fault shows (`Bank.reliability`).
+            reliability: by component, 0 to 1, how visible a fault is (`Bank.reliability`).
             family_of: the family of each component.
-            networks: families whose networks learned from the same clips. A handful of clips
-                teaches them little, so that their vote is less than a whole one, and a family has
-                none where fresh normal clips stray so far that nothing was learned.
+            networks: families whose networks were trained on the same clips. A handful of clips
+                is too few to train them, so that their weight is reduced, to 0 for a family whose
+                left-out normal clips scatter so widely that nothing was learned.
             surrogates: raw scores of surrogates of normal clips, ``(m, C)``, of components that
-                hear what those lack. A family that hardly tells them from the machine hardly hears
-                the machine, and votes less than the one that does so best. Families without any
-                such component keep their vote.
+                measure what surrogates lack. A family that hardly separates them from the machine
+                responds to the hall more than to the machine, and weighs less than the one that
+                separates best. Families without any such component keep their weight.
         """
         centre, spread = {}, {}
         for name, values in raw.items():
             scale = _centre_and_spread(values, resolution[name])
             centre[name], spread[name] = (torch.from_numpy(part) for part in scale)
-        left_out = left_out_components(raw, resolution)
-        steadiness = _steadiness(left_out)
+        steadiness = _steadiness(left_out_components(raw, resolution))
         clips = max(len(values) for values in raw.values())
-        trust = clips / (clips + _PRIOR_CLIPS)
+        shrinkage = clips / (clips + _PRIOR_CLIPS)  # 0: all shrunk, 1: not at all
         weight = {name: reliability[name] * steadiness[name] for name in raw}
-        voteless = cls(centre, spread, weight, trust, {})
-        evidence = voteless.families(voteless.components(surrogates or {}), family_of)
-        hearing = _hearing(
+        unweighted = cls(centre, spread, weight, {}, _STEEPNESS * shrinkage**2)
+        evidence = unweighted.families(unweighted.components(surrogates or {}), family_of)
+        contrast = _surrogate_contrast(
             {family: float(values.mean()) for family, values in evidence.items()},
             networks,
             _SURROGATE_PRIOR / clips,
         )
-        votes = {}
+        family_weight = {}
         for family in dict.fromkeys(family_of.values()):
             members = [steadiness[name] for name in raw if family_of[name] == family]
-            votes[family] = hearing.get(family, 1.0)
+            family_weight[family] = contrast.get(family, 1.0)
             if family in networks:
-                votes[family] *= 0.0 if np.mean(members) < _UNSTABLE else trust**2
-        return replace(voteless, votes=votes)
+                family_weight[family] *= 0.0 if np.mean(members) < _UNSTABLE else shrinkage**2
+        return replace(unweighted, family_weight=family_weight)
 
     def single_precision(self) -> "Calibration":
         """The same for raw scores in float32, which is what an exported graph computes in."""
@@ -108,8 +124,8 @@ class Calibration:
 
     @property
     def unstable(self) -> list[str]:
-        """Families left out of the score: fresh normal clips stray too far in them."""
-        return [family for family, vote in self.votes.items() if vote == 0]
+        """Families left out of the score: left-out normal clips scatter too widely in them."""
+        return [family for family, weight in self.family_weight.items() if weight == 0]
 
     @property
     def notes(self) -> list[str]:
@@ -117,6 +133,17 @@ class Calibration:
         if not self.unstable:
             return []
         return [f"left out of the score, unstable on held-out normals: {', '.join(self.unstable)}"]
+
+    def evidence(self, raw: dict[str, Tensor], family_of: dict[str, str]) -> Evidence:
+        """From raw component scores ``(n, C)`` to the anomaly score.
+
+        Args:
+            raw: by component.
+            family_of: the family of each component.
+        """
+        components = self.components(raw)
+        families = self.families(components, family_of)
+        return Evidence(components, families, self.join(families))
 
     def components(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """Each component in standard units, averaged over microphones: ``(n, C) -> (n,)``."""
@@ -130,59 +157,63 @@ class Calibration:
     ) -> dict[str, Tensor]:
         """The evidence of each family: its components compressed, weighted and averaged.
 
-        ``asinh`` keeps small deviations as they are and large ones logarithmic, so that what is
-        wild on one clip cannot silence the rest; the weight keeps out what is wild on normal clips.
+        ``asinh`` keeps small deviations as they are and makes large ones logarithmic, so that one
+        extreme component does not outweigh all others; the weight reduces components that scatter
+        widely on normal clips.
 
         Args:
-            components: standard units, shape ``(n,)`` each.
+            components: in standard units, ``(n,)`` each.
             family_of: the family of each component.
 
         Returns:
-            By family, shape ``(n,)``.
+            By family, ``(n,)``.
         """
         grouped: dict[str, list[Tensor]] = {}
         for name, values in components.items():
-            grouped.setdefault(family_of[name], []).append(self.weight[name] * values.asinh())
+            grouped.setdefault(family_of[name], []).append(
+                self.component_weight[name] * values.asinh()
+            )
         return {family: torch.stack(group).mean(0) for family, group in grouped.items()}
 
     def join(self, families: dict[str, Tensor]) -> Tensor:
         """The anomaly score, ``(n,)``; higher = more anomalous.
 
-        A soft maximum of the families' evidence, ``log(sum(v exp(t e)) / sum(v)) / t``, t five
-        times the trust squared: near their mean with a handful of clips, and drawn towards the one
-        family that hears the fault where its scale is known well. If none of the families has a
-        vote v, all count alike.
+        A soft maximum of the families' evidence e with weights w and steepness t,
+        ``log(sum(w exp(t e)) / sum(w)) / t``: near their mean where few clips are known, near the
+        largest where many are. If all weights are 0, all families count alike.
+
+        Args:
+            families: by family, ``(n,)``.
         """
         evidence = torch.stack(list(families.values()), -1)  # (n, families)
-        votes = [self.votes[name] for name in families]
-        if not any(votes):
-            votes = [1.0] * len(votes)
-        share = evidence.new_tensor(votes) / sum(votes)
+        weights = [self.family_weight[name] for name in families]
+        if not any(weights):
+            weights = [1.0] * len(weights)
+        share = evidence.new_tensor(weights) / sum(weights)
         largest = evidence.amax(-1)
-        steepness = _STEEPNESS * self.trust**2
-        powers = torch.exp(steepness * (evidence - largest.unsqueeze(-1)))
-        return largest + torch.log(powers @ share) / steepness
+        powers = torch.exp(self.steepness * (evidence - largest.unsqueeze(-1)))
+        return largest + torch.log(powers @ share) / self.steepness
 
 
-def _hearing(
+def _surrogate_contrast(
     evidence: dict[str, float], networks: tuple[str, ...], prior: float
 ) -> dict[str, float]:
-    """How well each family tells surrogates from the machine, 0 to 1, against the best of them.
+    """How well each family separates surrogates from the machine, 0 to 1, relative to the best.
 
-    The best of those without a network: networks learned from the very clips that the surrogates
-    are made of, and find them stranger than they would others. The banks hold these clips, too, so
-    that a family that hears nothing comes out below 0.
+    The best of those without a network: networks were trained on the very clips that the
+    surrogates are made of, and give them larger scores than other surrogates. The banks hold these
+    clips, too, so that a family without any contrast comes out below 0.
     """
-    heard = {family: max(0.0, mean) for family, mean in evidence.items()}
-    most = max([heard[f] for f in heard if f not in networks] or heard.values(), default=0.0)
-    return {family: min(1.0, (mean + prior) / (most + prior)) for family, mean in heard.items()}
+    contrast = {family: max(0.0, mean) for family, mean in evidence.items()}
+    best = max([contrast[f] for f in contrast if f not in networks] or contrast.values(), default=0)
+    return {family: min(1.0, (mean + prior) / (best + prior)) for family, mean in contrast.items()}
 
 
 def left_out_components(raw: Raw, resolution: dict[str, float]) -> dict[str, NDArray[np.float64]]:
-    """Each clip's components by the centre and spread of the others, shape ``(n,)`` each.
+    """Each clip's components by the centre and spread of the others, ``(n,)`` each.
 
     Args:
-        raw: cross-fitted normal scores by component, shape ``(n, C)``.
+        raw: cross-fitted normal scores by component, ``(n, C)``.
         resolution: see `Calibration.fit`.
     """
     result = {}

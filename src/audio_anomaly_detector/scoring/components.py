@@ -3,60 +3,87 @@
 A component's function takes what is known of a batch of windows and returns statistics
 ``(B, C, D)``, one row for each microphone, which are compared with those of normal clips (`Bank`).
 Residuals and quantisation errors are compared too, not taken as scores: a fault that takes
-something away, say a click, is easier to predict than the healthy machine, so a clip is odd on
-either side of the normal ones (Nalisnick et al., "Detecting out-of-distribution inputs to deep
-generative models using typicality", 2019). To add a component, write a function and enter it in
-`SIGNAL_COMPONENTS` (needs no training) or `NETWORK_COMPONENTS`.
+something away, say a click, is easier to predict than the healthy machine, so both sides of the
+normal ones are anomalous (Nalisnick et al., "Detecting out-of-distribution inputs to deep
+generative models using typicality", 2019).
+
+To add a component, write a function and enter it in `SIGNAL_COMPONENTS` (needs no training) or
+`NETWORK_COMPONENTS`. A model file refers to components by name: what a name measures never
+changes; another definition gets another name.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from audio_anomaly_detector.models.despawn import BAND_STATISTICS
 from audio_anomaly_detector.models.networks import NetworkOutputs
+from audio_anomaly_detector.scoring.axes import (
+    FeatureAxes,
+    Geometry,
+    coherence_axes,
+    envelope_axes,
+    mel_axes,
+    modulation_axes,
+    narrow_axes,
+    no_axes,
+    packet_axes,
+    target_axes,
+    wavelet_axes,
+)
 from audio_anomaly_detector.scoring.pooling import between_microphones, power_mean, upper_quantile
-from audio_anomaly_detector.scoring.signals import POWER_FLOOR, Signals
-
-# No microphone in the field keeps its gain better than this; a finer difference of level is an
-# artefact of how a data set was mixed (docs/architecture.md, "Level").
-LEVEL_TOLERANCE_DB = 1.0
-# By how much a fault changes the steady level of a band. Where normal clips wander further, as in
-# a hall as loud as the machine, what is steady tells of the hall; peaks and differences between
-# microphones stand out by more.
-STEADY_EFFECT_DB = 2.0
-STEADY_LEVELS = "logmel_log"  # the component that shows how far they wander, in dB
-
+from audio_anomaly_detector.scoring.signals import Signals
 
 Source = TypeVar("Source")
 
 
 @dataclass(frozen=True)
 class Component(Generic[Source]):
-    """One way to look at a clip.
+    """One kind of statistics of a clip, with all that the rest of the program knows of it.
 
     Args:
         family: components of a family measure the same thing and count once in the score.
         statistics: from the batch to ``(B, C, D)``.
+        axes: frequency and time of each of the D features.
         microphones: fewest microphones it can work with.
         resolution: smallest difference of raw scores that means something.
-        scaled: divide each statistic by its own spread before distances are taken.
-        steady: it hears what goes on all the time, and counts less where that wanders.
-        by_band: its features are levels of narrow bands, of which those count most where surrogates
-            of the machine's sound are unlike it.
+        scaled: divide each feature by its own spread before distances are taken.
+        steady: it measures levels that are there all the time, and its weight is reduced where
+            these vary between normal clips.
+        steadiness_reference: its spread, in dB, is by how much they vary; at most one component.
+        by_band: its features are levels of narrow bands, which are weighted by how far surrogates
+            of the machine's sound deviate in them.
+        lost_in_surrogates: it measures what a surrogate lacks. Surrogates keep the level and where
+            sources are, so levels and differences between microphones tell nothing there.
     """
+
+    needs_network: ClassVar[bool] = False
 
     family: str
     statistics: Callable[[Source], Tensor]
+    axes: Callable[[Geometry], FeatureAxes]
     microphones: int = 1
     resolution: float = 0.02
     scaled: bool = True
     steady: bool = False
+    steadiness_reference: bool = False
     by_band: bool = False
+    lost_in_surrogates: bool = True
+
+
+class SignalComponent(Component[Signals]):
+    """Measured on the waveform and its spectra."""
+
+
+class NetworkComponent(Component[NetworkOutputs]):
+    """Measured on the outputs of trained networks."""
+
+    needs_network: ClassVar[bool] = True
 
 
 def _logmel(exponent: float) -> Callable[[Signals], Tensor]:
@@ -83,7 +110,8 @@ def _modulation(signals: Signals) -> Tensor:
 
 def _envelope_peaks(signals: Signals) -> Tensor:
     """Levels that the fast envelope exceeds 1 % and 0.1 % of the time, dB."""
-    peaks = [upper_quantile(signals.envelope, share) for share in (0.01, 0.001)]
+    shares = signals.config.envelope_peak_shares
+    peaks = [upper_quantile(signals.envelope, share) for share in shares]
     return 10 * torch.cat(peaks, -1).log10()
 
 
@@ -107,7 +135,7 @@ def _packet_max(signals: Signals) -> Tensor:
 
 
 def _packet_difference(signals: Signals) -> Tensor:
-    """What each microphone has more of the packets' energies and peaks than all on average."""
+    """Energies and peaks of the packets, less their mean over microphones."""
     both = torch.cat([_packet_energy(signals), _packet_quantile(signals)], -1)
     return between_microphones(both)
 
@@ -121,30 +149,45 @@ def _coherence(loud: bool) -> Callable[[Signals], Tensor]:
 
 def _level(signals: Signals) -> Tensor:
     """RMS of the window in dB, in units of the tolerance."""
-    power = signals.waveform.square().mean(-1, keepdim=True).clamp_min(POWER_FLOOR)
-    return 10 * power.log10() / LEVEL_TOLERANCE_DB
+    config = signals.config
+    power = signals.waveform.square().mean(-1, keepdim=True).clamp_min(config.power_floor)
+    return 10 * power.log10() / config.level_tolerance_db
 
 
-SIGNAL_COMPONENTS: dict[str, Component[Signals]] = {
-    "spectrum": Component("spectrum", _spectrum, steady=True, by_band=True),
-    "modulation": Component("modulation", _modulation),
-    "logmel_log": Component("logmel", _logmel(0), steady=True, by_band=True),
-    "logmel_mean": Component("logmel", _logmel(1), steady=True, by_band=True),
-    "logmel_quartic": Component("logmel", _logmel(4), by_band=True),
-    "logmel_max": Component("logmel", _logmel(math.inf), by_band=True),
-    "difference_log": Component("difference", _difference(0), microphones=2),
-    "difference_mean": Component("difference", _difference(1), microphones=2),
-    "difference_quartic": Component("difference", _difference(4), microphones=2),
-    "difference_max": Component("difference", _difference(math.inf), microphones=2),
-    "envelope_peaks": Component("envelope", _envelope_peaks),
-    "envelope_crest": Component("envelope", _envelope_crest),
-    "packet_energy": Component("packet", _packet_energy, steady=True),
-    "packet_quantile": Component("packet", _packet_quantile),
-    "packet_max": Component("packet", _packet_max),
-    "packet_difference": Component("packet", _packet_difference, microphones=2),
-    "coherence_mean": Component("coherence", _coherence(loud=False), microphones=2),
-    "coherence_loud": Component("coherence", _coherence(loud=True), microphones=2),
-    "level": Component("level", _level, resolution=1.0, scaled=False),
+def _envelope_peak_axes(geometry: Geometry) -> FeatureAxes:
+    return envelope_axes(geometry, len(geometry.signals.envelope_peak_shares))
+
+
+# What differs between microphones: surrogates keep it.
+_between = partial(SignalComponent, microphones=2, lost_in_surrogates=False)
+_both_packets = partial(packet_axes, repeats=2)
+
+SIGNAL_COMPONENTS: dict[str, SignalComponent] = {
+    "spectrum": SignalComponent("spectrum", _spectrum, narrow_axes, steady=True, by_band=True),
+    "modulation": SignalComponent("modulation", _modulation, modulation_axes),
+    "logmel_log": SignalComponent(
+        "logmel", _logmel(0), mel_axes, steady=True, steadiness_reference=True, by_band=True
+    ),
+    "logmel_mean": SignalComponent("logmel", _logmel(1), mel_axes, steady=True, by_band=True),
+    "logmel_quartic": SignalComponent("logmel", _logmel(4), mel_axes, by_band=True),
+    "logmel_max": SignalComponent("logmel", _logmel(math.inf), mel_axes, by_band=True),
+    "difference_log": _between("difference", _difference(0), mel_axes),
+    "difference_mean": _between("difference", _difference(1), mel_axes),
+    "difference_quartic": _between("difference", _difference(4), mel_axes),
+    "difference_max": _between("difference", _difference(math.inf), mel_axes),
+    "envelope_peaks": SignalComponent("envelope", _envelope_peaks, _envelope_peak_axes),
+    "envelope_crest": SignalComponent(
+        "envelope", _envelope_crest, partial(envelope_axes, repeats=1)
+    ),
+    "packet_energy": SignalComponent("packet", _packet_energy, packet_axes, steady=True),
+    "packet_quantile": SignalComponent("packet", _packet_quantile, packet_axes),
+    "packet_max": SignalComponent("packet", _packet_max, packet_axes),
+    "packet_difference": _between("packet", _packet_difference, _both_packets),
+    "coherence_mean": _between("coherence", _coherence(loud=False), coherence_axes),
+    "coherence_loud": _between("coherence", _coherence(loud=True), coherence_axes),
+    "level": SignalComponent(
+        "level", _level, no_axes, resolution=1.0, scaled=False, lost_in_surrogates=False
+    ),
 }
 
 
@@ -180,7 +223,7 @@ def _wavelet_quantile(outputs: NetworkOutputs) -> Tensor:
 
 
 def _wavelet_difference(outputs: NetworkOutputs) -> Tensor:
-    """What each microphone has more of the sub-band energies and peaks than all on average."""
+    """Energies and peaks of the sub-bands, less their mean over microphones."""
     both = torch.cat([_wavelet_energy(outputs), _wavelet_quantile(outputs)], -1)
     return between_microphones(both)
 
@@ -192,12 +235,12 @@ def _wavelet_residual(outputs: NetworkOutputs) -> Tensor:
 
 
 def _masked_mean(outputs: NetworkOutputs) -> Tensor:
-    """What each mel bin has on average more than is predicted while it is hidden."""
+    """Mean deviation of each mel bin from its prediction while it is hidden."""
     return outputs.residual.mean(-1)
 
 
 def _masked_peak(outputs: NetworkOutputs) -> Tensor:
-    """By how much the loudest frame of each mel bin exceeds its prediction."""
+    """Largest deviation of each mel bin from its prediction while it is hidden."""
     return outputs.residual.amax(-1)
 
 
@@ -229,12 +272,12 @@ def _vq_errors(outputs: NetworkOutputs) -> Tensor:
 
 
 def _vq_mean(outputs: NetworkOutputs) -> Tensor:
-    """What each target has on average more than the codes can say."""
+    """Mean deviation of each target from its reconstruction from the codes."""
     return outputs.vq.residual.mean(-2)
 
 
 def _vq_peak(outputs: NetworkOutputs) -> Tensor:
-    """By how much each target exceeds at most what the codes can say."""
+    """Largest deviation of each target from its reconstruction from the codes."""
     return outputs.vq.residual.amax(-2)
 
 
@@ -242,29 +285,33 @@ def _vq_difference(outputs: NetworkOutputs) -> Tensor:
     return between_microphones(_vq_peak(outputs))
 
 
-NETWORK_COMPONENTS: dict[str, Component[NetworkOutputs]] = {
-    "wavelet_energy": Component("wavelet", _wavelet_energy, steady=True),
-    "wavelet_peak": Component("wavelet", _wavelet_peak),
-    "wavelet_quantile": Component("wavelet", _wavelet_quantile),
-    "wavelet_residual": Component("wavelet", _wavelet_residual),
-    "wavelet_difference": Component("wavelet", _wavelet_difference, microphones=2),
-    "masked_mean": Component("masked", _masked_mean, steady=True),
-    "masked_peak": Component("masked", _masked_peak),
-    "masked_mean_difference": Component("masked", _masked_mean_difference, microphones=2),
-    "masked_spread_difference": Component("masked", _masked_spread_difference, microphones=2),
-    "embedding_clip": Component("embedding", _embedding_clip, steady=True),
-    "embedding_difference": Component("embedding", _embedding_difference, microphones=2),
-    "vq_errors": Component("vq", _vq_errors),
-    "vq_mean": Component("vq", _vq_mean, steady=True),
-    "vq_peak": Component("vq", _vq_peak),
-    "vq_difference": Component("vq", _vq_difference, microphones=2),
+_network_between = partial(NetworkComponent, microphones=2, lost_in_surrogates=False)
+_both_wavelets = partial(wavelet_axes, repeats=2)
+
+NETWORK_COMPONENTS: dict[str, NetworkComponent] = {
+    "wavelet_energy": NetworkComponent("wavelet", _wavelet_energy, wavelet_axes, steady=True),
+    "wavelet_peak": NetworkComponent("wavelet", _wavelet_peak, wavelet_axes),
+    "wavelet_quantile": NetworkComponent("wavelet", _wavelet_quantile, wavelet_axes),
+    "wavelet_residual": NetworkComponent("wavelet", _wavelet_residual, wavelet_axes),
+    "wavelet_difference": _network_between("wavelet", _wavelet_difference, _both_wavelets),
+    "masked_mean": NetworkComponent("masked", _masked_mean, mel_axes, steady=True),
+    "masked_peak": NetworkComponent("masked", _masked_peak, mel_axes),
+    "masked_mean_difference": _network_between("masked", _masked_mean_difference, mel_axes),
+    "masked_spread_difference": _network_between("masked", _masked_spread_difference, mel_axes),
+    "embedding_clip": NetworkComponent("embedding", _embedding_clip, no_axes, steady=True),
+    "embedding_difference": _network_between("embedding", _embedding_difference, no_axes),
+    "vq_errors": NetworkComponent("vq", _vq_errors, no_axes),
+    "vq_mean": NetworkComponent("vq", _vq_mean, target_axes, steady=True),
+    "vq_peak": NetworkComponent("vq", _vq_peak, target_axes),
+    "vq_difference": _network_between("vq", _vq_difference, target_axes),
 }
-SIGNAL_FAMILIES = tuple(dict.fromkeys(c.family for c in SIGNAL_COMPONENTS.values()))
-NETWORK_FAMILIES = tuple(dict.fromkeys(c.family for c in NETWORK_COMPONENTS.values()))
-FAMILIES = (*SIGNAL_FAMILIES, *NETWORK_FAMILIES)
-# Those that hear what a surrogate of a clip lacks; it keeps the level, and where sources stand.
-LOST_IN_SURROGATES = frozenset(
-    name
-    for name, component in (SIGNAL_COMPONENTS | NETWORK_COMPONENTS).items()
-    if component.microphones == 1 and component.family != "level"
-)
+COMPONENTS: dict[str, Component[Any]] = {**SIGNAL_COMPONENTS, **NETWORK_COMPONENTS}
+
+
+def _families(components: dict[str, Component[Any]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(component.family for component in components.values()))
+
+
+FAMILIES = _families(COMPONENTS)
+SIGNAL_FAMILIES = _families({k: c for k, c in COMPONENTS.items() if not c.needs_network})
+NETWORK_FAMILIES = _families({k: c for k, c in COMPONENTS.items() if c.needs_network})

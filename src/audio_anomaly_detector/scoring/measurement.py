@@ -1,7 +1,7 @@
-"""From the windows of clips to their statistics: the one path that fitting and scoring share."""
+"""From the windows of clips to the statistics of every component."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,13 @@ from audio_anomaly_detector.scoring.components import (
     SIGNAL_COMPONENTS,
     Component,
 )
-from audio_anomaly_detector.scoring.signals import Signals
+from audio_anomaly_detector.scoring.signals import SignalConfig, Signals
 from audio_anomaly_detector.threads import each_on_one_thread
 
 Statistics = dict[str, Tensor]  # component -> (n, C, D)
 
-# Microphones of windows that one thread has in work: together they take half the time that each
-# takes alone, more take no less, and memory does not grow with the length of a clip.
+# Microphones of windows that one thread measures together: 8 take half the time that each takes
+# alone, more save nothing, and memory does not grow with the length of a clip.
 ROWS_AT_ONCE = 8
 
 
@@ -29,9 +29,9 @@ class Measured(NamedTuple):
 
     Attributes:
         statistics: by component, ``(n, C, D)``.
-        nll: on request and of networks, the negative log-likelihood of every window, mean over
-            microphones, ``(W, F, N)``.
-        latent: likewise, the mean quantised latent of every window, ``(W, L)``.
+        nll: on request, the negative log-likelihood of every window, mean over microphones,
+            ``(W, F, N)``; None without networks.
+        latent: the mean quantised latent of every window, ``(W, L)``; None without networks.
     """
 
     statistics: Statistics
@@ -49,6 +49,7 @@ class ClipStatistics(nn.Module):
 
     Args:
         logmel: the front end.
+        signals: resolution of what needs no network.
         families: families wanted.
         microphones: how many there are; components that need more are left out.
         views: test-time views besides the window itself.
@@ -59,6 +60,7 @@ class ClipStatistics(nn.Module):
     def __init__(
         self,
         logmel: LogMel,
+        signals: SignalConfig,
         families: tuple[str, ...],
         microphones: int,
         views: int,
@@ -66,18 +68,18 @@ class ClipStatistics(nn.Module):
         seed: int,
     ) -> None:
         super().__init__()
-        self.logmel = logmel
+        self.logmel, self.signals = logmel, signals
         self.views, self.noise_db, self.seed = views, noise_db, seed
         self.windows_at_once = clips_at_once(microphones * (1 + views))
 
-        def wanted(component: Component) -> bool:
+        def wanted(component: Component[Any]) -> bool:
             return component.family in families and component.microphones <= microphones
 
         self.signal_components = {k: c for k, c in SIGNAL_COMPONENTS.items() if wanted(c)}
         self.network_components = {k: c for k, c in NETWORK_COMPONENTS.items() if wanted(c)}
 
     @property
-    def components(self) -> dict[str, Component]:
+    def components(self) -> dict[str, Component[Any]]:
         """All components measured, those of the signal first."""
         return {**self.signal_components, **self.network_components}
 
@@ -91,7 +93,7 @@ class ClipStatistics(nn.Module):
         clips: Sequence[Tensor],
         networks: Networks | None,
         of_signal: bool = True,
-        details: bool = False,
+        with_maps: bool = False,
     ) -> Measured:
         """Measure clips; statistics are averaged over the windows and views of each.
 
@@ -99,10 +101,10 @@ class ClipStatistics(nn.Module):
             clips: the windows ``(W, C, T)`` of each.
             networks: fitted and in evaluation mode; none leaves their components out.
             of_signal: measure the components that need no network too.
-            details: keep what the networks say of every window.
+            with_maps: keep the networks' likelihood of every frame.
         """
         parts = each_on_one_thread(
-            lambda windows: self.of_windows(windows, networks, of_signal, details),
+            lambda windows: self.of_windows(windows, networks, of_signal, with_maps),
             torch.cat(list(clips)).split(self.windows_at_once),
         )
         counts = [len(windows) for windows in clips]
@@ -121,11 +123,11 @@ class ClipStatistics(nn.Module):
         windows: Tensor,
         networks: Networks | None,
         of_signal: bool = True,
-        details: bool = False,
+        with_maps: bool = False,
     ) -> Measured:
         """Measure windows ``(B, C, T)``, averaged over views; see `forward`."""
         views = make_views(windows, self.views, self.noise_db, self.seed)  # (B, V, C, T)
-        signals = Signals(views.flatten(0, 1), self.logmel)
+        signals = Signals(views.flatten(0, 1), self.logmel, self.signals)
         statistics: Statistics = {}
         nll = latent = None
         if of_signal:
@@ -135,10 +137,10 @@ class ClipStatistics(nn.Module):
             outputs = networks(signals.waveform, signals.logmel)
             for name, component in self.network_components.items():
                 statistics[name] = component.statistics(outputs)
-            if details:
-                untouched = slice(None, None, 1 + self.views)
+            untouched = slice(None, None, 1 + self.views)
+            latent = outputs.quantised[untouched].mean((1, 2))  # (B, L)
+            if with_maps:
                 nll = outputs.nll[untouched].mean(1)  # (B, F, N)
-                latent = outputs.quantised[untouched].mean((1, 2))  # (B, L)
         over_views = {
             name: values.unflatten(0, views.shape[:2]).mean(1)
             for name, values in statistics.items()

@@ -18,11 +18,11 @@ def power_mean(decibel: Tensor, exponent: float) -> Tensor:
     estimator for anomalous sound detection", ICASSP 2023), without the sort.
 
     Args:
-        decibel: levels in dB, shape ``(..., T)``.
+        decibel: levels in dB, ``(..., T)``.
         exponent: p >= 0, or ``math.inf``.
 
     Returns:
-        Pooled levels in dB, shape ``(...)``.
+        Pooled levels in dB, ``(...)``.
     """
     if exponent == 0:
         return decibel.mean(-1)
@@ -34,7 +34,7 @@ def power_mean(decibel: Tensor, exponent: float) -> Tensor:
 
 
 def upper_quantile(values: Tensor, share: float) -> Tensor:
-    """The value that the top ``share`` of the last axis exceeds, shape ``(..., T) -> (...)``."""
+    """The value that the top ``share`` of the last axis exceeds, ``(..., T) -> (...)``."""
     rank = max(1, round(share * values.shape[-1]))
     return values.topk(rank, dim=-1).values[..., -1]
 

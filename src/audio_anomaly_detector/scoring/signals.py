@@ -1,10 +1,12 @@
 """What is measured on a batch of windows before any network sees it."""
 
+import math
 from functools import cache, cached_property
 from itertools import pairwise
 
 import numpy as np
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from audio_anomaly_detector.models.logmel import (
@@ -19,33 +21,69 @@ from audio_anomaly_detector.models.logmel import (
 from audio_anomaly_detector.models.wavelet import DB4, analyse, quadrature_mirror
 from audio_anomaly_detector.scoring.pooling import upper_quantile
 
-# Fast envelopes: 4-ms frames every 2 ms at 16 kHz, short enough for a click of a valve.
-_ENVELOPE_FFT = 64
-_ENVELOPE_HOP = 32
-_ENVELOPE_BANDS = 16
-_PACKET_LEVELS = 5  # 32 bands of equal width
-# Narrow bands: quarter-second frames at 16 kHz, in which the orders of a shaft stand apart; frames
-# twice and four times as long found less.
-_NARROW_FFT = 4096
-_NARROW_BINS = 2  # 8 Hz a band up to 1 kHz, above that 1 % of the frequency
-_NARROW_UP_TO = 256
-_NARROW_ABOVE = 192
-# Modulation: two-second stretches of the fast envelopes, from 1 Hz up to half their rate.
-_MODULATION_FRAMES = 1024
-_MODULATION_BANDS = 17
-POWER_FLOOR = 1e-10
+
+class SignalConfig(BaseModel, frozen=True, extra="forbid"):
+    """Time and frequency resolution of what is measured without networks.
+
+    In seconds and Hz, so that it means the same at every sample rate. Part of a detector's
+    settings and thus of its model file: another default here never changes an older model.
+    """
+
+    envelope_frame_s: float = Field(
+        0.004, gt=0, description="frame of the fast envelopes, s; short enough for a valve's click"
+    )
+    envelope_hop_s: float = Field(0.002, gt=0, description="hop of the fast envelopes, s")
+    envelope_band_hz: float = Field(500.0, gt=0, description="width of their bands, Hz")
+    envelope_peak_shares: tuple[float, ...] = Field(
+        (0.01, 0.001), description="shares of the time that their peak levels are exceeded"
+    )
+    packet_band_hz: float = Field(
+        250.0, gt=0, description="width of the wavelet packet bands, Hz, to a power of two"
+    )
+    packet_peak_share: float = Field(
+        0.001, gt=0, lt=1, description="share of the coefficients that their peak is exceeded by"
+    )
+    narrow_frame_s: float = Field(
+        0.256,
+        gt=0,
+        description="frame of the narrow bands, s; a quarter second resolves the orders of a "
+        "shaft, two and four times as long found fewer faults",
+    )
+    narrow_band_hz: float = Field(7.8125, gt=0, description="width of the lowest narrow bands, Hz")
+    narrow_up_to_hz: float = Field(
+        1000.0,
+        gt=0,
+        description="bands of equal width below, of equal ratio above, Hz",
+    )
+    narrow_bands_per_octave: float = Field(
+        64.0, gt=0, description="above that; 64 are about 1 % of the frequency each"
+    )
+    modulation_s: float = Field(
+        2.048, gt=0, description="segment of the fast envelopes whose modulation is taken, s"
+    )
+    modulation_bands: int = Field(17, gt=0, description="modulation rates of equal ratio")
+    power_floor: float = Field(1e-10, gt=0, description="power of silence, -100 dB re full scale")
+    level_tolerance_db: float = Field(
+        1.0,
+        gt=0,
+        description="what a microphone's gain may change by; a finer difference of level is an "
+        "artefact of how a data set was mixed (docs/how-it-decides.md)",
+    )
 
 
 class Signals:
     """A batch of windows and what is derived from it, each computed when first asked for.
 
     Args:
-        waveform: ``(B, C, T)`` in full scale ±1.
+        waveform: ``(B, C, T)`` in full scale ±1, at the front end's sample rate.
         front_end: computes the log-mel spectrogram.
+        config: resolution of everything else.
     """
 
-    def __init__(self, waveform: Tensor, front_end: LogMel) -> None:
+    def __init__(self, waveform: Tensor, front_end: LogMel, config: SignalConfig) -> None:
         self.waveform = waveform
+        self.config = config
+        self.sample_rate = front_end.config.sample_rate
         self._front_end = front_end
 
     @cached_property
@@ -55,63 +93,69 @@ class Signals:
 
     @cached_property
     def envelope(self) -> Tensor:
-        """Power in 16 bands of equal width, one value every 2 ms, ``(B, C, 16, M)``."""
-        frames = centred_frames(self.waveform.flatten(0, 1), _ENVELOPE_FFT, _ENVELOPE_HOP)
-        transform, bands = (matrix.to(frames.device) for matrix in _envelope_matrices())
-        parts = (frames @ transform).square_()  # (B·C, M, 64), faster than short FFTs
-        return (bands @ parts.mT).clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
+        """Power in bands of equal width, one value a hop, ``(B, C, bands, M)``."""
+        n_fft, hop = envelope_frame(self.config, self.sample_rate)
+        frames = centred_frames(self.waveform.flatten(0, 1), n_fft, hop)
+        matrices = _envelope_matrices(n_fft, envelope_bins(self.config, self.sample_rate))
+        transform, bands = (matrix.to(frames.device) for matrix in matrices)
+        parts = (frames @ transform).square_()  # (B·C, M, n_fft), faster than short FFTs
+        power = (bands @ parts.mT).clamp_min(self.config.power_floor)
+        return power.unflatten(0, self.waveform.shape[:2])
 
     @cached_property
     def spectrum(self) -> Tensor:
-        """Mean over time of the level in narrow bands, ``(B, C, 320)`` in dB."""
-        n_fft = min(_NARROW_FFT, self.waveform.shape[-1])
+        """Mean over time of the level in narrow bands, ``(B, C, bands)`` in dB."""
+        edges = narrow_edges(self.config, self.sample_rate, self.waveform.shape[-1])
+        n_fft = narrow_frame(self.config, self.sample_rate, self.waveform.shape[-1])
         window = _hann(n_fft).to(self.waveform.device)
-        filters, groups = _narrow_bands(n_fft)
+        filters, groups = _narrow_bands(edges, n_fft)
         filters = filters.to(self.waveform.device)
 
         def level(frames: Tensor) -> Tensor:
             bands = band_power(power_spectrum(frames, window), filters, groups)
-            return bands.clamp_min(POWER_FLOOR).log10() * 10
+            return bands.clamp_min(self.config.power_floor).log10() * 10
 
         rows = self.waveform.flatten(0, 1)
-        levels = by_frames(level, len(filters), rows, n_fft, n_fft // 2)  # (B·C, 320, M)
+        levels = by_frames(level, len(filters), rows, n_fft, n_fft // 2)  # (B·C, bands, M)
         return levels.mean(-1).unflatten(0, self.waveform.shape[:2])
 
     @cached_property
     def modulation(self) -> Tensor:
-        """How strongly each fast envelope swings at which rate, ``(B, C, 16, rates)`` in dB.
+        """Modulation depth of each fast envelope by rate, ``(B, C, bands, rates)`` in dB.
 
-        Relative to the envelope's own mean; the median over stretches of two seconds, so that a
+        Relative to the envelope's own mean; the median over segments of two seconds, so that a
         bang in the hall does not count.
         """
-        frames = min(_MODULATION_FRAMES, self.envelope.shape[-1])
-        stretches = self.envelope.unfold(-1, frames, frames // 2)  # (B, C, 16, S, frames)
-        swing = stretches / stretches.mean(-1, keepdim=True) - 1
+        frames = modulation_frames(self.config, self.sample_rate, self.envelope.shape[-1])
+        segments = self.envelope.unfold(-1, frames, frames // 2)  # (B, C, bands, S, frames)
+        swing = segments / segments.mean(-1, keepdim=True) - 1
         power = power_spectrum(swing, _hann(frames).to(swing.device))
         ordered = power.sort(-2).values  # faster than a median, and every runtime has it
         median = ordered[..., (power.shape[-2] - 1) // 2, :]
-        rates = median @ _modulation_bands(frames).to(power.device).mT
-        return 10 * rates.clamp_min(POWER_FLOOR).log10()
+        edges = modulation_edges(self.config, frames)
+        rates = median @ _averages(edges, frames // 2 + 1).to(power.device).mT
+        return 10 * rates.clamp_min(self.config.power_floor).log10()
 
     @cached_property
     def packets(self) -> Tensor:
-        """Power of the db4 wavelet packet coefficients of 32 bands, ``(B, C, 32, T / 32)``."""
+        """Power of the db4 wavelet packet coefficients, ``(B, C, bands, T / bands)``."""
+        levels = packet_levels(self.config, self.sample_rate)
         low = torch.tensor(DB4, device=self.waveform.device)
-        kernels = torch.stack([low, quadrature_mirror(low)]).expand(_PACKET_LEVELS, -1, -1)
-        coefficients = analyse(self.waveform.flatten(0, 1), kernels, _PACKET_LEVELS)
+        kernels = torch.stack([low, quadrature_mirror(low)]).expand(levels, -1, -1)
+        coefficients = analyse(self.waveform.flatten(0, 1), kernels, levels)
         power = coefficients.groups[0].square()
-        return power.clamp_min(POWER_FLOOR).unflatten(0, self.waveform.shape[:2])
+        return power.clamp_min(self.config.power_floor).unflatten(0, self.waveform.shape[:2])
 
     @cached_property
     def packet_quantile(self) -> Tensor:
-        """Power that 0.1 % of the coefficients of each packet band exceed, ``(B, C, 32)`` in dB."""
-        return 10 * upper_quantile(self.packets, 0.001).log10()
+        """High quantile of the level in each packet band, ``(B, C, bands)`` in dB."""
+        return 10 * upper_quantile(self.packets, self.config.packet_peak_share).log10()
 
     def coherence(self, loud: bool) -> Tensor:
         """Complex coherence of every microphone with every other one, by mel band.
 
         The cross-spectrum of two microphones over a clip, divided by both levels: its magnitude
-        says how much they hear of one source, its angle where that source stands.
+        is the share that comes from one source, its angle depends on where that source is.
 
         Args:
             loud: weight every frame by its power, so that short loud events count most.
@@ -131,7 +175,9 @@ class Signals:
         )
         cross = torch.stack((real + imaginary, back - across), -1)  # (B, bins, C, C, 2)
         bands = torch.einsum("mf,bfcdr->bmcdr", self._front_end.filters, cross)
-        power = bands[..., 0].diagonal(dim1=-2, dim2=-1).clamp_min(POWER_FLOOR**2)  # (B, F, C)
+        power = (
+            bands[..., 0].diagonal(dim1=-2, dim2=-1).clamp_min(self.config.power_floor**2)
+        )  # (B, F, C)
         level = power.sqrt()
         coherence = bands / (level[..., :, None] * level[..., None, :]).unsqueeze(-1)
         microphones = torch.arange(self.waveform.shape[1], device=parts.device)
@@ -148,14 +194,66 @@ class Signals:
         return torch.cat(by_part, 1).permute(0, 3, 1, 2).contiguous()
 
 
+def envelope_frame(config: SignalConfig, sample_rate: int) -> tuple[int, int]:
+    """Frame and hop of the fast envelopes in samples."""
+    return (
+        2 * max(1, round(config.envelope_frame_s * sample_rate / 2)),
+        max(1, round(config.envelope_hop_s * sample_rate)),
+    )
+
+
+def envelope_bins(config: SignalConfig, sample_rate: int) -> int:
+    """Frequency bins of one band of the fast envelopes."""
+    n_fft, _ = envelope_frame(config, sample_rate)
+    return min(n_fft // 2, max(1, round(config.envelope_band_hz * n_fft / sample_rate)))
+
+
+def modulation_frames(config: SignalConfig, sample_rate: int, available: int) -> int:
+    """Envelope values of one modulation segment."""
+    _, hop = envelope_frame(config, sample_rate)
+    return min(round(config.modulation_s * sample_rate / hop), available)
+
+
+def modulation_edges(config: SignalConfig, frames: int) -> tuple[int, ...]:
+    """Edges of the modulation rates in bins of a segment's spectrum."""
+    # Bin 0 is the mean, and the window carries it into bin 1.
+    return _whole(np.geomspace(2, frames // 2 + 1, config.modulation_bands + 1))
+
+
+def packet_levels(config: SignalConfig, sample_rate: int) -> int:
+    """Depth of the wavelet packet tree."""
+    return max(1, round(math.log2(sample_rate / 2 / config.packet_band_hz)))
+
+
+def narrow_frame(config: SignalConfig, sample_rate: int, samples: int) -> int:
+    """Frame of the narrow bands in samples; of a shorter window all of it."""
+    return min(round(config.narrow_frame_s * sample_rate), samples)
+
+
+def narrow_edges(config: SignalConfig, sample_rate: int, samples: int) -> tuple[int, ...]:
+    """Edges of the narrow bands in bins of a frame's spectrum."""
+    last = narrow_frame(config, sample_rate, samples) // 2
+    width = max(1, round(config.narrow_band_hz * config.narrow_frame_s))
+    split = min(round(config.narrow_up_to_hz * config.narrow_frame_s), last // 2)
+    octaves = math.log2(max(2.0, sample_rate / 2 / config.narrow_up_to_hz))
+    above = np.geomspace(split, last + 1, round(config.narrow_bands_per_octave * octaves) + 1)
+    return _whole(np.concatenate([np.arange(0, split, width), above]))
+
+
 @cache
-def _envelope_matrices() -> tuple[Tensor, Tensor]:
-    """Windowed frames to real and imaginary parts without DC, ``(64, 64)``; those to bands."""
-    frequency = torch.arange(1, _ENVELOPE_FFT // 2 + 1, dtype=torch.float64) / _ENVELOPE_FFT
-    phase = 2 * torch.pi * torch.arange(_ENVELOPE_FFT).unsqueeze(1) * frequency
-    window = torch.hann_window(_ENVELOPE_FFT, dtype=torch.float64).unsqueeze(1)
+def _envelope_matrices(n_fft: int, bins_per_band: int) -> tuple[Tensor, Tensor]:
+    """Windowed frames to real and imaginary parts without DC, ``(n_fft, n_fft)``; those to bands.
+
+    The last band also takes what bins are left over.
+    """
+    bins = n_fft // 2
+    frequency = torch.arange(1, bins + 1, dtype=torch.float64) / n_fft
+    phase = 2 * torch.pi * torch.arange(n_fft).unsqueeze(1) * frequency
+    window = torch.hann_window(n_fft, dtype=torch.float64).unsqueeze(1)
     transform = torch.cat((phase.cos(), phase.sin()), 1) * window
-    in_band = torch.eye(_ENVELOPE_BANDS).repeat_interleave(len(frequency) // _ENVELOPE_BANDS, 1)
+    count = bins // bins_per_band
+    band = (torch.arange(bins) // bins_per_band).clamp_max(count - 1)
+    in_band = (band == torch.arange(count).unsqueeze(1)).float()
     means = in_band / in_band.sum(1, keepdim=True)
     return transform.float(), torch.cat((means, means), 1)
 
@@ -166,26 +264,21 @@ def _hann(length: int) -> Tensor:
 
 
 @cache
-def _narrow_bands(n_fft: int) -> tuple[Tensor, list[tuple[slice, slice]]]:
+def _narrow_bands(edges: tuple[int, ...], n_fft: int) -> tuple[Tensor, list[tuple[slice, slice]]]:
     """Averages bins to narrow bands, ``(bands, n_fft / 2 + 1)``, and groups of these."""
-    last = n_fft // 2
-    split = min(_NARROW_UP_TO, last // 2)
-    above = np.geomspace(split, last + 1, _NARROW_ABOVE + 1)
-    filters = _averages(np.concatenate([np.arange(0, split, _NARROW_BINS), above]), last + 1)
+    filters = _averages(edges, n_fft // 2 + 1)
     return filters, band_groups(filters)
 
 
+def _whole(edges: np.ndarray) -> tuple[int, ...]:
+    """Edges at whole bins; bands without a bin are left out."""
+    return tuple(np.unique(np.round(edges).astype(int)).tolist())
+
+
 @cache
-def _modulation_bands(frames: int) -> Tensor:
-    """Averages rates to bands of equal ratio, ``(bands, frames / 2 + 1)``."""
-    # Bin 0 is the mean, and the window carries it into bin 1.
-    return _averages(np.geomspace(2, frames // 2 + 1, _MODULATION_BANDS + 1), frames // 2 + 1)
-
-
-def _averages(edges: np.ndarray, bins: int) -> Tensor:
-    """Mean of the bins between neighbouring edges, ``(bands, bins)``; bands without bin are out."""
-    whole = np.unique(np.round(edges).astype(int))
-    members = np.zeros((len(whole) - 1, bins), np.float32)
-    for band, (first, end) in enumerate(pairwise(whole)):
+def _averages(edges: tuple[int, ...], bins: int) -> Tensor:
+    """Mean of the bins between neighbouring edges, ``(bands, bins)``."""
+    members = np.zeros((len(edges) - 1, bins), np.float32)
+    for band, (first, end) in enumerate(pairwise(edges)):
         members[band, first:end] = 1 / (end - first)
     return torch.from_numpy(members)

@@ -1,24 +1,24 @@
-"""Surrogates: noise that a machine's clip could pass for by level, colour and direction alone."""
+"""Surrogates: noise with the level, colour and direction of a machine's clip, and nothing else."""
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
 # The colour that is kept: the mean power within a sixth of an octave, or 50 Hz, on either side.
 _COLOUR_HZ = 50.0
 _COLOUR_SHARE = 2 ** (1 / 6) - 1
-# No more is poured into a gap than this times what is within so many Hz of it: what is empty, as
-# above the cut-off of a recording, stays so.
-_MOST_POURED = 100.0
+# The power of a gap is raised to at most this times the mean within so many Hz of it: empty bands,
+# as above the cut-off of a recording, stay empty.
+_LARGEST_GAP_GAIN = 100.0
 _GAP_HZ = 10.0
 # The end of a window is faded into its start over so long: a jump there would become noise.
 _FADE = 0.05  # s
 
 
 def surrogate(window: Tensor, sample_rate: int, generator: torch.Generator) -> Tensor:
-    """Take from a window its lines and all that happens in time; its hum becomes steady noise.
+    """Remove spectral lines and temporal structure from a window; steady noise remains.
 
     The phases are random, the same at all microphones, so that delays between them stay, and so do
     their levels in every band.
@@ -32,7 +32,7 @@ def surrogate(window: Tensor, sample_rate: int, generator: torch.Generator) -> T
         ``(C, T)``, of the same power, all microphones together.
 
     Source: Theiler et al., "Testing for nonlinearity in time series: the method of surrogate
-    data", 1992; the flattening of lines is ours.
+    data", 1992; the flattening of lines is added here.
     """
     offset = window.double().mean(-1, keepdim=True)
     loop = _without_jump(window - offset, round(_FADE * sample_rate))
@@ -42,7 +42,7 @@ def surrogate(window: Tensor, sample_rate: int, generator: torch.Generator) -> T
     hertz = width * torch.arange(len(power), dtype=torch.float64)
     colour = _mean_around(power, (hertz * _COLOUR_SHARE).clamp_min(_COLOUR_HZ) / width)
     near = _mean_around(power, torch.full_like(hertz, _GAP_HZ / width))
-    colour = colour.minimum(_MOST_POURED * near)
+    colour = colour.minimum(_LARGEST_GAP_GAIN * near)
     phase = 2 * math.pi * torch.rand(len(power), generator=generator, dtype=torch.float64)
     turn = torch.polar((colour / power.clamp_min(1e-30)).sqrt(), phase)
     noise = torch.fft.irfft(spectrum * turn, loop.shape[-1])
@@ -62,7 +62,7 @@ def _without_jump(window: Tensor, fade: int) -> Tensor:
 
 def _mean_around(values: Tensor, reach: Tensor) -> Tensor:
     """Mean of the values within ``reach`` places on either side, at the ends of what there is."""
-    sums = functional.pad(values.cumsum(0), (1, 0))
+    sums = F.pad(values.cumsum(0), (1, 0))
     place = torch.arange(len(values))
     first = (place - reach.long()).clamp_min(0)
     end = (place + reach.long() + 1).clamp_max(len(values))

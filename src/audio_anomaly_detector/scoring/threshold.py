@@ -2,23 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from scipy.special import gammaincc, gammainccinv
 
 from audio_anomaly_detector.errors import UserError
-
-# Below this many calibration clips the conformal rank is too coarse to hold a rate of 10 %.
-_CONFORMAL_FROM = 20
-# Gamma shape of the fit: skewness 2/sqrt(16) = 0.5, the mild right tail of averaged distances.
-# The shape cannot be estimated from a handful of clips, location and scale can.
-_GAMMA_SHAPE = 16.0
-# Quantile of Student's t over that of the normal distribution, to first order in one over the
-# degrees of freedom: (z^2 + 1) / 4, here at the usual false alarm rate of 10 %, z = 1.28.
-_STUDENT = 0.66
 
 
 class ThresholdConfig(BaseModel, frozen=True, extra="forbid"):
@@ -35,6 +26,51 @@ class ThresholdConfig(BaseModel, frozen=True, extra="forbid"):
     value: float | None = Field(
         default=None, description="the threshold itself, for method `value`"
     )
+    # Constants of the two methods: here, so that they are stored with a model.
+    conformal_from: int = Field(
+        default=20,
+        ge=1,
+        description="calibration clips from which `auto` is conformal: with fewer, ranks are too "
+        "coarse to hold a rate of 10 %",
+    )
+    gamma_shape: float = Field(
+        default=16.0,
+        gt=0,
+        description="shape of the gamma fit: skewness 2 / sqrt(16) = 0.5, the mild right tail of "
+        "averaged distances; location and scale can be estimated from few clips, the shape cannot",
+    )
+    student_factor: float = Field(
+        default=0.66,
+        ge=0,
+        description="widens the gamma fit like Student's t: its quantile over that of the normal "
+        "distribution is to first order 1 + (z^2 + 1) / 4 / degrees of freedom, here z = 1.28",
+    )
+
+    @model_validator(mode="after")
+    def _value_given(self) -> Self:
+        if self.method == "value" and self.value is None:
+            raise ValueError("threshold method 'value' needs a number: give the threshold too")
+        return self
+
+
+def calibration_method(config: ThresholdConfig, clips: int) -> Literal["gamma", "conformal"]:
+    """How p-values come from so many calibration clips.
+
+    ``auto`` and ``value`` take the rank where it is fine enough.
+
+    Raises:
+        UserError: ``conformal`` with too few clips for its rate of false alarms.
+    """
+    if config.method != "conformal":
+        fine = max(config.conformal_from, math.ceil(1 / config.false_alarm_rate) - 1)
+        return "gamma" if config.method == "gamma" or clips < fine else "conformal"
+    if config.false_alarm_rate * (clips + 1) < 1:
+        raise UserError(
+            f"a conformal threshold at {config.false_alarm_rate:g} false alarms needs "
+            f"{math.ceil(1 / config.false_alarm_rate) - 1} calibration clips, there are "
+            f"{clips}; use the method 'gamma' or a higher rate"
+        )
+    return "conformal"
 
 
 @dataclass(frozen=True)
@@ -42,17 +78,14 @@ class NormalScores:
     """The joined scores of normal clips that the detector was not fitted on.
 
     Args:
-        scores: shape ``(n,)``.
+        scores: ``(n,)``.
     """
 
     scores: NDArray[np.float64]
 
     def method(self, config: ThresholdConfig) -> Literal["gamma", "conformal"]:
-        """How p-values are made: ``auto`` and ``value`` take the rank where it is fine enough."""
-        if config.method in ("gamma", "conformal"):
-            return config.method
-        needed = max(_CONFORMAL_FROM, math.ceil(1 / config.false_alarm_rate) - 1)
-        return "conformal" if len(self.scores) >= needed else "gamma"
+        """How p-values are made of them; see `calibration_method`."""
+        return calibration_method(config, len(self.scores))
 
     def coarseness(self, config: ThresholdConfig) -> str:
         """One sentence on how far the p-values can be trusted."""
@@ -75,44 +108,36 @@ class NormalScores:
         random world", 2005); otherwise the survival function of the gamma fit.
         """
         if self.method(config) == "gamma":
-            start, scale = self._gamma()
-            return float(gammaincc(_GAMMA_SHAPE, max(score - start, 0.0) / scale))
+            start, scale = self._gamma(config)
+            return float(gammaincc(config.gamma_shape, max(score - start, 0.0) / scale))
         return float((1 + np.sum(self.scores >= score)) / (len(self.scores) + 1))
 
     def threshold(self, config: ThresholdConfig) -> float:
         """The score above which a clip is called anomalous.
 
         Raises:
-            UserError: method ``value`` without a value, or ``conformal`` with too few clips.
+            UserError: ``conformal`` with too few clips.
         """
-        if config.method == "value":
-            if config.value is None:
-                raise UserError("threshold method 'value' needs a number: give the threshold too")
+        if config.method == "value" and config.value is not None:
             return config.value
         if self.method(config) == "gamma":
-            start, scale = self._gamma()
-            return float(start + scale * gammainccinv(_GAMMA_SHAPE, config.false_alarm_rate))
+            start, scale = self._gamma(config)
+            quantile = gammainccinv(config.gamma_shape, config.false_alarm_rate)
+            return float(start + scale * quantile)
         # p <= rate exactly for scores above the rank-th largest normal score.
         rank = math.floor(config.false_alarm_rate * (len(self.scores) + 1))
-        if rank < 1:
-            raise UserError(
-                f"a conformal threshold at {config.false_alarm_rate:g} false alarms needs "
-                f"{math.ceil(1 / config.false_alarm_rate) - 1} calibration clips, there are "
-                f"{len(self.scores)}; use the method 'gamma' or a higher rate"
-            )
         return float(np.sort(self.scores)[-rank])
 
-    def _gamma(self) -> tuple[float, float]:
+    def _gamma(self, config: ThresholdConfig) -> tuple[float, float]:
         """Start and scale of a gamma of fixed shape with the scores' mean and deviation.
 
-        As for the thresholds of DCASE Task 2.
-
-        The standard deviation is widened by ``sqrt(1 + 1/n)`` for the unknown mean and, as it is
-        itself known from n clips only, as Student's t is wider than the normal distribution.
+        As for the thresholds of DCASE Task 2. The standard deviation is widened by
+        ``sqrt(1 + 1/n)`` for the unknown mean and, as it is itself known from n clips only, as
+        Student's t is wider than the normal distribution.
         """
         n = len(self.scores)
         mean = float(np.mean(self.scores))
-        student = 1 + _STUDENT / max(n - 1, 1)
+        student = 1 + config.student_factor / max(n - 1, 1)
         deviation = float(np.std(self.scores, ddof=1)) * student * math.sqrt(1 + 1 / n)
-        scale = max(deviation, 1e-9) / math.sqrt(_GAMMA_SHAPE)
-        return mean - _GAMMA_SHAPE * scale, scale
+        scale = max(deviation, 1e-9) / math.sqrt(config.gamma_shape)
+        return mean - config.gamma_shape * scale, scale

@@ -1,11 +1,10 @@
-"""Made data sets in MIMII layout: machines, their faults, and a factory around them.
+"""Synthetic data sets in MIMII layout: their configuration, and the writing of their clips.
 
-As in MIMII (Purohit et al., 2019) the hall's noise is scaled to a wanted signal-to-noise ratio.
+As in MIMII (Purohit et al., 2019) the noise of the hall is scaled to a given signal-to-noise ratio.
 Unlike there, ratio and gain vary by up to 1 dB from clip to clip and a faulty machine is scaled to
-the power of a healthy one, so that the level of a clip says nothing about its label.
+the power of a healthy one, so that the level of a clip does not depend on its label.
 """
 
-import csv
 import io
 import json
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import write_bytes, write_text
+from audio_anomaly_detector.files import write_bytes, write_csv, write_text
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.synthesis.faults import FAULTS, HEALTHY, Fault
 from audio_anomaly_detector.synthesis.hall import Hall, Microphones
@@ -34,7 +33,7 @@ CONDITIONS = ("normal", "abnormal")
 
 
 class SyntheticConfig(BaseModel, frozen=True, extra="forbid"):
-    """What a made data set holds."""
+    """What a synthetic data set holds."""
 
     machines: tuple[MachineName, ...] = Field(
         ("fan", "pump", "slider", "valve"), min_length=1, description="machine types"
@@ -71,7 +70,7 @@ class SyntheticConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class ClipKey(NamedTuple):
-    """Which clip of a set; alone with the seed it determines the sound."""
+    """Which clip of a set; with the seed of the set it determines the sound."""
 
     machine: MachineName
     id_index: int
@@ -79,14 +78,22 @@ class ClipKey(NamedTuple):
     clip: int
 
     def path(self, snr_db: int) -> Path:
-        """Where MIMII would keep it, below the root of the set."""
+        """Path of the clip in MIMII layout, below the root of the set."""
         identity = f"id_{2 * self.id_index:02d}"
         folder = Path(f"{snr_db}_dB_{self.machine}", self.machine, identity, self.condition)
         return folder / f"{self.clip:08d}.wav"
 
 
 class Rendering(NamedTuple):
-    """The parts of one clip before they are mixed: machine and background (C, T), power one."""
+    """The parts of one clip before they are mixed.
+
+    Args:
+        machine: ``(C, T)`` the machine at every microphone, mean square one over all.
+        background: ``(C, T)`` the hall, likewise.
+        fault: what is wrong with the machine.
+        snr_offset_db: added to the signal-to-noise ratio asked for, dB.
+        gain_db: level of the clip against the usual one, dB.
+    """
 
     machine: Array
     background: Array
@@ -95,14 +102,14 @@ class Rendering(NamedTuple):
     gain_db: float
 
     def mix(self, snr_db: float) -> NDArray[np.int16]:
-        """Mix to that signal-to-noise ratio: the recording, 16 bit, shape (T, C)."""
-        heard = self.machine + self.background * amplitude(-(snr_db + self.snr_offset_db))
-        heard = heard * MACHINE_RMS * amplitude(self.gain_db)
-        return np.clip(np.rint(heard.T * 32768), -32768, 32767).astype(np.int16)
+        """Mix to that signal-to-noise ratio in dB: the recording ``(T, C)``, 16 bit."""
+        recording = self.machine + self.background * amplitude(-(snr_db + self.snr_offset_db))
+        recording = recording * MACHINE_RMS * amplitude(self.gain_db)
+        return np.clip(np.rint(recording.T * 32768), -32768, 32767).astype(np.int16)
 
 
 class Site:
-    """One machine id where it stands: machine, microphones and hall, drawn from the seed.
+    """One machine id in its hall: machine, microphones and hall, drawn from the seed.
 
     Args:
         config: for seed, channels and sample rate.
@@ -125,23 +132,31 @@ class Site:
         self.hall = Hall(_generator(config.seed), self.microphones)
 
     def render(self, condition: str, clip: int) -> Rendering:
-        """Play one clip of this id: condition "normal" or "abnormal", number `clip`."""
+        """Synthesise one clip of this id.
+
+        Args:
+            condition: "normal" or "abnormal".
+            clip: its number.
+
+        Returns:
+            The parts of the clip, to be mixed at any signal-to-noise ratio.
+        """
         config = self.config
         key = ClipKey(self.name, self.id_index, condition, clip)
         clock = Clock(round(config.seconds * config.sample_rate), config.sample_rate)
         streams = [_clip_generator(config, key, stream) for stream in range(3)]
         fault = planned_fault(config, key)
         sources = self.machine.sound(streams[0], clock, fault)
-        heard = self.microphones.hear(sources, self.paths)
-        # Whatever the fault adds or takes: the machine as heard keeps its power.
-        heard = heard / np.sqrt(np.mean(heard**2))
+        machine = self.microphones.record(sources, self.paths)
+        # At the microphones a faulty machine has the power of a healthy one.
+        machine = machine / np.sqrt(np.mean(machine**2))
         background = self.hall.noise(streams[1], clock)
         offset, gain = streams[2].uniform(-JITTER_DB, JITTER_DB, 2)
-        return Rendering(heard, background, fault, float(offset), float(gain))
+        return Rendering(machine, background, fault, float(offset), float(gain))
 
 
 def planned_fault(config: SyntheticConfig, key: ClipKey) -> Fault:
-    """Tell what is wrong in a clip: kinds by turns, severity and character from its own seed."""
+    """Fault of a clip: kinds by turns, severity and character drawn from the clip's own seed."""
     if key.condition == "normal":
         return HEALTHY
     rng = _clip_generator(config, key, 3)
@@ -152,10 +167,10 @@ def planned_fault(config: SyntheticConfig, key: ClipKey) -> Fault:
 
 
 def synthesise(out: Path, config: SyntheticConfig, progress: Progress = SILENT) -> Path:
-    """Write a data set in MIMII layout; started again it writes only what is missing.
+    """Write a data set in MIMII layout; run again it writes only the clips that are missing.
 
     Args:
-        out: folder to make or to go on with.
+        out: folder to create or to complete.
         config: what the set holds.
         progress: receives the number of clips written.
 
@@ -166,7 +181,7 @@ def synthesise(out: Path, config: SyntheticConfig, progress: Progress = SILENT) 
     Raises:
         UserError: if `out` cannot be written or holds something else.
     """
-    _claim(out, config)
+    _prepare_folder(out, config)
     keys = list(clip_keys(config))
     total = len(keys) * len(config.snr_db)
     site, here = None, None
@@ -194,7 +209,7 @@ def clip_keys(config: SyntheticConfig) -> Iterator[ClipKey]:
 
 
 def _save(path: Path, recording: NDArray[np.int16], sample_rate: int) -> None:
-    """Write a recording, shape (T, C), as WAV.
+    """Write a recording ``(T, C)`` as WAV.
 
     In memory first: writing straight to a full disk, libsndfile raises no `OSError`.
     """
@@ -217,8 +232,8 @@ def _clip_generator(config: SyntheticConfig, key: ClipKey, stream: int) -> np.ra
     return _generator(config.seed, *code, CONDITIONS.index(key.condition), key.clip, stream)
 
 
-def _claim(out: Path, config: SyntheticConfig) -> None:
-    """Make the folder ours: note the configuration in it, or check that it is the same."""
+def _prepare_folder(out: Path, config: SyntheticConfig) -> None:
+    """Write configuration and table of faults, or check that the folder holds the same set."""
     note = json.dumps({"generator": GENERATOR, **config.model_dump(mode="json")}, indent=2) + "\n"
     marker = out / "synthetic.json"
     try:
@@ -235,13 +250,11 @@ def _claim(out: Path, config: SyntheticConfig) -> None:
             "choose another folder, or repeat that configuration to complete it"
         )
     write_text(marker, note)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["path", "fault", "severity", "character"])
+    rows = []
     for key in clip_keys(config):
         fault = planned_fault(config, key)
         if fault.kind:
             for snr in config.snr_db:
                 numbers = f"{fault.severity:.3f}", f"{fault.character:.3f}"
-                writer.writerow([key.path(snr).as_posix(), fault.kind, *numbers])
-    write_text(out / "faults.csv", table.getvalue())
+                rows.append([key.path(snr).as_posix(), fault.kind, *numbers])
+    write_csv(out / "faults.csv", ["path", "fault", "severity", "character"], rows)

@@ -1,7 +1,7 @@
-"""What goes wrong with the machines of the made data: kinds, severities, and added sounds.
+"""Faults of the synthetic machines: kinds, severities, and the sounds that they add.
 
 A fault that changes the machine's own sound (imbalance, clogging, a valve's late click) is in
-`machines`; here are the sounds that a fault adds to whatever machine it befalls.
+`machines`; here are the sounds that a fault adds to any machine that has it.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Fault(NamedTuple):
 
     Args:
         kind: one of the machine's kinds in `FAULTS`; "" if it is healthy.
-        severity: 0 (hardly there) to 1 (gross).
+        severity: 0 (hardly there) to 1 (severe).
         character: 0 to 1, where in the kind's range of rates and frequencies this one lies.
     """
 
@@ -38,12 +38,12 @@ class Fault(NamedTuple):
     character: float
 
     def of(self, kind: str) -> float:
-        """Tell the severity if this is that kind of fault, otherwise 0."""
+        """Severity if this is that kind of fault, otherwise 0."""
         return self.severity if self.kind == kind else 0.0
 
-    def gain(self, mild_db: float, gross_db: float) -> float:
-        """Give the amplitude of an added sound: from mild to gross with the severity."""
-        return float(amplitude(mild_db + (gross_db - mild_db) * self.severity))
+    def gain(self, mild_db: float, severe_db: float) -> float:
+        """Amplitude of an added sound, whose level in dB rises with the severity."""
+        return float(amplitude(mild_db + (severe_db - mild_db) * self.severity))
 
 
 HEALTHY = Fault("", 0.0, 0.0)
@@ -79,7 +79,7 @@ FAULTS: dict[str, FaultKinds] = {
 def bearing(
     rng: np.random.Generator, clock: Clock, revolutions: Array, fault: Fault, housing_hz: float
 ) -> Array:
-    """Play a pitted race: impacts at an order of 3 to 6, slip, load zone at shaft speed, (T,)."""
+    """Pitted race: impacts at an order of 3 to 6, slip, load zone at shaft speed, ``(T,)``."""
     times = passings(revolutions, clock, between(3.05, 6.2, fault.character))
     spacing = clock.seconds / max(len(times), 1)
     zone = swing(np.interp(times, clock.times, revolutions), 1, 0.6)
@@ -90,7 +90,7 @@ def bearing(
 
 
 def rattle(rng: np.random.Generator, clock: Clock, revolutions: Array, fault: Fault) -> Array:
-    """Let a part rattle: bouncing knocks twice a turn to every other turn, many left out, (T,)."""
+    """Loose part: bouncing knocks twice a turn to every other turn, many left out, ``(T,)``."""
     first = passings(revolutions, clock, between(2.0, 0.5, fault.character))
     first = first[rng.random(len(first)) < 0.4]
     bounces = first[:, None] + np.cumsum(rng.uniform(0.004, 0.014, (len(first), 3)), axis=1)
@@ -101,7 +101,7 @@ def rattle(rng: np.random.Generator, clock: Clock, revolutions: Array, fault: Fa
 
 
 def hiss(rng: np.random.Generator, clock: Clock, fault: Fault) -> Array:
-    """Let something escape through a small hole: a flat band that flutters a little, (T,)."""
+    """Leak through a small hole: a flat band of noise that flutters a little, ``(T,)``."""
     low = between(1200, 4000, fault.character)
     band = noise(rng, clock, Spectrum(0.0, low_hz=low, high_hz=2 * low))
     return unit_rms(band * np.maximum(1 + 0.2 * wander(rng, clock, 4.0), 0))
@@ -110,7 +110,7 @@ def hiss(rng: np.random.Generator, clock: Clock, fault: Fault) -> Array:
 def extra(
     rng: np.random.Generator, clock: Clock, revolutions: Array, fault: Fault, housing_hz: float
 ) -> Array:
-    """Play what a worn bearing or a loosened part adds to what turns; else silence, (T,)."""
+    """Sound that a worn bearing or a loosened part adds to a rotor; else silence, ``(T,)``."""
     if fault.kind == "bearing":
         return fault.gain(-13, 1) * bearing(rng, clock, revolutions, fault, housing_hz)
     if fault.kind == "loosened":

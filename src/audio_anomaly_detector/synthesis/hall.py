@@ -1,4 +1,4 @@
-"""The place the machines stand in: microphones around a machine, and the noise of the hall."""
+"""The factory hall: microphones around a machine, and the background noise at them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,10 +40,10 @@ class Microphones:
         self.sample_rate = sample_rate
 
     def path(self, rng: np.random.Generator, angle: float, reflections: int) -> Array:
-        """Impulse responses from a source in direction `angle` (radians), shape (C, taps).
+        """Impulse responses from a source in direction `angle` (radians), ``(C, taps)``.
 
         The direct sound and early reflections, each a plane wave from its own direction with
-        fractional delays; the body of the array takes high frequencies from the far side.
+        fractional delays; the body of the array attenuates high frequencies on the far side.
         """
         taps = next_fast_len(int(FIR_SECONDS * self.sample_rate), real=True)
         frequencies = rfftfreq(taps, 1 / self.sample_rate)  # (F,)
@@ -60,25 +60,25 @@ class Microphones:
         return irfft(response * self.gains[:, None], taps)
 
     @staticmethod
-    def hear(sources: Array, paths: list[Array]) -> Array:
-        """Sum of sources (S, T), each through its own path (C, taps): shape (C, T)."""
+    def record(sources: Array, paths: list[Array]) -> Array:
+        """Sum of ``(sources, T)``, each through its own path ``(C, taps)``: ``(C, T)``."""
         samples = sources.shape[1]
-        heard = [
+        recorded = [
             oaconvolve(source[None], path, axes=1)[:, :samples]
             for source, path in zip(sources, paths, strict=True)
         ]
-        return np.asarray(np.sum(heard, axis=0))
+        return np.asarray(np.sum(recorded, axis=0))
 
 
 class Hall:
     """A factory hall: its ventilation and distant machines, their hums, and what happens there.
 
-    Every clip hears another mixture, normal and abnormal clips alike, so that neither a bang nor
+    Every clip holds another mixture, normal and abnormal clips alike, so that neither a bang nor
     a hiss nor a new tone is a sign of a fault by itself.
 
     Args:
-        rng: draws what stands in the hall.
-        microphones: the array that hears it.
+        rng: draws the sources in the hall.
+        microphones: the array that records it.
     """
 
     def __init__(self, rng: np.random.Generator, microphones: Microphones) -> None:
@@ -98,7 +98,7 @@ class Hall:
         ]
 
     def noise(self, rng: np.random.Generator, clock: Clock) -> Array:
-        """One clip of the hall at every microphone, shape (C, T), mean square one over all."""
+        """One clip of the hall at every microphone, ``(C, T)``, mean square one over all."""
         ambience = self._diffuse(rng, clock)
         distant = np.zeros((len(self.places), clock.samples))
         for hz in self.hums_hz[rng.random(len(self.hums_hz)) < 0.5]:
@@ -109,11 +109,11 @@ class Hall:
         for _ in range(rng.poisson(0.06 * clock.seconds)):
             event = EVENTS[rng.integers(len(EVENTS))](rng, clock)
             distant[rng.integers(len(self.places))] += amplitude(rng.normal(-2, 4)) * event
-        heard = ambience + self.microphones.hear(distant, self.places)
-        return heard / np.sqrt(np.mean(heard**2))
+        recorded = ambience + self.microphones.record(distant, self.places)
+        return recorded / np.sqrt(np.mean(recorded**2))
 
     def _diffuse(self, rng: np.random.Generator, clock: Clock) -> Array:
-        """Draw noise from everywhere, (C, T): alike at all microphones where waves are long."""
+        """Diffuse noise ``(C, T)``: coherent between microphones where waves are long."""
         length = next_fast_len(clock.samples, real=True)
         frequencies = rfftfreq(length, 1 / clock.sample_rate)
         weights = amplitude(rng.normal(0, 2, len(self.areas)))
@@ -137,13 +137,13 @@ class Hall:
 
 
 def _burst(rng: np.random.Generator, clock: Clock, seconds: float) -> Array:
-    """Draw a smooth hump of that length somewhere in the clip, peak one, (T,)."""
+    """Smooth envelope of that length in s somewhere in the clip, peak one, ``(T,)``."""
     squares = ((clock.times - rng.uniform(0, clock.seconds)) / (seconds / 4)) ** 2
     return np.exp(-0.5 * squares * squares)
 
 
 def _bang(rng: np.random.Generator, clock: Clock, low_hz: float, high_hz: float) -> Array:
-    """Drop something far away, (T,)."""
+    """Something that is dropped far away, ``(T,)``."""
     modes = np.sort(np.exp(rng.uniform(np.log(low_hz), np.log(high_hz), 5)))
     kernel = ring(clock, tuple(modes), rng.uniform(10, 40) / modes[0])
     kernel /= np.max(np.abs(kernel)) / 3
@@ -151,14 +151,14 @@ def _bang(rng: np.random.Generator, clock: Clock, low_hz: float, high_hz: float)
 
 
 def _air(rng: np.random.Generator, clock: Clock) -> Array:
-    """Blow off compressed air, (T,)."""
+    """Compressed air that is blown off, ``(T,)``."""
     low = rng.uniform(1000, 4000)
     band = noise(rng, clock, Spectrum(0.0, low_hz=low, high_hz=2 * low))
     return 0.5 * band * _burst(rng, clock, rng.uniform(0.2, 1.5))
 
 
 def _voice(rng: np.random.Generator, clock: Clock) -> Array:
-    """Speak a word or two across the hall: a gliding pitch under two formants, (T,)."""
+    """A word or two across the hall: a gliding pitch under two formants, ``(T,)``."""
     pitch = rng.uniform(90, 230) * (1 + 0.1 * wander(rng, clock, 2.0))
     formants = np.array([rng.uniform(300, 900), rng.uniform(900, 2400)])
     orders = np.arange(1, 15)

@@ -1,9 +1,9 @@
-"""The four machines of the made data: what they sound like healthy, and with each fault.
+"""The four synthetic machines: their sound when healthy, and with each fault.
 
-A machine id draws its parameters once (`Fan(rng)`); `sound` then plays one clip of it. Normal
+A machine id draws its parameters once (`Fan(rng)`); `sound` then synthesises one clip of it. Normal
 clips differ too: load, speed, phase and spectrum vary from clip to clip. The sound leaves the
-machine at two places, its drive and its working end, so that microphones see an extended source.
-Levels within a machine are relative; `synthetic` scales the whole to the level wanted.
+machine at two places, its drive and its working end, so that it is an extended source.
+Levels within a machine are relative; `data_set` scales the whole.
 """
 
 from typing import Protocol
@@ -30,12 +30,18 @@ from audio_anomaly_detector.synthesis.sounds import (
 
 
 class Machine(Protocol):
-    """One machine id; made by calling its class with a generator that draws its parameters."""
+    """One machine id; its class is called with the generator that draws its parameters."""
 
     def __init__(self, rng: np.random.Generator) -> None: ...
 
     def sound(self, rng: np.random.Generator, clock: Clock, fault: Fault) -> Array:
-        """Play one clip as it leaves the drive and the working end, shape (2, T)."""
+        """One clip at the drive and the working end, ``(2, T)``.
+
+        Args:
+            rng: draws load, speed and phases of the clip.
+            clock: length and sample rate of the clip.
+            fault: what is wrong with the machine.
+        """
 
 
 def body(rng: np.random.Generator, slope: float, low_hz: float, high_hz: float) -> Spectrum:
@@ -71,13 +77,13 @@ class Fan:
         speed = 1 + 0.008 * load + 0.003 * wander(rng, clock, 0.5) + 0.03 * clogging
         revolutions = turns(self.speed_hz * speed, clock, rng.random())
 
-        # The heavy side shows at 1 x shaft speed (at 2 x, if the shaft is out of line rather) and,
+        # The heavy side shows at 1 x shaft speed (at 2 x, if the shaft is rather misaligned) and,
         # through the tip gap, modulates the air.
         skew = fault.character * np.array([-16.0, 8.0, 8.0, 0.0, 0.0])
         shaft = self.shaft_levels + (np.array([20.0, 12.0, 6.0, 0.0, 0.0]) + skew) * imbalance
         drive = tones(revolutions, range(1, 6), shaft, self.offsets[:5])
 
-        # A blocked inlet takes the high frequencies of the flow and lets it stall and surge.
+        # A blocked inlet takes the high frequencies from the flow, which stalls and surges.
         air = noise(rng, clock, varied(rng, self.duct, 0.3 * load - 3.0 * clogging))
         stall_hz = self.speed_hz * between(0.15, 0.6, fault.character)
         surge = np.maximum(1 + 0.5 * clogging * wander(rng, clock, stall_hz), 0)
@@ -160,7 +166,7 @@ class Slider:
         self.damage_at = rng.uniform(0.2, 0.8)
 
     def sound(self, rng: np.random.Generator, clock: Clock, fault: Fault) -> Array:
-        """Play the two ends of the rail, between which the carriage moves."""
+        """Drive and working end: the two ends of the rail, between which the carriage moves."""
         load = rng.normal()
         rate = self.cycle_hz * (1 + 0.01 * rng.normal() + 0.003 * wander(rng, clock, 0.3))
         phase = turns(rate, clock, rng.random())
@@ -217,7 +223,7 @@ class Valve:
         self.coil_levels = rng.uniform(-30, -22) - 5.0 * np.arange(3)
 
     def schedule(self, rng: np.random.Generator, seconds: float) -> Array:
-        """Draw the times (s) of opening, from before the clip to its end, shape (n,)."""
+        """Draw the times (s) of opening, from before the clip to its end, ``(n,)``."""
         block = self.strokes * self.period + self.pause
         start = rng.uniform(0, self.strokes * self.period)  # never in the pause
         blocks = np.arange(np.ceil(seconds / block) + 1) * block - start

@@ -1,6 +1,6 @@
-"""Building blocks of made machine noise: wandering speeds, tones, coloured noise, impacts.
+"""Building blocks of synthetic machine noise: wandering speeds, tones, coloured noise, impacts.
 
-Every part comes back with unit RMS over the clip, so that a machine is a list of parts and levels.
+Every part has unit RMS over the clip, so that a machine is a list of parts and levels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class Clock(NamedTuple):
 
     @property
     def times(self) -> Array:
-        """Time of each sample in s, shape (T,)."""
+        """Time of each sample in s, ``(T,)``."""
         return np.arange(self.samples) / self.sample_rate
 
 
@@ -76,23 +76,23 @@ def unit_rms(part: Array) -> Array:
 
 
 def between(low: float, high: float, at: float) -> float:
-    """Go the fraction `at` of the way from low to high, on a logarithmic scale."""
+    """Value at the fraction `at` of the way from low to high, on a logarithmic scale."""
     return float(low * (high / low) ** at)
 
 
 def wander(rng: np.random.Generator, clock: Clock, corner_hz: float) -> Array:
-    """Draw a slow random course of about unit variance that turns at about `corner_hz`, (T,)."""
+    """Slow random signal of about unit variance with its cut-off at `corner_hz`, ``(T,)``."""
     knots = rng.standard_normal(int(clock.seconds * 2 * corner_hz) + 3)
     return np.interp(clock.times * 2 * corner_hz, np.arange(len(knots)), knots) * np.sqrt(1.5)
 
 
 def turns(speed_hz: Array, clock: Clock, start: float) -> Array:
-    """Revolutions done at each sample, shape (T,), of a shaft that turns at speed_hz (T,)."""
+    """Revolutions of a shaft by each sample, ``(T,)``, at speeds `speed_hz` ``(T,)``."""
     return start + np.cumsum(speed_hz) / clock.sample_rate
 
 
 def tones(revolutions: Array, orders: Iterable[float], levels: Array, offsets: Array) -> Array:
-    """Sum of sines at multiples of a shaft's speed, shape (T,), each RMS its level in dB.
+    """Sum of sines at multiples of a shaft's speed, ``(T,)``, each RMS its level in dB.
 
     Orders that would pass the highest frequency at the highest speed are left out.
     """
@@ -108,7 +108,7 @@ def tones(revolutions: Array, orders: Iterable[float], levels: Array, offsets: A
 
 
 def noise(rng: np.random.Generator, clock: Clock, spectrum: Spectrum) -> Array:
-    """Gaussian noise of that spectrum, shape (T,), unit RMS."""
+    """Gaussian noise of that spectrum, ``(T,)``, unit RMS."""
     length = next_fast_len(clock.samples, real=True)
     frequencies = rfftfreq(length, 1 / clock.sample_rate)
     bins = rng.standard_normal((2, len(frequencies)))
@@ -117,12 +117,15 @@ def noise(rng: np.random.Generator, clock: Clock, spectrum: Spectrum) -> Array:
 
 
 def ring(clock: Clock, modes_hz: Sequence[float], decay: float) -> Array:
-    """Make the sound of one knock: damped modes of unit energy, the higher ones dying sooner.
+    """Sound of one knock: damped modes of unit energy, the higher ones decaying sooner.
 
     Args:
         clock: for the sample rate.
         modes_hz: frequencies of the struck part.
         decay: seconds until the lowest mode has fallen to 1/e.
+
+    Returns:
+        ``(taps,)``, about six decay times long.
     """
     times = np.arange(int(6 * decay * clock.sample_rate) + 2) / clock.sample_rate
     kernel = np.zeros_like(times)
@@ -134,7 +137,7 @@ def ring(clock: Clock, modes_hz: Sequence[float], decay: float) -> Array:
 
 
 def strike(clock: Clock, times: Array, strengths: Array, kernel: Array) -> Array:
-    """Knocks of the given strengths at the given times (s), shape (T,)."""
+    """Knocks of the given strengths at the given times (s), ``(T,)``."""
     places = times * clock.sample_rate
     whole = np.floor(places).astype(int)
     part = places - whole
@@ -147,12 +150,12 @@ def strike(clock: Clock, times: Array, strengths: Array, kernel: Array) -> Array
 
 
 def swing(revolutions: Array, order: float, depth: float) -> Array:
-    """Amplitude modulation of that depth at `order` times the shaft's speed, shape (T,)."""
+    """Amplitude modulation of that depth at `order` times the shaft's speed, ``(T,)``."""
     return 1 + depth * np.sin(2 * np.pi * order * revolutions)
 
 
 def passings(revolutions: Array, clock: Clock, order: float) -> Array:
-    """Find the times (s) at which `order` times the revolutions pass a whole number, (n,)."""
+    """Times (s) at which `order` times the revolutions pass a whole number, ``(n,)``."""
     count = revolutions * order
     whole = np.arange(np.ceil(count[0]), np.floor(count[-1]) + 1)
     return np.interp(whole, count, clock.times)

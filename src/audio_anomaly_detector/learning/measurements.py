@@ -1,0 +1,138 @@
+"""Statistics of the training clips, of surrogates and of segments: what banks are fitted to."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_anomaly_detector.learning.training_data import TrainingData
+from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.bank import Deviations
+from audio_anomaly_detector.scoring.measurement import ClipStatistics, Statistics, clips_at_once
+from audio_anomaly_detector.scoring.surrogates import surrogate
+from audio_anomaly_detector.seeding import derive_seed
+
+# Clips whose surrogates are measured: their mean would hardly change with more.
+_SURROGATES = 32
+# Each of some clips is cut into so many segments, or fewer of a second at least.
+_SEGMENTS = 5
+_SEGMENTED_CLIPS = 32
+
+
+class Measurements:
+    """Statistics of the training clips, each kept once it was asked for.
+
+    Args:
+        data: the training clips.
+        measure: measures the components of a clip.
+    """
+
+    def __init__(self, data: TrainingData, measure: ClipStatistics) -> None:
+        self.data, self.measure = data, measure
+
+    @cached_property
+    def signal(self) -> Statistics:
+        """Statistics ``(n, C, D)`` of the components that need no network, of all clips."""
+        return self.statistics(None, "measuring clips", range(len(self.data.windows_of)))
+
+    @cached_property
+    def signal_of_surrogates(self) -> Statistics:
+        """Statistics ``(m, C, D)`` of the same components, of surrogates of some clips."""
+        return self.surrogate_statistics(None)
+
+    def statistics(self, networks: Networks | None, what: str, clips: Sequence[int]) -> Statistics:
+        """Statistics ``(n, C, D)`` of clips.
+
+        Args:
+            networks: whose components are measured; None: those that need no network.
+            what: shown as progress.
+            clips: their positions.
+        """
+        rows = [self.data.windows_of[clip] for clip in clips]
+        return self._measured(networks, self._some_at_a_time(what, rows))
+
+    def surrogate_statistics(self, networks: Networks | None) -> Statistics:
+        """Statistics ``(m, C, D)`` of surrogates of some clips.
+
+        Of the networks' components, or without networks of those that need none.
+        """
+        seed = self.data.config.seed
+        generator = torch.Generator().manual_seed(derive_seed(seed, "surrogates"))
+        order = torch.randperm(len(self.data.windows_of), generator=generator)
+        rate = self.data.config.audio.sample_rate
+
+        def surrogates(windows: Tensor) -> Tensor:
+            """On the CPU, so that they are the same on every device."""
+            each = [surrogate(window, rate, generator) for window in windows.cpu()]
+            return torch.stack(each).to(self.data.device)
+
+        rows = [self.data.windows_of[clip] for clip in order[:_SURROGATES].tolist()]
+        some = self._some_at_a_time("measuring surrogates", rows)
+        return self._measured(
+            networks, ([surrogates(windows) for windows in clips] for clips in some)
+        )
+
+    def segment_deviations(self, clips: list[int]) -> dict[str, Deviations]:
+        """How segments of these clips deviate from their clip; empty if the clips are short.
+
+        Args:
+            clips: positions of the clips that may be used.
+        """
+        deviations, of_clip = self._segments
+        chosen = np.flatnonzero(np.isin(of_clip, clips))
+        if len(chosen) == 0:
+            return {}
+        return {
+            name: Deviations(values[chosen].flatten(0, 1), 0) for name, values in deviations.items()
+        }
+
+    @cached_property
+    def _segments(self) -> tuple[Statistics, list[int]]:
+        """Segments of clips less the mean of each clip's, ``(k, segments, C, D)``; the clips."""
+        length = self.data.store.windows.shape[-1]
+        count = min(_SEGMENTS, length // self.data.config.audio.sample_rate)
+        if count < 2:
+            return {}, []
+        # "stretches" was this purpose's first name; another one would change every fit.
+        seed = derive_seed(self.data.config.seed, "stretches")
+        order = torch.randperm(
+            len(self.data.windows_of), generator=torch.Generator().manual_seed(seed)
+        )
+        chosen = order[:_SEGMENTED_CLIPS].tolist()
+        first = [self.data.windows_of[clip][:1] for clip in chosen]
+        some = self._some_at_a_time("measuring segments", first)
+        whole = count * (length // count)
+        cut = (
+            [segment for window in clips for segment in window[..., :whole].chunk(count, -1)]
+            for clips in some
+        )
+        measured = {
+            name: values.unflatten(0, (-1, count))
+            for name, values in self._measured(None, cut).items()
+            # A segment too short for every band of a clip cannot be compared with the clip.
+            if values.shape[-1] == self.signal[name].shape[-1]
+        }
+        return {name: v - v.mean(1, keepdim=True) for name, v in measured.items()}, chosen
+
+    def _measured(self, networks: Networks | None, parts: Iterable[list[Tensor]]) -> Statistics:
+        """Statistics ``(n, C, D)`` of clips, given as windows ``(W, C, T)`` some at a time.
+
+        Of the networks' components, or without networks of those that need none; nothing is read
+        if there are none.
+        """
+        if networks is None and not self.measure.signal_components:
+            return {}
+        measured = [
+            self.measure(some, networks, of_signal=networks is None).statistics for some in parts
+        ]
+        return {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
+
+    def _some_at_a_time(self, what: str, clips: list[np.ndarray]) -> Iterator[list[Tensor]]:
+        """The windows ``(W, C, T)`` of each clip, given by their rows, of some clips at a time."""
+        together = 2 * torch.get_num_threads() * clips_at_once(self.data.microphones)
+        for first in range(0, len(clips), together):
+            some = clips[first : first + together]
+            yield [self.data.windows(rows) for rows in some]
+            self.data.progress.advance(what, first + len(some), len(clips))

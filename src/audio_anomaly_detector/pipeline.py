@@ -1,0 +1,126 @@
+"""The one way from windows of sound to evidence: measuring, networks, banks, calibration.
+
+The detector, the exported graph and the fit all use it, so that a clip has one score everywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.models.logmel import LogMel
+from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.axes import FeatureAxes, Geometry
+from audio_anomaly_detector.scoring.bank import Bank
+from audio_anomaly_detector.scoring.calibration import Calibration, Evidence
+from audio_anomaly_detector.scoring.components import COMPONENTS
+from audio_anomaly_detector.scoring.measurement import ClipStatistics, Statistics
+from audio_anomaly_detector.seeding import derive_seed
+
+
+class ClipEvidence(NamedTuple):
+    """What the pipeline makes of n clips.
+
+    Attributes:
+        evidence: components, families and score of each.
+        latent: mean quantised latent of each, ``(n, L)``; None without networks.
+        maps: on request, of each clip the negative log-likelihood by mel bin and frame, mean over
+            microphones, ``(W, F, N)``; None without networks.
+    """
+
+    evidence: Evidence
+    latent: Tensor | None
+    maps: list[Tensor] | None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything that a clip passes through.
+
+    Args:
+        measure: measures the statistics of every component.
+        networks: the three models in evaluation mode; None where no family needs them.
+        banks: normal clips' statistics by component.
+        calibration: of the raw scores.
+        precision: of raw scores and calibration.
+    """
+
+    measure: ClipStatistics
+    networks: Networks | None
+    banks: dict[str, Bank]
+    calibration: Calibration
+    precision: torch.dtype = torch.float64
+
+    def score(self, clips: Sequence[Tensor], with_maps: bool = False) -> ClipEvidence:
+        """Evidence of clips, given as the windows ``(W, C, T)`` of each.
+
+        Args:
+            clips: on the device of the networks.
+            with_maps: return the evidence of every frame too.
+        """
+        measured = self.measure(clips, self.networks, with_maps=with_maps)
+        counts = [len(windows) for windows in clips]
+        latent = maps = None
+        if measured.latent is not None:
+            parts = measured.latent.split(counts)
+            latent = torch.stack([windows.mean(0) for windows in parts])
+        if measured.nll is not None:
+            maps = list(measured.nll.split(counts))
+        return ClipEvidence(self.evidence(measured.statistics), latent, maps)
+
+    def evidence(self, statistics: Statistics) -> Evidence:
+        """From the statistics of clips, ``(n, C, D)`` by component, to the anomaly score."""
+        return self.calibration.evidence(
+            raw_scores(statistics, self.banks, self.precision), self.measure.families
+        )
+
+    def single_precision(self) -> "Pipeline":
+        """The same with raw scores and calibration in float32, as in an exported graph."""
+        calibration = self.calibration.single_precision()
+        return replace(self, calibration=calibration, precision=torch.float32)
+
+
+def make_measure(config: Config, microphones: int, device: torch.device) -> ClipStatistics:
+    """What measures the components that a config asks for, on a device."""
+    scoring = config.scoring
+    measure = ClipStatistics(
+        LogMel(config.logmel),
+        config.signals,
+        scoring.families,
+        microphones,
+        views=scoring.views,
+        noise_db=scoring.view_noise_db,
+        seed=derive_seed(config.seed, "views"),
+    )
+    return measure.to(device).eval()
+
+
+def raw_scores(
+    statistics: Statistics, banks: dict[str, Bank], precision: torch.dtype = torch.float64
+) -> dict[str, Tensor]:
+    """Raw score of every component: its distance to the bank of normal clips.
+
+    Args:
+        statistics: by component, ``(n, C, D)``.
+        banks: by component.
+        precision: of the result.
+
+    Returns:
+        By component, ``(n, C)``.
+    """
+    return {name: banks[name].distance(values).to(precision) for name, values in statistics.items()}
+
+
+def feature_axes(config: Config, microphones: int) -> dict[str, FeatureAxes]:
+    """Frequency and time of every feature, by component that the config and microphones allow."""
+    geometry = Geometry(
+        config.audio.length, microphones, config.logmel, config.signals, config.despawn
+    )
+    return {
+        name: component.axes(geometry)
+        for name, component in COMPONENTS.items()
+        if component.family in config.scoring.families and component.microphones <= microphones
+    }

@@ -1,0 +1,153 @@
+"""The two steps of a fit: cross-fitted scores of normal clips, then the pipeline that is kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.cache import build_store
+from audio_anomaly_detector.data.clips import Clip, Fold
+from audio_anomaly_detector.detector import Detector
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.learning import cross_fitting, stages
+from audio_anomaly_detector.learning.cross_fitting import (
+    TrainedFold,
+    calibration_size,
+    cross_fit_networks,
+    cross_fit_signal,
+    fit_final_networks,
+    network_folds,
+)
+from audio_anomaly_detector.learning.fitting import fit
+from audio_anomaly_detector.learning.measurements import Measurements
+from audio_anomaly_detector.learning.stages import fit_networks
+from audio_anomaly_detector.learning.training_data import TrainingData
+from audio_anomaly_detector.pipeline import make_measure
+from audio_anomaly_detector.progress import SILENT
+from audio_anomaly_detector.scoring.bank import Bank
+from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+from recorded_progress import RecordedProgress
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def measurements(normals: list[Clip], tiny: Config, tmp_path: Path) -> Measurements:
+    store = build_store(normals, tiny.audio, tmp_path / "windows")
+    measure = make_measure(tiny, store.windows.shape[1], CPU)
+    return Measurements(TrainingData(store, tiny, measure.logmel, tmp_path, CPU, SILENT), measure)
+
+
+def with_scoring(config: Config, **changes: object) -> Config:
+    return config.model_copy(update={"scoring": config.scoring.model_copy(update=changes)})
+
+
+def test_few_clips_are_cross_fitted_and_many_held_out(normals: list[Clip], tiny: Config) -> None:
+    few = network_folds(normals, tiny)
+    assert len(few.cross) == tiny.scoring.folds and few.epoch_factor == 1
+    assert few.final == Fold(list(range(len(normals))), [])
+    held_out = [clip for fold in few.cross for clip in fold.held_out]
+    assert sorted(held_out) == list(range(len(normals)))
+    many = [replace(normals[0], path=Path(f"{i}.wav"), name=f"{i}") for i in range(100)]
+    config = with_scoring(tiny, hold_out_from=100)
+    folds = network_folds(many, config)
+    assert folds.cross == [] and len(folds.final.held_out) == 20
+    assert set(folds.final.fit).isdisjoint(folds.final.held_out)
+
+
+def test_the_size_of_the_calibration_is_known_beforehand(
+    normals: list[Clip], tiny: Config, without_networks: Config
+) -> None:
+    many = [replace(normals[0], path=Path(f"{i}.wav"), name=f"{i}") for i in range(100)]
+    for config, size in ((tiny, 20), (without_networks, 100)):
+        assert calibration_size(many, with_scoring(config, hold_out_from=100)) == size
+        assert calibration_size(many, config) == 100
+    pooled = with_scoring(tiny, hold_out_from=100).model_copy(update={"pool": "all"})
+    assert calibration_size(many, pooled) == 100
+
+
+def test_a_clip_is_scored_by_banks_without_it(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the clip in the bank its distance would be 0."""
+    raw = cross_fit_signal(measurements, {})
+    assert raw.keys() == measurements.measure.signal_components.keys()
+    sizes: list[int] = []
+
+    def counted(statistics: torch.Tensor, *rest: object) -> Bank:
+        sizes.append(len(statistics))
+        return original(statistics, *rest)
+
+    original = Bank.fit
+    monkeypatch.setattr(cross_fitting.Bank, "fit", counted)
+    cross_fit_signal(measurements, {})
+    clips = len(measurements.data.store.clips)
+    assert set(sizes) == {clips - 1}
+    for name, values in raw.items():
+        assert values.shape == (clips, 2), name
+        assert np.isfinite(values).all() and (values > 0).all(), name
+
+
+def test_networks_are_cross_fitted_then_kept(measurements: Measurements) -> None:
+    data = measurements.data
+    fold = Fold([0, 1, 2, 3, 4], [5, 6, 7])
+    networks, history, perplexity = fit_networks(data, fold.fit, "fold-1", 1, SILENT)
+    trained = TrainedFold("fold-1", fold, networks, {}, history, perplexity)
+    raw, held_out = cross_fit_networks(measurements, [trained], 8)
+    assert held_out == [5, 6, 7]
+    assert raw.keys() == measurements.measure.network_components.keys()
+    assert all(values.shape == (3, 2) for values in raw.values())
+    assert cross_fit_networks(measurements, [], 8) == ({}, [])
+    kept = fit_final_networks(measurements, trained)
+    assert len(kept.banks["wavelet_energy"].clips) == 5
+    everyone = trained._replace(fold=Fold(list(range(8)), []))
+    assert fit_final_networks(measurements, everyone).raw == {}
+
+
+def test_stages_train_in_order_and_depend_on_their_clips_alone(
+    measurements: Measurements,
+) -> None:
+    told = RecordedProgress()
+    first, history, perplexity = fit_networks(measurements.data, [0, 1, 2, 3], "final", 1, told)
+    assert [epoch.stage for epoch in history] == ["despawn"] * 2 + ["transformer"] * 2 + [
+        "vqvae"
+    ] * 2
+    assert told.epochs == history and perplexity >= 1
+    again, _, _ = fit_networks(measurements.data, [0, 1, 2, 3], "again", 1, SILENT)
+    other, _, _ = fit_networks(measurements.data, [4, 5, 6, 7], "other", 1, SILENT)
+    name = "transformer.patch_embedding.weight"
+    assert torch.equal(first.state_dict()[name], again.state_dict()[name])
+    assert not torch.equal(first.state_dict()[name], other.state_dict()[name])
+    _, twice, _ = fit_networks(measurements.data, [0, 1, 2, 3], "longer", 2, SILENT)
+    assert len(twice) == 2 * len(history)
+
+
+def test_the_learning_rate_of_an_epoch_is_that_of_its_last_step(
+    measurements: Measurements,
+) -> None:
+    _, history, _ = fit_networks(measurements.data, [0, 1, 2, 3], "final", 1, SILENT)
+    assert all(epoch.learning_rate > 0 for epoch in history)
+
+
+def test_a_fit_calibrates_on_every_clip(normals: list[Clip], tiny: Config, tmp_path: Path) -> None:
+    store = build_store(normals, tiny.audio, tmp_path / "windows")
+    fitted = fit(store, tiny, tmp_path, CPU, SILENT)
+    assert sorted(fitted.calibration_clips) == list(range(len(normals)))
+    assert fitted.normal_scores.shape == (len(normals),)
+    assert np.isfinite(fitted.normal_scores).all()
+    assert fitted.pipeline.banks.keys() == fitted.pipeline.measure.components.keys()
+
+
+def test_a_threshold_that_cannot_be_drawn_is_refused_before_training(
+    normals: list[Clip], tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("trained all the same")
+
+    monkeypatch.setattr(stages, "train", never)
+    config = with_scoring(tiny, threshold=ThresholdConfig(method="conformal"))
+    with pytest.raises(UserError, match="needs 9 calibration clips, there are 8"):
+        Detector.fit(normals, config)
