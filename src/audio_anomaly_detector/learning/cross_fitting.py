@@ -106,14 +106,7 @@ class NetworkSource:
             if self.prior is not None:
                 yield _pooled(name, fold, self.prior.cross[number])
             else:
-                trained = fit_networks(
-                    self.data,
-                    fold.fit,
-                    name,
-                    self.folds.epoch_factor,
-                    without_epochs(self.progress),
-                )
-                yield TrainedFold(name, fold, trained.networks, {}, *trained[1:])
+                yield self._train(name, fold, without_epochs(self.progress), None)
 
     def final(self) -> TrainedFold:
         """Those that are kept."""
