@@ -255,7 +255,7 @@ class Detector:
         if not np.isfinite(array).all():
             raise UserError("the waveform holds nan or infinite samples")
         if self.config.audio.level == "equalised":
-            array = equalise_level(array)
+            array = equalise_level(array, self.config.audio.equalised_rms)
         if len(array) != self.microphones:
             raise UserError(
                 f"the waveform has {len(array)} channels, the detector was fitted on "
@@ -265,8 +265,10 @@ class Detector:
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""
-        length = self.config.audio.length
-        windows = [torch.from_numpy(to_windows(one, length)).to(self.device) for one in waveforms]
+        length, slack = self.config.audio.length, self.config.audio.window_slack
+        windows = [
+            torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
+        ]
         found = self.pipeline.score(windows, with_maps=with_map)
         scores = []
         for clip, score in enumerate(found.evidence.score.tolist()):
