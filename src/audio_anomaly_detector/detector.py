@@ -261,13 +261,15 @@ class Detector:
         if self.config.audio.level == "equalised":
             if not array.any():
                 raise UserError("the waveform is silent: all its samples are 0; check the source")
-            array = equalise_level(array)
+            array = equalise_level(array, self.config.audio.equalised_rms)
         return array
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""
-        length = self.config.audio.length
-        windows = [torch.from_numpy(to_windows(one, length)).to(self.device) for one in waveforms]
+        length, slack = self.config.audio.length, self.config.audio.window_slack
+        windows = [
+            torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
+        ]
         found = self.pipeline.score(windows, with_maps=with_map)
         scores = []
         for clip, score in enumerate(found.evidence.score.tolist()):
