@@ -62,7 +62,8 @@ def find_model(path: Path, runtime: RuntimeName = "auto") -> Path:
     if not path.is_dir():
         return path
     suffixes = {"auto": (_TORCH, _ONNX), "torch": (_TORCH,), "onnx": (_ONNX,)}[runtime]
-    fleet_model = path.parent / f"best_{path.resolve().name}{_TORCH}"
+    whole = path.resolve()  # "." has neither name nor parent
+    fleet_model = whole.parent / f"best_{whole.name}{_TORCH}"
     for suffix in suffixes:
         names = (path / RUN_MODEL, path / SCRIPT_MODEL, fleet_model)
         for file in (name.with_suffix(suffix) for name in names):
