@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from performance import front_ends, pipeline
-from performance.measure import Limits, Row, limits, processor, save_raw
+from performance.measure import Limits, Row, limits, processor
 
+from audio_anomaly_detector.files import write_json, write_text
 from audio_anomaly_detector.plotting.canvas import save_figure
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -35,9 +36,8 @@ def main() -> None:
     grown = pipeline.growth()
     rows += _printed(pipeline.rows(machine, grown))
     save_figure(_growth_plot(grown), DOCS / PLOT)
-    save_raw(DOCS / "performance.json", {"limits": machine._asdict(), "growth": grown})
-    page = _page(machine, rows, stages)
-    (DOCS / "performance.md").write_text(page, encoding="utf-8")
+    write_json(DOCS / "performance.json", {"limits": machine._asdict(), "growth": grown})
+    write_text(DOCS / "performance.md", _page(machine, rows, stages))
 
 
 T = TypeVar("T")

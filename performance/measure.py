@@ -1,6 +1,5 @@
 """Times, memory and the limits of this machine that the other figures are held against."""
 
-import json
 import multiprocessing
 import platform
 import statistics
@@ -122,8 +121,3 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.split(":")[1].strip()
     return platform.processor()
-
-
-def save_raw(path: Path, figures: dict[str, Any]) -> None:
-    """Keep the figures behind plots and table beside them."""
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

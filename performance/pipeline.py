@@ -188,7 +188,8 @@ def growth() -> Growth:
                 point = {"clips": 20.0, "seconds": SECONDS, "channels": 1.0, axis: value}
                 key = (preset, int(point["clips"]), point["seconds"], int(point["channels"]))
                 print("growth:", *key, flush=True)
-                known.setdefault(key, {}) or known[key].update(run(*key))
+                if key not in known:
+                    known[key] = run(*key)
                 result.setdefault(preset, {}).setdefault(axis, []).append(known[key])
     return result
 

@@ -24,7 +24,7 @@ def test_the_paper_preset_trains_a_step_of_each_stage_and_scores(tmp_path: Path)
     config = load_config("paper", overrides=[*steps, "scoring.hold_out_from=4"])
     result = Detector.fit(find_clips(tmp_path).clips, config)
     assert [epoch.stage for epoch in result.history] == ["despawn", "transformer", "vqvae"]
-    networks = result.detector.networks
+    networks = result.detector.pipeline.networks
     assert networks is not None
     assert networks.despawn.config.levels == 17
     assert sum(p.numel() for p in networks.transformer.parameters()) > 85e6

@@ -78,14 +78,15 @@ def write_json(path: Path, content: object) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+def write_csv(path: Path, columns: Iterable[str] | None, rows: Iterable[Iterable[object]]) -> None:
     """Write a table atomically; raises `UserError` like `write_atomically`.
 
-    File names that are no valid text are written with escapes.
+    Columns None writes no header. File names that are no valid text are written with escapes.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    if columns is not None:
+        writer.writerow(columns)
     writer.writerows(rows)
     write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
 

@@ -56,7 +56,7 @@ def train(
         stage: name under which history and randomness go.
         seed: seed of the whole fit.
         checkpoint: file that holds the state after the last whole epoch.
-        on_epoch: called after every new epoch; what it returns is kept_best's criterion.
+        on_epoch: called after every new epoch; what it returns is the criterion of `keep_best`.
         keep_best: end with the weights of the epoch for which `on_epoch` returned the largest value
             (an oracle where that number comes from labels).
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from audio_anomaly_detector import cli
@@ -27,6 +28,7 @@ from audio_anomaly_detector.benchmark.cells import (
     run_cell_job,
     run_missing,
 )
+from audio_anomaly_detector.benchmark.challenge import write_challenge_files
 from audio_anomaly_detector.benchmark.detectors import DETECTORS
 from audio_anomaly_detector.benchmark.leaderboard import Leaderboard, make_leaderboard
 from audio_anomaly_detector.benchmark.origin import Origin
@@ -461,6 +463,21 @@ def test_the_challenge_judges_each_domain_and_gets_its_files(tmp_path: Path) -> 
     decisions = (folder / "decision_result_fan_section_00_test.csv").read_text()
     assert decisions.splitlines()[2:4] == ["2.wav,0.0", "3.wav,1.0"]
     assert "By the rules of the DCASE challenge" in (tmp_path / "results.md").read_text()
+
+
+def test_a_comma_in_a_clip_adds_no_column_to_the_challenge_files(tmp_path: Path) -> None:
+    split = Setting("split", "recorded", "0")
+    lines = [row | {"clip": row["clip"].replace(".", ",a.")} for row in challenge_lines()]
+    write_challenge_files(tmp_path, split, {"instant": lines})
+    for path in (tmp_path / str(split) / "challenge" / "instant").iterdir():
+        with path.open(newline="") as file:
+            assert [row[0] for row in csv.reader(file)] == [f"{i},a.wav" for i in range(6)]
+
+
+def test_a_cell_leaves_the_threads_as_they_were(clips: list[Clip]) -> None:
+    before = torch.get_num_threads()
+    run_cell_job(replace(job_of("level", clips), threads=before + 1))
+    assert torch.get_num_threads() == before
 
 
 def test_the_challenge_of_2021_has_a_folder_and_all_figures_of_each_domain(tmp_path: Path) -> None:

@@ -68,10 +68,28 @@ def test_the_sheet_holds_every_plot_that_applies_and_no_hole(case):
 
 def test_ten_thousand_clips():
     data = synthetic_evaluation(9500, 500, latents=None)
-    for name in applicable(data):
-        figure = Figure()
-        PLOTS[name].draw(figure.add_subplot(), data)
+    figures = {name: draw(name, data) for name in applicable(data)}
+    for figure in figures.values():
         figure.draw_without_rendering()
+    histogram = figures["score_histograms"].axes[0]
+    assert histogram.get_yscale() == "log"  # the few anomalous clips stay visible
+    filled = [patch.get_data().values.sum() for patch in histogram.patches if patch.get_fill()]
+    assert filled == [9500, 500]
+    assert "9500 clips" in texts(figures["calibration"])
+    for name in ("roc", "f1_by_threshold"):
+        assert max(len(line.get_xdata()) for line in figures[name].axes[0].lines) >= 10_000, name
+
+
+def test_what_takes_the_width_of_a_page():
+    for case, wide in (("ordinary", ["training_curves"]), ("without networks", ["components"])):
+        data = CASES[case]
+        found = [name for name in applicable(data) if PLOTS[name].is_wide(data)]
+        assert found == wide
+        widths = {name: draw(name, data).get_figwidth() for name in applicable(data)}
+        assert all((widths[name] == max(widths.values())) == (name in wide) for name in widths)
+    many = CASES["many components"]
+    heights = {name: draw(name, many).get_figheight() for name in ("roc", "components")}
+    assert heights["components"] > heights["roc"]
 
 
 def test_plots_say_what_they_show():

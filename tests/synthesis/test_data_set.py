@@ -1,4 +1,5 @@
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +129,20 @@ def test_another_configuration_does_not_mix_into_a_set(small_set):
     with pytest.raises(UserError, match=r"another configuration.*choose another folder"):
         synthesise(small_set, SMALL.model_copy(update={"seed": 5}))
     assert contents(small_set) == before
+
+
+def test_the_same_configuration_written_otherwise_is_completed(small_set):
+    marker = small_set / "synthetic.json"
+    before = marker.read_bytes()
+    marker.write_text(json.dumps(json.loads(before)))
+    synthesise(small_set, SMALL)
+    assert marker.read_bytes() == before
+
+
+def test_a_broken_configuration_is_refused(tmp_path):
+    (tmp_path / "synthetic.json").write_text("{")
+    with pytest.raises(UserError, match=r"no JSON.*choose another folder"):
+        synthesise(tmp_path, SMALL)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

@@ -26,7 +26,7 @@ LOGMEL = LogMelConfig(n_mels=128, n_fft=1024, hop_length=512)
 _NO_RESOLUTION = 1e-12
 
 # From features (m, C, ...) to the raw scores by name, (m, C) each; higher = more anomalous.
-Scorer = Callable[[Tensor], Raw]
+RawScorer = Callable[[Tensor], Raw]
 
 
 class Baseline(ABC):
@@ -44,7 +44,7 @@ class Baseline(ABC):
         """
 
     @abstractmethod
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Learn from normal windows.
 
         Args:

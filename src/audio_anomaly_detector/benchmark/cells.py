@@ -5,14 +5,13 @@ cell of another version, other settings or other data is not finished: it is run
 """
 
 import csv
-import io
 import re
 import resource
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -26,9 +25,10 @@ from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.engines import Failed, Processes
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import write_json, write_text
+from audio_anomaly_detector.files import write_csv, write_json
 from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool, pool_members
 from audio_anomaly_detector.progress import SILENT, Progress
+from audio_anomaly_detector.threads import torch_threads
 
 Protocol = Literal["folds", "split"]
 Level = Literal["equalised", "recorded"]
@@ -111,32 +111,38 @@ class CellJob:
 
 def run_cell_job(job: CellJob) -> list[Line]:
     """Fit and score on every fold: one line a test clip."""
-    torch.set_num_threads(job.threads)
-    detector, config = DETECTORS[job.detector], job.config
     parts = {key: _parts(clips, job.setting) for key, clips in job.machines.items()}
-    lines: list[Line] = []
-    for number in range(len(next(iter(parts.values())))):
-        started = time.perf_counter()
-        pool_prior = None
-        if config.pool != "none":
-            pool = [clip for folds in parts.values() for clip in folds[number][0]]
-            pool_prior = _pretrain(pool, config)
-        share = (time.perf_counter() - started) / len(parts)
-        for key, folds in parts.items():
-            train, test = folds[number]
-            result = detector.run(train, test, config, pool_prior)
-            seconds = share + result.fit_seconds
-            costs = (seconds, result.score_milliseconds, _peak_megabytes())
-            for position, clip in enumerate(test):
-                keys = (*key, config.seed, number, clip.name, clip.label, clip.domain or "")
-                scores = {name: f"{values[position]:.9g}" for name, values in result.scores.items()}
-                lines.append(
-                    dict(zip(_KEYS, map(str, keys), strict=True))
-                    | job.origins[key]._asdict()
-                    | dict(zip(_COSTS, (f"{cost:.4g}" for cost in costs), strict=True))
-                    | scores
-                )
-    return lines
+    with torch_threads(job.threads):
+        return [
+            line
+            for number, folds in enumerate(zip(*parts.values(), strict=True))
+            for line in _run_fold(job, number, dict(zip(parts, folds, strict=True)))
+        ]
+
+
+def _run_fold(
+    job: CellJob, number: int, parts: dict[MachineKey, tuple[list[Clip], list[Clip]]]
+) -> Iterator[Line]:
+    """Lines of one fold, given the training and test clips of every machine."""
+    detector, config = DETECTORS[job.detector], job.config
+    started = time.perf_counter()
+    pool_prior = None
+    if config.pool != "none":
+        pool_prior = _pretrain([clip for train, _ in parts.values() for clip in train], config)
+    share = (time.perf_counter() - started) / len(parts)
+    for key, (train, test) in parts.items():
+        result = detector.run(train, test, config, pool_prior)
+        seconds = share + result.fit_seconds
+        costs = (seconds, result.score_milliseconds, _peak_megabytes())
+        for position, clip in enumerate(test):
+            keys = (*key, config.seed, number, clip.name, clip.label, clip.domain or "")
+            scores = {name: f"{values[position]:.9g}" for name, values in result.scores.items()}
+            yield (
+                dict(zip(_KEYS, map(str, keys), strict=True))
+                | job.origins[key]._asdict()
+                | dict(zip(_COSTS, (f"{cost:.4g}" for cost in costs), strict=True))
+                | scores
+            )
 
 
 def _pretrain(clips: Sequence[Clip], config: Config) -> PoolPrior:
@@ -218,12 +224,9 @@ class Cells:
         kept = [line for line in self.lines if _cell(line) not in new]
         # Cells finish in any order; the lines of a cell keep theirs.
         self.lines = sorted([*kept, *lines], key=_cell)
-        text = io.StringIO()
-        columns = dict.fromkeys(name for line in self.lines for name in line)
-        writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.lines)
-        write_text(self.path, text.getvalue())
+        columns = list(dict.fromkeys(name for line in self.lines for name in line))
+        rows = ([line.get(name, "") for name in columns] for line in self.lines)
+        write_csv(self.path, columns, rows)
 
 
 def _cell(line: Line) -> tuple[str, ...]:

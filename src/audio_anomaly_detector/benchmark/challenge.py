@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from audio_anomaly_detector.benchmark.cells import Line, Setting
 from audio_anomaly_detector.benchmark.detectors import DETECTORS
 from audio_anomaly_detector.benchmark.own_detector import DECISION
-from audio_anomaly_detector.files import write_text
+from audio_anomaly_detector.files import write_csv
 from audio_anomaly_detector.metrics.classification import (
     arithmetic_mean,
     auroc,
@@ -84,15 +84,15 @@ def write_challenge_files(folder: Path, setting: Setting, cells: Mapping[str, li
         columns = {"anomaly_score": DETECTORS[name].rows[0].columns[0]}
         if DECISION in lines[0]:
             columns["decision_result"] = DECISION
-        texts: dict[str, list[str]] = {}
+        tables: dict[str, list[tuple[str, str]]] = {}
         for line in lines:
             part = "" if not line["domain"] else f"_{_domain_folder(line) or 'test'}"
             file = PurePosixPath(line["clip"]).name
             for kind, column in columns.items():
                 place = f"{kind}_{line['machine']}_{line['id']}{part}.csv"
-                texts.setdefault(place, []).append(f"{file},{line[column]}\n")
-        for place, rows in texts.items():
-            write_text(folder / str(setting) / "challenge" / name / place, "".join(rows))
+                tables.setdefault(place, []).append((file, line[column]))
+        for place, rows in tables.items():
+            write_csv(folder / str(setting) / "challenge" / name / place, None, rows)
 
 
 def _judged(setting: Setting, cells: Mapping[str, list[Line]]) -> Iterator[tuple[str, list[Line]]]:

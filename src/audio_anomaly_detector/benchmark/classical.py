@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.baseline import LOGMEL, Baseline, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, Baseline, RawScorer
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.scoring.calibration import Raw
 
@@ -36,7 +36,7 @@ class LevelOnly(Baseline):
         """Level in dB, ``(C, 1)``."""
         return 10 * waveform.square().mean(-1, keepdim=True).clamp_min(1e-12).log10()
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Keep the normals' levels."""
 
         def score(others: Tensor) -> Raw:
@@ -59,10 +59,10 @@ class LogMelStatistics(Baseline):
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, 256)`` in dB."""
-        logmel = self.logmel(waveform)  # (C, 128, T)
+        logmel = self.logmel(waveform)  # (C, 128, N)
         return torch.cat([logmel.mean(-1), logmel.std(-1)], -1)
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Fit the back end to each microphone's normals."""
         scorers = _per_microphone(features, lambda normals: self.back_end(normals, seed))
         return lambda others: {"score": _score(scorers, others)}
@@ -83,7 +83,7 @@ class TwfrGmm(Baseline):
 
     def features(self, waveform: Tensor) -> Tensor:
         """``(C, ratios, 128)`` in dB."""
-        ranked = self.logmel(waveform).sort(-1, descending=True).values  # (C, 128, T)
+        ranked = self.logmel(waveform).sort(-1, descending=True).values  # (C, 128, N)
         rank = torch.arange(ranked.shape[-1])
         pooled = []
         for ratio in GWRP_RATIOS:
@@ -91,7 +91,7 @@ class TwfrGmm(Baseline):
             pooled.append(ranked @ (weight / weight.sum()).float())
         return torch.stack(pooled, 1)
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Fit a mixture to each microphone and ratio."""
 
         def mixture(normals: Floats) -> Callable[[Floats], Floats]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from audio_anomaly_detector.benchmark.baseline import LOGMEL, Baseline, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, Baseline, RawScorer
 from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
 from audio_anomaly_detector.scoring.calibration import Raw
 from audio_anomaly_detector.seeding import derive_seed
@@ -46,11 +46,11 @@ class DcaseAutoencoder(Baseline):
         self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, T, 128)`` in dB."""
+        """``(C, N, 128)`` in dB."""
         return self.logmel(waveform).transpose(1, 2)
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
-        """Train the autoencoder, then take the covariance of what it leaves."""
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
+        """Train the autoencoder, then take the covariance of its residuals."""
         network = _train(
             lambda: Autoencoder(features.shape[-1]),
             features,
@@ -90,10 +90,10 @@ class Idnn(Baseline):
         self.logmel = LogMel(LogMelConfig(n_mels=64, n_fft=1024, hop_length=512))
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, T, 64)`` in dB."""
+        """``(C, N, 64)`` in dB."""
         return self.logmel(waveform).transpose(1, 2)
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Train the interpolator."""
         network = _train(
             lambda: Interpolator(features.shape[-1]),
@@ -115,7 +115,7 @@ class Idnn(Baseline):
 
 
 class Autoencoder(nn.Module):
-    """Dense autoencoder with a bottleneck of 8; gives what it fails to reconstruct.
+    """Dense autoencoder with a bottleneck of 8; its output is the residual.
 
     Args:
         bands: F, mel bands of a frame.
@@ -137,7 +137,7 @@ class Autoencoder(nn.Module):
 
 
 class Interpolator(nn.Module):
-    """Dense network from four frames to the one between them; gives what it fails to predict.
+    """Dense network from four frames to the one between them; its output is the residual.
 
     Args:
         bands: F, mel bands of a frame.
@@ -159,7 +159,7 @@ class Interpolator(nn.Module):
 
 
 def stack_frames(spectra: Tensor) -> Tensor:
-    """Every run of five consecutive frames, ``(R, T, F) -> (R, V, 5, F)``, V = T - 4; a view."""
+    """Every run of five consecutive frames, ``(R, N, F) -> (R, V, 5, F)``, V = N - 4; a view."""
     return spectra.unfold(1, FRAMES, 1).transpose(2, 3)
 
 
@@ -171,14 +171,14 @@ def _train(
     batch_size: int,
     seed: int,
 ) -> nn.Module:
-    """A network trained to leave little: mean squared residual, Adam.
+    """Train a network for the least mean squared residual, with Adam.
 
     Epochs are counted over the vectors of *one* microphone: the authors had one, and eight
     that record the same machine at the same time are no reason for eight times as many steps.
 
     Args:
         make: the network, from stacked frames ``(B, 5, F)`` to their residual.
-        features: ``(n, C, T, F)`` of normal windows.
+        features: ``(n, C, N, F)`` of normal windows.
         epochs: passes over the vectors.
         batch_size: vectors of a step.
         seed: of weights and batches.
@@ -214,7 +214,7 @@ def _batches(
 
 @torch.no_grad()
 def _residuals(network: nn.Module, features: Tensor) -> Iterator[Tensor]:
-    """What the network leaves of each window ``(C, T, F)``: ``(C, V, ...)`` float64."""
+    """Residuals of the network on each window ``(C, N, F)``: ``(C, V, ...)`` float64."""
     for window in features:
         vectors = stack_frames(window)  # (C, V, 5, F)
         yield network(vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2]).double()
@@ -223,7 +223,7 @@ def _residuals(network: nn.Module, features: Tensor) -> Iterator[Tensor]:
 def _precision(residuals: Iterable[Tensor]) -> Tensor:
     """Inverse covariance ``(F, F)`` over all frames of residuals ``(..., F)``."""
     count, total, products = 0, torch.zeros(()), torch.zeros(())
-    for residual in residuals:  # window by window: all at once would be a copy of the corpus
+    for residual in residuals:  # window by window: at once would copy all training windows
         frames = residual.flatten(0, -2)
         count += len(frames)
         total = total + frames.sum(0)

@@ -78,7 +78,7 @@ class Section(NamedTuple):
         return (
             f"{leaderboard.n_ids} ids, {leaderboard.n_normal} normal and "
             f"{leaderboard.n_anomalous} anomalous clips, {how}, {_LEVELS[setting.level]}. One id: "
-            "a detector saw normal clips of that id alone; pooled ids: first those of all of them. "
+            "fitted to normal clips of that id alone; pooled ids: first to those of all of them. "
             "AUROC is the mean over folds, then over ids and machine types, with its 95 % "
             "interval over clips; the lead is that of the line in bold over this one, paired on "
             "the same folds; the CSV also has the intervals with ids resampled. pAUC(0.1) is "

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audio_anomaly_detector.benchmark.baseline import LOGMEL, SEED_NAME, Baseline, Scorer
+from audio_anomaly_detector.benchmark.baseline import LOGMEL, SEED_NAME, Baseline, RawScorer
 from audio_anomaly_detector.config import TrainingConfig
 from audio_anomaly_detector.models.hard_threshold import hard_threshold
 from audio_anomaly_detector.models.logmel import LogMel
@@ -63,7 +63,7 @@ class PlainDespawn(Baseline):
         """The waveform itself, ``(C, T)``."""
         return waveform
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Train the tree on random crops."""
         rows = features.flatten(0, 1)  # (n C, T)
         scale = rows.square().mean().sqrt()
@@ -94,7 +94,7 @@ class PlainDespawn(Baseline):
 
 
 class PlainMaskedTransformer(Baseline):
-    """Our masked transformer by itself: how unlikely it finds what was hidden from it.
+    """Our masked transformer by itself: negative log-likelihood of the patches that were hidden.
 
     Source: see `MaskedTransformer`; shape and learning rate of the `small` preset.
 
@@ -107,10 +107,10 @@ class PlainMaskedTransformer(Baseline):
         self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, 128, T)`` in dB."""
+        """``(C, 128, N)`` in dB."""
         return self.logmel(waveform)
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Train on whole windows."""
         config = MaskedTransformerConfig(n_mels=features.shape[-2])
         with torch.random.fork_rng(devices=[]):
@@ -128,14 +128,14 @@ class PlainMaskedTransformer(Baseline):
         def score(others: Tensor) -> Raw:
             maps = torch.stack(
                 [network.predict_hidden(window).nll for window in others]
-            )  # (m, C, F, T)
+            )  # (m, C, F, N)
             return {"reconstruction": maps.double().mean((2, 3)).numpy()}
 
         return score
 
 
 class PlainVqvae(Baseline):
-    """VQ-VAE on the log-mel spectrogram: how badly its codes tell the spectrogram.
+    """VQ-VAE on the log-mel spectrogram: reconstruction error.
 
     ``reconstruction`` is the mean squared error of bins standardised by the training data.
 
@@ -151,10 +151,10 @@ class PlainVqvae(Baseline):
         self.logmel = LogMel(LOGMEL)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """``(C, 128, T)`` in dB."""
+        """``(C, 128, N)`` in dB."""
         return self.logmel(waveform)
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Train on random tiles of the full height."""
         mean, std = (each[:, None] for each in _mel_statistics(features))  # (F, 1)
         rows = (features.flatten(0, 1) - mean) / std
@@ -169,7 +169,7 @@ class PlainVqvae(Baseline):
         @torch.no_grad()
         def score(others: Tensor) -> Raw:
             errors = []
-            for window in (others - mean) / std:  # (C, F, T)
+            for window in (others - mean) / std:  # (C, F, N)
                 errors.append((window - network(window).reconstruction).square().mean((1, 2)))
             return {"reconstruction": torch.stack(errors).double().numpy()}
 
@@ -216,9 +216,9 @@ class WaveletTree(nn.Module):
 
 
 class VqvaeOutput(NamedTuple):
-    """What the VQ-VAE makes of a batch."""
+    """Output of the VQ-VAE for a batch."""
 
-    reconstruction: Tensor  # (B, F, T)
+    reconstruction: Tensor  # (B, F, N)
     commitment: Tensor  # (B, cells) squared distance of each cell's latent vector to its code
 
 
@@ -256,17 +256,17 @@ class SpectrogramVqvae(nn.Module):
         )
 
     def forward(self, logmel: Tensor) -> VqvaeOutput:
-        """Encode, quantise, decode ``(B, F, T)``, F a multiple of 8, any T."""
+        """Encode, quantise, decode ``(B, F, N)``, F a multiple of 8, any N."""
         frames = logmel.shape[-1]
         filled = F.pad(logmel, (0, -frames % _STRIDE), mode="replicate")
-        latent = self.encoder(filled.unsqueeze(1))  # (B, L, F / 8, T / 8)
+        latent = self.encoder(filled.unsqueeze(1))  # (B, L, F / 8, N / 8)
         quantised = self.quantiser(latent.flatten(2).transpose(1, 2))  # (B, cells, L)
         grid = quantised.quantised.transpose(1, 2).unflatten(2, latent.shape[2:])
         reconstruction = self.decoder(grid).squeeze(1)[..., :frames]
         return VqvaeOutput(reconstruction, quantised.commitment)
 
     def loss_terms(self, logmel: Tensor) -> dict[str, Tensor]:
-        """Mean squared error and commitment of ``(B, F, T)``, scalars."""
+        """Mean squared error and commitment of ``(B, F, N)``, scalars."""
         output = self(logmel)
         return {
             "reconstruction": F.mse_loss(output.reconstruction, logmel),
@@ -278,7 +278,7 @@ class _Crops:
     """Random crops along time, in the form that `train` takes its data.
 
     Args:
-        rows: ``(R, T)`` or ``(R, F, T)``.
+        rows: ``(R, T)`` or ``(R, F, N)``.
         length: of a crop; all of a shorter row.
     """
 
@@ -296,7 +296,7 @@ class _Crops:
 
 
 def _mel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(F,)`` of every mel bin of ``(n, C, F, T)``."""
+    """Mean and standard deviation ``(F,)`` of every mel bin of ``(n, C, F, N)``."""
     std, mean = torch.std_mean(features.double(), dim=(0, 1, 3), correction=0)
     return mean.float(), std.float().clamp_min(MIN_STD_DB)
 
@@ -309,7 +309,7 @@ def _train(
     steps: int,
     seed: int,
 ) -> None:
-    """Train in place as our own stages are, at the `small` preset's rate."""
+    """Train in place with the loop of our own stages, at the `small` preset's rate."""
     config = TrainingConfig(epochs=1, steps_per_epoch=steps, batch_size=_BATCH, learning_rate=2e-3)
     with TemporaryDirectory() as folder:
         train(

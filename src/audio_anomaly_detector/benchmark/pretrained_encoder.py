@@ -1,4 +1,4 @@
-"""A baseline that knows other sounds: nearest neighbours in an encoder pretrained on AudioSet."""
+"""A baseline with outside data: nearest neighbours in an encoder pretrained on AudioSet."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio_anomaly_detector.benchmark.baseline import Baseline, Scorer
+from audio_anomaly_detector.benchmark.baseline import Baseline, RawScorer
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.scoring.calibration import Raw
 
@@ -51,19 +51,19 @@ class PretrainedEncoder(Baseline):
         config = self.encoder.config
         rate = AudioConfig().sample_rate
         mels = self.front_end(list(waveform.numpy()), sampling_rate=rate, return_tensors="pt")
-        tokens = self.encoder(**mels).last_hidden_state[:, _SPECIAL_TOKENS:]  # (C, F * T, D)
+        tokens = self.encoder(**mels).last_hidden_state[:, _SPECIAL_TOKENS:]  # (C, F * N, D)
         heights = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
-        patches = tokens.unflatten(1, (heights, -1))  # (C, F, T, D)
+        patches = tokens.unflatten(1, (heights, -1))  # (C, F, N, D)
         frames = 1 + (waveform.shape[-1] - _FRAME) // _HOP
         # After these patches there is only padding.
         filled = max(1, (frames - config.patch_size) // config.time_stride + 1)
         return F.normalize(patches[:, :, :filled].mean(2), dim=-1)
 
-    def fit(self, features: Tensor, seed: int) -> Scorer:
+    def fit(self, features: Tensor, seed: int) -> RawScorer:
         """Keep the normals' embeddings."""
 
         def score(others: Tensor) -> Raw:
-            # Products of matrices would lose what small distances between unit vectors say.
+            # Products of matrices would round away small distances between unit vectors.
             distances = torch.cdist(
                 others.movedim(0, 2),
                 features.movedim(0, 2),

@@ -1,1 +1,1 @@
-"""Fitting a detector: training loop, stages, cross-fitting, pool prior."""
+"""Fitting a detector: stages, training data, cross-fitting, final fit, pool prior."""

@@ -24,7 +24,7 @@ from audio_anomaly_detector.training import Batches, LossTerms, train
 
 # Windows from which the machine's scale and band spreads, or the features' means, are taken: more
 # would not change them, and memory stays flat.
-_SAMPLE = 64
+_WINDOW_SAMPLE = 64
 _FEATURE_SAMPLE = 1024
 # Weight of the id-label loss of pooled training against the likelihood of hidden patches.
 _LABEL_WEIGHT = 1.0
@@ -123,7 +123,7 @@ class _Training:
         """Train the wavelet transform on random crops."""
         despawn = self.networks.despawn
         crops = Crops(self.data, self.rows)
-        few = torch.randperm(len(crops), generator=self.generator)[:_SAMPLE]
+        few = torch.randperm(len(crops), generator=self.generator)[:_WINDOW_SAMPLE]
         despawn.set_scales(crops(few, self.generator))
         self._stage(
             "despawn",
@@ -229,7 +229,7 @@ def _fit_code_statistics(networks: Networks, features: FusionFeatures) -> float:
     """Learn how codes follow each other; returns the perplexity over all training clips."""
     codes, commitment = [], []
     generator = torch.Generator()
-    for indices in torch.arange(len(features)).split(_SAMPLE):
+    for indices in torch.arange(len(features)).split(_WINDOW_SAMPLE):
         output = networks.vqvae(*features(indices, generator)[:2])
         codes.append(output.codes)
         commitment.append(output.commitment)

@@ -29,9 +29,9 @@ def resampled_metrics(
     """Compute the metrics that have bootstrap intervals in every resample of the clips.
 
     Args:
-        labels: (N,) of 0 normal, 1 anomalous; clips are resampled within each.
-        scores: (N,) raw scores, higher = more anomalous.
-        decided: (N,) whether the clip was decided anomalous.
+        labels: ``(n,)`` of 0 normal, 1 anomalous; clips are resampled within each.
+        scores: ``(n,)`` raw scores, higher = more anomalous.
+        decided: ``(n,)`` whether the clip was decided anomalous.
         max_fpr: highest false-alarm rate of the partial area.
         n_bootstrap: number of resamples B.
         seed: seed of the resampling.
@@ -68,9 +68,9 @@ def _weighted_metrics(
     this to be equal to it.
 
     Args:
-        counts: (B, N) weight of each clip in each resample.
-        anomalous: (N,) label.
-        decided: (N,) decision.
+        counts: ``(B, n)`` weight of each clip in each resample.
+        anomalous: ``(n,)`` label.
+        decided: ``(n,)`` decision.
         last_of_tie: (K,) index of the last clip of each distinct score: the points of the curves.
         max_fpr: highest false-alarm rate of the partial area.
     """

@@ -141,8 +141,8 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float | None:
     """Return the area under the ROC curve; None unless both classes are there.
 
     Args:
-        labels: (N,) of 0 normal, 1 anomalous.
-        scores: (N,) raw scores, higher = more anomalous.
+        labels: ``(n,)`` of 0 normal, 1 anomalous.
+        scores: ``(n,)`` raw scores, higher = more anomalous.
 
     Raises:
         ValueError: no clips, unequal lengths, scores not finite, labels other than 0 and 1.
@@ -175,8 +175,8 @@ def decision_metrics(labels: ArrayLike, scores: ArrayLike, threshold: float) -> 
     Precision and F1 need both classes: with one they are 0 or 1 whatever the detector.
 
     Args:
-        labels: (N,) of 0 normal, 1 anomalous.
-        scores: (N,) raw scores, higher = more anomalous.
+        labels: ``(n,)`` of 0 normal, 1 anomalous.
+        scores: ``(n,)`` raw scores, higher = more anomalous.
         threshold: decision threshold in units of the score; may be infinite.
     """
     labels, scores = _checked(labels, scores)
@@ -234,8 +234,8 @@ def evaluate_scores(
     that is a limit of the bootstrap, not certainty.
 
     Args:
-        labels: (N,) of 0 normal, 1 anomalous.
-        scores: (N,) raw scores, higher = more anomalous.
+        labels: ``(n,)`` of 0 normal, 1 anomalous.
+        scores: ``(n,)`` raw scores, higher = more anomalous.
         threshold: decision threshold in units of the score; may be infinite.
         n_bootstrap: number of resamples.
         seed: seed of the resampling.

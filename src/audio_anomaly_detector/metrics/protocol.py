@@ -25,8 +25,8 @@ class Wins:
     """Every held-out normal clip of one machine id against every anomalous clip.
 
     Args:
-        matrix: (N, A); 1 where the anomalous clip has the higher score, .5 for a tie, else 0.
-        weight: (N,) share of each normal clip in the mean over folds, 1 / (folds x fold size).
+        matrix: ``(n, A)``; 1 where the anomalous clip has the higher score, .5 for a tie, else 0.
+        weight: ``(n,)`` share of each normal clip in the mean over folds, 1 / (folds x fold size).
     """
 
     matrix: Floats
@@ -74,7 +74,7 @@ def win_matrix(
     """Compare the scores of each fold under that fold's detector.
 
     Args:
-        normal_scores: per fold, (N_fold,) scores of its held-out normal clips.
+        normal_scores: per fold, ``(n_fold,)`` scores of its held-out normal clips.
         anomalous_scores_per_fold: per fold, (A,) scores of all anomalous clips, always in the same
             order, under the fold's detector.
 
@@ -83,7 +83,7 @@ def win_matrix(
     """
     normals, anomalous = _folds(normal_scores, anomalous_scores_per_fold)
     blocks = [
-        np.heaviside(fold_anomalous[None, :] - fold_normals[:, None], 0.5)  # (N_fold, A)
+        np.heaviside(fold_anomalous[None, :] - fold_normals[:, None], 0.5)  # (n_fold, A)
         for fold_normals, fold_anomalous in zip(normals, anomalous, strict=True)
     ]
     weights = [np.full(len(block), 1 / (len(blocks) * len(block))) for block in blocks]
@@ -184,7 +184,7 @@ def _folds(
 def _resample_clips(wins: Wins, n_bootstrap: int, generator: np.random.Generator) -> Floats:
     """Return the AUROC of each resample of one id's clips, (B,)."""
     n_normal, n_anomalous = wins.matrix.shape
-    normal = resample_counts(n_normal, n_bootstrap, generator) * wins.weight  # (B, N)
+    normal = resample_counts(n_normal, n_bootstrap, generator) * wins.weight  # (B, n)
     anomalous = resample_counts(n_anomalous, n_bootstrap, generator)  # (B, A)
     won: Floats = ((normal @ wins.matrix) * anomalous).sum(axis=1)
     return won / (normal.sum(axis=1) * n_anomalous)

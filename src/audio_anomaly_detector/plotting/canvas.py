@@ -94,7 +94,7 @@ def scale_score_axis(ax: Axes, values: NDArray[np.float64]) -> float | None:
 
     Args:
         ax: the axes.
-        values: (N,) finite values to be shown.
+        values: ``(n,)`` finite values to be shown.
 
     Returns:
         The width within which the axis stays linear (asinh scale), or None if it is linear.

@@ -18,7 +18,7 @@ from audio_anomaly_detector.plotting.canvas import (
 
 Floats = NDArray[np.float64]
 TITLE = "Components of the score"
-JOINED = "joined score"
+JOINED_TITLE = "joined score"
 MOST_COMPONENTS = 30
 
 
@@ -32,14 +32,14 @@ def draw_components(
 
     Args:
         ax: the axes.
-        components: by name, (N,) calibrated scores z; at least one.
-        scores: (N,) joined scores.
-        labels: (N,) of 0 normal, 1 anomalous, both of them there; None to draw the values.
+        components: by name, ``(n,)`` calibrated scores z; at least one.
+        scores: ``(n,)`` joined scores.
+        labels: ``(n,)`` of 0 normal, 1 anomalous, both of them there; None to draw the values.
     """
     if labels is None:
         _draw_values(ax, components)
     else:
-        _draw_auroc(ax, {JOINED: scores, **components}, labels)
+        _draw_auroc(ax, {JOINED_TITLE: scores, **components}, labels)
 
 
 def _draw_auroc(ax: Axes, columns: Mapping[str, Floats], labels: NDArray[np.int64]) -> None:
@@ -47,7 +47,7 @@ def _draw_auroc(ax: Axes, columns: Mapping[str, Floats], labels: NDArray[np.int6
     shown = _highest({name: value for name, value in aurocs.items() if value is not None})
     start_panel(ax, _title(shown, columns), "AUROC of the component alone", "")
     rows = np.arange(len(shown))
-    colours = [ANOMALOUS if name == JOINED else NORMAL for name in shown]
+    colours = [ANOMALOUS if name == JOINED_TITLE else NORMAL for name in shown]
     values = list(shown.values())
     ax.hlines(rows, 0.5, values, color=colours, linewidth=1.4)
     ax.scatter(values, rows, color=colours, s=28, zorder=3)

@@ -30,14 +30,14 @@ class EvaluationData:
 
     Args:
         title: what was evaluated, such as "valve id_00, -6 dB".
-        names: (N,) name of each clip.
-        scores: (N,) joined anomaly score, higher = more anomalous.
-        p_values: (N,) share of normal clips expected to score at least as high.
-        decisions: (N,) whether the clip was decided anomalous (score > threshold).
+        names: ``(n,)`` name of each clip.
+        scores: ``(n,)`` joined anomaly score, higher = more anomalous.
+        p_values: ``(n,)`` share of normal clips expected to score at least as high.
+        decisions: ``(n,)`` whether the clip was decided anomalous (score > threshold).
         threshold: in units of the score; may be infinite.
-        labels: (N,) of 0 normal, 1 anomalous; None if they are not known.
-        components: by name, (N,) calibrated score of each component (comparable: z).
-        latents: (N, D) quantised latent of each clip; None without networks.
+        labels: ``(n,)`` of 0 normal, 1 anomalous; None if they are not known.
+        components: by name, ``(n,)`` calibrated score of each component (comparable: z).
+        latents: ``(n, D)`` quantised latent of each clip; None without networks.
         history: one row an epoch, as for `draw_training_curves`; empty without networks.
 
     Raises:

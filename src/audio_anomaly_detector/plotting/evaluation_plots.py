@@ -41,6 +41,7 @@ from audio_anomaly_detector.plotting.latent_map import draw_latent_map
 from audio_anomaly_detector.plotting.training_curves import draw_training_curves
 
 COLUMNS = 3  # of the sheet
+FIGURE_HEIGHT = 4.8  # inches, of a plot in a figure of its own
 SCORE = "anomaly score (no unit, higher = more anomalous)"
 
 
@@ -254,12 +255,20 @@ class Plot(NamedTuple):
         applies: whether the data can have it; without networks there are no latents, for example.
         columns: of the three of the sheet.
         height: of its row of the sheet.
+        is_wide: whether it takes the whole width of a page.
+        own_height: of a figure of its own, inches.
     """
 
     draw: Callable[[Axes, EvaluationData], None]
     applies: Callable[[EvaluationData], bool] = lambda _: True
     columns: int = 1
     height: float = 1.0
+    is_wide: Callable[[EvaluationData], bool] = lambda _: False
+    own_height: Callable[[EvaluationData], float] = lambda _: FIGURE_HEIGHT
+
+
+def _components_height(data: EvaluationData) -> float:
+    return max(FIGURE_HEIGHT, 1.2 + 0.22 * min(len(data.components), MOST_COMPONENTS))
 
 
 PLOTS = {
@@ -270,8 +279,21 @@ PLOTS = {
     "confusion": Plot(plot_confusion),
     "calibration": Plot(plot_calibration),
     "latents": Plot(plot_latents, lambda data: data.latents is not None, height=1.15),
-    "components": Plot(plot_components, lambda data: bool(data.components), 2, 1.15),
-    "training_curves": Plot(plot_training_curves, lambda data: bool(data.history), 3, 0.9),
+    "components": Plot(
+        plot_components,
+        lambda data: bool(data.components),
+        columns=2,
+        height=1.15,
+        is_wide=lambda data: data.latents is None,  # its row of the sheet is its own then
+        own_height=_components_height,
+    ),
+    "training_curves": Plot(
+        plot_training_curves,
+        lambda data: bool(data.history),
+        columns=COLUMNS,
+        height=0.9,
+        is_wide=lambda _: True,
+    ),
 }
 
 
@@ -280,18 +302,11 @@ def applicable(data: EvaluationData) -> list[str]:
     return [name for name, plot in PLOTS.items() if plot.applies(data)]
 
 
-def is_wide(name: str, data: EvaluationData) -> bool:
-    """Whether a plot takes the whole width of a page: it has many columns or stands alone."""
-    return PLOTS[name].columns == COLUMNS or (name == "components" and data.latents is None)
-
-
 def draw(name: str, data: EvaluationData) -> Figure:
     """Draw one of `PLOTS` in a figure of its own."""
-    height = 4.8
-    if name == "components":
-        height = max(height, 1.2 + 0.22 * min(len(data.components), MOST_COMPONENTS))
-    figure, ax = figure_with_axes(12 if is_wide(name, data) else 6.6, height)
-    PLOTS[name].draw(ax, data)
+    plot = PLOTS[name]
+    figure, ax = figure_with_axes(12 if plot.is_wide(data) else 6.6, plot.own_height(data))
+    plot.draw(ax, data)
     if not any(axes.has_data() for axes in figure.axes):
         figure.set_figheight(1.6)  # room for the reason why there is no plot
     return figure

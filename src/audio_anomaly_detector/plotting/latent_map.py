@@ -40,11 +40,11 @@ def tsne(latents: NDArray[np.float64], seed: int = 0) -> LatentMap:
     """Map latents to the plane (van der Maaten & Hinton 2008), by scikit-learn.
 
     Args:
-        latents: (N, D), one vector a clip.
+        latents: ``(n, D)``, one vector a clip.
         seed: seed of the map, and of the choice of `MOST` clips where there are more.
 
     Raises:
-        ValueError: latents that are not finite or not (N, D).
+        ValueError: latents that are not finite or not ``(n, D)``.
     """
     latents = np.asarray(latents, dtype=np.float64)
     if latents.ndim != 2 or not np.isfinite(latents).all():
@@ -72,7 +72,7 @@ def draw_latent_map(
     labels: NDArray[np.int64] | None = None,
     note: str = "",
 ) -> None:
-    """Draw clips at (N, 2) coordinates, coloured by score (N,), shaped by label (N,)."""
+    """Draw clips at coordinates ``(n, 2)``, coloured by score, shaped by label, ``(n,)`` each."""
     start_panel(ax, TITLE, "t-SNE 1 (no unit)", "t-SNE 2 (no unit)")
     low, high = np.percentile(scores, [2, 98])  # one outlier must not grey out all others
     shades = Normalize(low, high if high > low else low + 1)

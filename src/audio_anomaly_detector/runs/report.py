@@ -11,7 +11,7 @@ import numpy as np
 from audio_anomaly_detector.files import write_text
 from audio_anomaly_detector.metrics.classification import MAX_FPR, Metrics
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
-from audio_anomaly_detector.plotting.evaluation_plots import is_wide
+from audio_anomaly_detector.plotting.evaluation_plots import PLOTS
 from audio_anomaly_detector.plotting.pages import data_url, render_page
 
 MOST_ROWS = 500
@@ -65,7 +65,7 @@ class Picture(NamedTuple):
     is_wide: bool
 
 
-class Entry(NamedTuple):
+class ProvenanceLine(NamedTuple):
     """One line of provenance."""
 
     name: str
@@ -94,7 +94,7 @@ def render_report(report: ReportData) -> str:
         metrics=data.metrics,
         cautions=_cautions(data.metrics),
         pictures=[
-            Picture(name.replace("_", " "), data_url(png), is_wide(name, data))
+            Picture(name.replace("_", " "), data_url(png), PLOTS[name].is_wide(data))
             for name, png in report.pictures.items()
         ],
         rows=clip_rows(data),
@@ -146,12 +146,12 @@ def _cautions(metrics: Metrics | None) -> list[str]:
     return cautions
 
 
-def _flat(section: Mapping[str, object], prefix: str = "") -> list[Entry]:
+def _flat(section: Mapping[str, object], prefix: str = "") -> list[ProvenanceLine]:
     """Return nested settings as lines named like `--set` names them (part.key)."""
     lines = []
     for name, value in section.items():
         if isinstance(value, Mapping):
             lines += _flat(value, f"{prefix}{name}.")
         else:
-            lines.append(Entry(f"{prefix}{name}", str(value)))
+            lines.append(ProvenanceLine(f"{prefix}{name}", str(value)))
     return lines

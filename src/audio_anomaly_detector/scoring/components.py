@@ -36,7 +36,7 @@ from audio_anomaly_detector.scoring.axes import (
     target_axes,
     wavelet_axes,
 )
-from audio_anomaly_detector.scoring.pooling import between_microphones, power_mean, upper_quantile
+from audio_anomaly_detector.scoring.over_time import between_microphones, power_mean, upper_quantile
 from audio_anomaly_detector.scoring.signals import Signals
 
 Source = TypeVar("Source")

@@ -19,7 +19,7 @@ from audio_anomaly_detector.models.logmel import (
     spectrum,
 )
 from audio_anomaly_detector.models.wavelet import DB4, analyse, quadrature_mirror
-from audio_anomaly_detector.scoring.pooling import upper_quantile
+from audio_anomaly_detector.scoring.over_time import upper_quantile
 
 
 class SignalConfig(BaseModel, frozen=True, extra="forbid"):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import write_bytes, write_csv, write_text
+from audio_anomaly_detector.files import write_bytes, write_csv, write_json
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.synthesis.faults import FAULTS, HEALTHY, Fault
 from audio_anomaly_detector.synthesis.hall import Hall, Microphones
@@ -234,14 +234,16 @@ def _clip_generator(config: SyntheticConfig, key: ClipKey, stream: int) -> np.ra
 
 def _prepare_folder(out: Path, config: SyntheticConfig) -> None:
     """Write configuration and table of faults, or check that the folder holds the same set."""
-    note = json.dumps({"generator": GENERATOR, **config.model_dump(mode="json")}, indent=2) + "\n"
+    note = {"generator": GENERATOR, **config.model_dump(mode="json")}
     marker = out / "synthetic.json"
     try:
-        found = marker.read_text() if marker.exists() else None
+        found = json.loads(marker.read_text()) if marker.exists() else None
         occupied = found is None and out.is_dir() and any(out.iterdir())
     except OSError as error:
         problem = f"{out}: cannot be read ({error.strerror})"
         raise UserError(f"{problem}; choose another folder") from error
+    except ValueError as error:
+        raise UserError(f"{marker}: is no JSON ({error}); choose another folder") from error
     if occupied:
         raise UserError(f"{out}: the folder holds other files; choose a new or empty folder")
     if found is not None and found != note:
@@ -249,7 +251,7 @@ def _prepare_folder(out: Path, config: SyntheticConfig) -> None:
             f"{out}: holds a set made with another configuration (see {marker.name}); "
             "choose another folder, or repeat that configuration to complete it"
         )
-    write_text(marker, note)
+    write_json(marker, note)
     rows = []
     for key in clip_keys(config):
         fault = planned_fault(config, key)

@@ -18,7 +18,7 @@ def power_mean(decibel: Tensor, exponent: float) -> Tensor:
     estimator for anomalous sound detection", ICASSP 2023), without the sort.
 
     Args:
-        decibel: levels in dB, ``(..., T)``.
+        decibel: levels in dB, ``(..., N)``.
         exponent: p >= 0, or ``math.inf``.
 
     Returns:
@@ -34,7 +34,7 @@ def power_mean(decibel: Tensor, exponent: float) -> Tensor:
 
 
 def upper_quantile(values: Tensor, share: float) -> Tensor:
-    """The value that the top ``share`` of the last axis exceeds, ``(..., T) -> (...)``."""
+    """The value that the top ``share`` of the last axis exceeds, ``(..., N) -> (...)``."""
     rank = max(1, round(share * values.shape[-1]))
     return values.topk(rank, dim=-1).values[..., -1]
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio_anomaly_detector.scoring.pooling import between_microphones, power_mean, upper_quantile
+from audio_anomaly_detector.scoring.over_time import between_microphones, power_mean, upper_quantile
 
 
 @pytest.mark.parametrize("exponent", [1, 2, 4])
