@@ -10,7 +10,10 @@ from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.audio import to_windows
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
-from audio_anomaly_detector.pipeline import Pipeline, feature_axes, make_measure
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.pipeline import Pipeline, feature_axes, make_measure, selected
+from audio_anomaly_detector.scoring import measurement
+from audio_anomaly_detector.scoring.components import COMPONENTS, SIGNAL_COMPONENTS
 from synthetic_data import TINY, hum, knock
 
 
@@ -24,7 +27,7 @@ def pipeline(data_root: Path) -> Pipeline:
 def batch() -> list[Tensor]:
     """Windows ``(W, 2, T)`` of clips of two, one and two windows."""
     sounds = (hum(1), hum(2, seconds=4), knock(3))
-    return [torch.from_numpy(to_windows(sound.T, 65_536)) for sound in sounds]
+    return [torch.from_numpy(to_windows(sound.T, 65_536, 0.01)) for sound in sounds]
 
 
 def test_a_clip_has_the_same_evidence_alone_and_in_a_batch(
@@ -65,3 +68,28 @@ def test_axes_are_there_for_every_component_that_is_measured(microphones: int) -
     config = load_config("small", overrides=TINY)
     measured = make_measure(config, microphones, torch.device("cpu")).components
     assert feature_axes(config, microphones).keys() == measured.keys()
+
+
+def test_components_need_their_family_and_their_microphones() -> None:
+    level = load_config("small", overrides=[*TINY, "scoring.families=[level]"])
+    assert selected(level, 2) == ["level"]
+    everything = load_config("small", overrides=TINY)
+    one, two = (set(selected(everything, n)) for n in (1, 2))
+    assert one == {name for name in two if COMPONENTS[name].microphones == 1} < two
+
+
+def test_a_model_measures_the_components_of_its_banks(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A family that gets another component later changes no older model."""
+    normals = [clip for clip in find_clips(data_root).clips if clip.label == 0]
+    config = load_config("instant", overrides=[*TINY, "scoring.families=[level,logmel]"])
+    detector = Detector.fit(normals, config).detector
+    detector.save(tmp_path / "model.pth")
+    added = {**SIGNAL_COMPONENTS, "logmel_again": SIGNAL_COMPONENTS["logmel_max"]}
+    monkeypatch.setattr(measurement, "SIGNAL_COMPONENTS", added)
+    monkeypatch.setitem(COMPONENTS, "logmel_again", added["logmel_again"])
+    assert Detector.load(tmp_path / "model.pth").score(knock(1).T) == detector.score(knock(1).T)
+    monkeypatch.delitem(COMPONENTS, "logmel_max")
+    with pytest.raises(UserError, match="logmel_max"):
+        Detector.load(tmp_path / "model.pth")
