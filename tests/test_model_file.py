@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from audio_anomaly_detector import provenance
@@ -61,6 +64,63 @@ def test_constants_of_scoring_stand_in_the_file(
     signals = json.loads(content["config"])["signals"]
     assert signals["narrow_frame_s"] == 0.256 and signals["power_floor"] == 1e-10
     assert json.loads(content["config"])["scoring"]["threshold"]["gamma_shape"] == 16
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """Dotted names of all settings."""
+    names: set[str] = set()
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            names |= _leaves(value, f"{prefix}{name}.")
+        else:
+            names.add(prefix + name)
+    return names
+
+
+@pytest.mark.parametrize("name", [*EXPECTED, "today"])
+def test_no_setting_of_a_model_is_left_to_a_default(
+    name: str, normals: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    """Tuning a default never changes an older model: its file or the reading of it has them all."""
+    path = FORMATS / f"{name}.pth"
+    if name == "today":
+        path = tmp_path / "model.pth"
+        Detector.fit(normals, without_networks).detector.save(path)
+    stored = json.loads(read_model_file(path)["config"])
+    assert _leaves(stored) == _leaves(without_networks.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("audio", "equalised_rms", 0.5),
+        ("audio", "window_slack", 0.9),
+        ("logmel", "power_floor", 1.0),
+        ("despawn", "slope", 1.0),
+        ("despawn", "silence", 0.1),
+        ("despawn", "attention_floor", 1.0),
+        ("transformer", "log_variance_bound", 0.1),
+        ("transformer", "scoring_masks", 3),
+        ("transformer", "scoring_seed", 1),
+        ("vqvae", "log_variance_bound", 0.1),
+    ],
+)
+def test_a_setting_of_the_file_is_the_one_that_scores(
+    section: str, key: str, value: float, tmp_path: Path
+) -> None:
+    content = read_model_file(FORMATS / "format-4-networks.pth")
+    config = json.loads(content["config"])
+    config["audio"]["level"] = "equalised"
+    components = []
+    for other in ({}, {key: value}):
+        config[section] |= other
+        save_tensors(tmp_path / "model.pth", {**content, "config": json.dumps(config)})
+        detector = Detector.load(tmp_path / "model.pth", "cpu")
+        # Half a window more than one, and its end is another sound.
+        samples = detector.config.audio.length * 3 // 2
+        sound = np.concatenate((hum(1, seconds=20).T[:, : samples // 2], knock(1).T), axis=1)
+        components.append(detector.score(sound[: detector.microphones, :samples]).components)
+    assert components[0] != components[1]
 
 
 def test_a_pool_of_a_past_format_is_learned_again(tmp_path: Path) -> None:

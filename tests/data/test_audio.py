@@ -282,6 +282,12 @@ def test_count_of_windows(seconds, count):
     assert to_windows(waveform, 160_000, 0.01).shape == (count, 2, 160_000)
 
 
+@pytest.mark.parametrize(("slack", "count"), [(0.0, 2), (0.24, 2), (0.25, 1), (0.9, 1)])
+def test_slack_decides_from_where_on_another_window_is_added(slack, count):
+    waveform = np.zeros((1, 1250), np.float32)
+    assert len(to_windows(waveform, 1000, slack)) == count
+
+
 @given(
     total=st.integers(2, 60),
     length=st.integers(2, 300),

@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.data.audio import to_windows
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
@@ -59,6 +60,18 @@ def test_one_score_whatever_the_length(detector: Detector, graph: Path, samples:
     for waveform in (hum(3, seconds=13).T, knock(3).T):
         cut = np.ascontiguousarray(np.tile(waveform, 2)[:, :samples], np.float32)
         assert agree(detector.score(cut), exported.score(cut))
+
+
+@pytest.mark.parametrize("slack", [0.0, 0.01, 0.25, 0.9])
+@pytest.mark.parametrize("samples", [16_000, 65_536, 66_191, 66_192, 81_920, 81_921, 200_000])
+def test_windows_of_the_graph_are_those_of_files(
+    detector: Detector, slack: float, samples: int
+) -> None:
+    audio = detector.config.audio.model_copy(update={"level": "recorded", "window_slack": slack})
+    waveform = torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
+    expected = to_windows(waveform.numpy(), audio.length, slack)
+    found = ScoreGraph(detector.pipeline, audio)._windows(waveform.unsqueeze(0))[0]
+    np.testing.assert_array_equal(found.numpy(), expected)
 
 
 def test_a_batch_scores_as_its_clips_do(detector: Detector, graph: Path) -> None:
