@@ -104,7 +104,7 @@ def test_the_threshold_changes_without_refitting(fitted: Detector, tmp_path: Pat
     strict = fitted.with_threshold(ThresholdConfig(false_alarm_rate=0.01))
     assert strict.threshold > fitted.threshold
     assert strict.score(knock(1).T).score == fitted.score(knock(1).T).score
-    strict.save(tmp_path / "strict.pth")
+    strict.save(str(tmp_path / "strict.pth"))  # a path as text will do
     assert Detector.load(tmp_path / "strict.pth").threshold == strict.threshold
     fixed = fitted.with_threshold(ThresholdConfig(method="value", value=1e9))
     assert not fixed.score(knock(1).T).is_anomalous

@@ -53,6 +53,10 @@ def test_a_folder_without_one_model_says_what_was_looked_for(tmp_path: Path) -> 
         (folder / name).touch()
     with pytest.raises(UserError, match=r"several models \(a\.pth, b\.pth\)"):
         find_model(folder)
+    for name in ("model.pth", "final_audio_anomaly_model.pth"):  # of two runs
+        (folder / name).touch()
+    with pytest.raises(UserError, match=r"several models \(model\.pth, final_audio"):
+        find_model(folder)
 
 
 def test_a_model_file_is_scored_by_torch(

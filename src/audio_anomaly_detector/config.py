@@ -189,7 +189,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def load_config(
     preset: str | None = None,
-    file: Path | None = None,
+    file: Path | str | None = None,
     overrides: Sequence[str] = (),
     **values: Any,
 ) -> Config:
@@ -207,7 +207,7 @@ def load_config(
     given: dict[str, Any] = {"preset": DEFAULT_PRESET}
     named = {} if preset is None else {"preset": preset}
     parts = [named, values, *map(parse_override, overrides)]
-    for part in parts if file is None else [read_yaml(file), *parts]:
+    for part in parts if file is None else [read_yaml(Path(file)), *parts]:
         given = merged(given, part)
     name = given["preset"]
     if not isinstance(name, str) or name not in PRESETS:

@@ -94,7 +94,7 @@ class Detector:
         config: Config | None = None,
         *,
         device: DeviceName = "auto",
-        work: Path | None = None,
+        work: Path | str | None = None,
         on_error: OnError = "skip",
         progress: Progress = SILENT,
         watch: "Watch | None" = None,
@@ -147,7 +147,8 @@ class Detector:
         clips = cut_few_recordings(clips, config.audio)
         with ExitStack() as stack:
             if work is None:
-                work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-")))
+                work = stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-"))
+            work = Path(work)
             claim_folder(work, fit_identity(config, clips))
             # A threshold that cannot be drawn is better refused before the work than after.
             calibration_method(config.scoring.threshold, calibration_size(clips, config))
@@ -314,7 +315,7 @@ class Detector:
             "config": self.config.model_dump(mode="json"),
         }
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write the model file: plain tensors and data, readable without running any code.
 
         Raises:
@@ -322,7 +323,7 @@ class Detector:
         """
         networks = self.pipeline.networks
         write_model_file(
-            path,
+            Path(path),
             {
                 "config": json.dumps(self.config.model_dump(mode="json")),
                 "microphones": self.microphones,
@@ -335,7 +336,7 @@ class Detector:
         )
 
     @classmethod
-    def load(cls, path: Path, device: DeviceName = "auto") -> "Detector":
+    def load(cls, path: Path | str, device: DeviceName = "auto") -> "Detector":
         """Read a model file; nothing in it is executed.
 
         Raises:

@@ -21,7 +21,9 @@ _TORCH, _ONNX = ".pth", ".onnx"
 _ONNX_START = b"\x08"  # field 1 of the message: the version of the representation
 
 
-def load_scorer(path: Path, device: DeviceName = "auto", runtime: RuntimeName = "auto") -> Scorer:
+def load_scorer(
+    path: Path | str, device: DeviceName = "auto", runtime: RuntimeName = "auto"
+) -> Scorer:
     """Load what scores recordings.
 
     Args:
@@ -40,7 +42,7 @@ def load_scorer(path: Path, device: DeviceName = "auto", runtime: RuntimeName = 
     return OnnxDetector.load(file)
 
 
-def load_detector(path: Path, device: DeviceName = "auto") -> "Detector":
+def load_detector(path: Path | str, device: DeviceName = "auto") -> "Detector":
     """Load a model file, or that of a run folder; raises `UserError` like `load_scorer`."""
     from audio_anomaly_detector.detector import Detector  # noqa: PLC0415 - PyTorch, if need be
 
@@ -53,23 +55,24 @@ def load_detector(path: Path, device: DeviceName = "auto") -> "Detector":
     return Detector.load(file, device)
 
 
-def find_model(path: Path, runtime: RuntimeName = "auto") -> Path:
+def find_model(path: Path | str, runtime: RuntimeName = "auto") -> Path:
     """The model that a path means: the file itself, or the model of a run folder.
 
     Raises:
         UserError: the folder holds no model, or several; says what was looked for.
     """
+    path = Path(path)
     if not path.is_dir():
         return path
     suffixes = {"auto": (_TORCH, _ONNX), "torch": (_TORCH,), "onnx": (_ONNX,)}[runtime]
     whole = path.resolve()  # "." has neither name nor parent
     fleet_model = whole.parent / f"best_{whole.name}{_TORCH}"
     for suffix in suffixes:
-        names = (path / RUN_MODEL, path / SCRIPT_MODEL, fleet_model)
-        for file in (name.with_suffix(suffix) for name in names):
-            if file.is_file():
-                return file
-        models = sorted(path.glob(f"*{suffix}"))
+        names = (path / RUN_MODEL, path / SCRIPT_MODEL)
+        # Of one run; with both, nothing says which of them the rest of the folder belongs to.
+        of_run = [file for name in names if (file := name.with_suffix(suffix)).is_file()]
+        of_fleet = [file for file in (fleet_model.with_suffix(suffix),) if file.is_file()]
+        models = of_run or of_fleet or sorted(path.glob(f"*{suffix}"))
         if len(models) == 1:
             return models[0]
         if models:

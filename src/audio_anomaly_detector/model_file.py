@@ -33,12 +33,13 @@ def write_model_file(path: Path, content: dict[str, Any]) -> None:
     save_tensors(path, {"format": FORMAT, "version": version(PACKAGE), **content})
 
 
-def read_model_file(path: Path) -> dict[str, Any]:
+def read_model_file(path: Path | str) -> dict[str, Any]:
     """The content of a model file, of which nothing is executed.
 
     Raises:
         UserError: no such file, not a model file, or one of a later format.
     """
+    path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
     try:
@@ -88,6 +89,8 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
     for section, constants in _CONSTANTS_OF_FORMAT_4.items():
         config[section] |= constants
     config["scoring"]["threshold"] = json.loads(content["threshold"]) | threshold
+    if config["scoring"]["threshold"]["method"] != "value":  # a value was ignored then
+        config["scoring"]["threshold"]["value"] = None
     provenance = json.loads(content["provenance"])
     provenance["outliers"] = provenance.pop("odd_normals")
     provenance["version"] = content["version"]

@@ -392,9 +392,9 @@ def test_the_command(
     common = ("--root", data_root, "--out", tmp_path, "-q")
     code, out, err = run(*common, "--detectors=level,knn", "--level=equalised", "--channels=0")
     assert code == 0, err
-    assert "nearest neighbour" in out and str(tmp_path / "results.html") in out
-    code, out, _ = run(*common, "--detectors=level", "--level=recorded", "--channels=0")
-    assert code == 0 and "recorded, microphone 0" in out and "nearest neighbour" not in out
+    assert "nearest neighbour" in out and str(tmp_path / "results.html") in err
+    code, out, err = run(*common, "--detectors=level", "--level=recorded", "--channels=0")
+    assert code == 0 and "recorded, microphone 0" in err and "nearest neighbour" not in out
     assert "nearest neighbour" in (tmp_path / "results.md").read_text()  # but the pages have all
     code, _, err = run(*common, "--detectors=oracle_of_delphi")
     assert code == 2 and "choose one of small, instant" in err

@@ -21,6 +21,15 @@ def test_the_threshold_is_an_option_of_scoring(aad: Aad, model: Path, data_root:
     assert sum(decided("--false-alarm-rate=0.5")) >= sum(decided("--false-alarm-rate=0.01"))
 
 
+def test_a_threshold_is_given_or_drawn_not_both(aad: Aad, model: Path, data_root: Path) -> None:
+    for options in (["--false-alarm-rate=0.1"], ["--threshold-method=gamma"]):
+        both = aad("score", model, data_root, "--threshold=1.5", *options, "-q")
+        assert both.code == 2 and "--threshold is the threshold itself" in both.err
+    for value in ("nan", "inf", "-inf"):
+        refused = aad("score", model, data_root, f"--threshold={value}", "-q")
+        assert refused.code == 2 and "finite" in refused.err
+
+
 def test_scores_go_to_a_file(aad: Aad, model: Path, data_root: Path, tmp_path: Path) -> None:
     assert aad("score", model, data_root, "--out", tmp_path / "s.csv", "-q").code == 0
     with (tmp_path / "s.csv").open() as file:

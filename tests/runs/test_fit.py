@@ -17,6 +17,7 @@ from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.progress import Epoch, Silent
 from audio_anomaly_detector.run_options import RunOptions
 from audio_anomaly_detector.runs import fit as fit_module
+from audio_anomaly_detector.runs.evaluate import evaluate_machine
 from audio_anomaly_detector.runs.fit import fit_machine
 
 CPU = RunOptions(device="cpu")
@@ -192,3 +193,17 @@ def test_usable_clips_of_both_classes_are_watched(
         fit_machine(split, oracle(tiny), tmp_path, tmp_path / "model.pth", WATCHED)
     [watch] = no_fit
     assert len(watch.labels) == len(split.test) - 1
+
+
+def test_a_fit_removes_the_evaluation_of_an_earlier_model(
+    clips: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    split = prepare_split(clips, without_networks.audio, 0)
+    (tmp_path / "scores.csv").write_text("of somebody, in a folder that is no run folder")
+    detector = fit_machine(split, without_networks, tmp_path, tmp_path / "model.pth").detector
+    assert (tmp_path / "scores.csv").exists()
+    evaluate_machine(detector, split.test, tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"report.html", "metrics.json", "roc.png", "vqvae_results.png"} <= written
+    fit_machine(split, without_networks, tmp_path, tmp_path / "model.pth")
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "split.csv"}

@@ -79,3 +79,14 @@ def test_equal_normal_scores_give_a_finite_threshold() -> None:
 def test_coarseness_is_said() -> None:
     assert "1/51" in normals(50).coarseness(ThresholdConfig())
     assert "gamma fit to 8" in normals(8).coarseness(ThresholdConfig())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_threshold_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        ThresholdConfig(method="value", value=value)
+
+
+def test_a_threshold_without_its_method_is_refused_not_dropped() -> None:
+    with pytest.raises(ValidationError, match="method 'value' only"):
+        ThresholdConfig(value=3.0)

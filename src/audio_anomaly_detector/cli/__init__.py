@@ -80,7 +80,7 @@ def execute(program: typer.Typer) -> None:
     except typer.TyperException as error:  # wrong usage
         message = error.format_message().replace("Value error, ", "")  # says pydantic
         if message:  # without any argument the help has been printed, and that is all
-            print(f"error: {message} See --help.", file=sys.stderr)
+            print(f"error: {message.rstrip('.')}. See --help.", file=sys.stderr)
         code = FAILED
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted; start again to go on", file=sys.stderr)

@@ -54,13 +54,25 @@ def changed_threshold(
     method: str | None,
     value: float | None,
 ) -> "ThresholdConfig":
-    """How the threshold is drawn, with what the options change."""
+    """How the threshold is drawn, with what the options change.
+
+    Raises:
+        UserError: a threshold, and how to draw one.
+    """
+    from audio_anomaly_detector.errors import UserError
     from audio_anomaly_detector.settings import validated
 
-    options = {
-        "false_alarm_rate": false_alarm_rate,
-        "method": method if value is None else "value",
-        "value": value,
-    }
-    given = {key: option for key, option in options.items() if option is not None}
-    return validated(type(config), {**config.model_dump(), **given})
+    if value is not None:
+        if false_alarm_rate is not None or method is not None:
+            raise UserError(
+                "--threshold is the threshold itself; leave out --false-alarm-rate and "
+                "--threshold-method, which say how one is drawn"
+            )
+        change = {"method": "value", "value": value}
+    elif false_alarm_rate is not None or method is not None:
+        drawn = "auto" if config.method == "value" else config.method
+        rate = config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        change = {"method": method or drawn, "false_alarm_rate": rate, "value": None}
+    else:
+        return config
+    return validated(type(config), {**config.model_dump(), **change})

@@ -29,6 +29,8 @@ def print_table(table: Table) -> None:
         return
     headers = [column.header for column in table.columns]
     rows = zip(*(column.cells for column in table.columns), strict=True)
+    if table.title:
+        remark(str(table.title))
     for cells in (headers, *rows):
         print("\t".join(" ".join(str(cell).split()) for cell in cells))
     if table.caption:

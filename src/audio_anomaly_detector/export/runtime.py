@@ -67,7 +67,7 @@ class OnnxDetector:
         object.__setattr__(self, "threshold", threshold)
 
     @classmethod
-    def load(cls, path: Path, threads: int = 0) -> "OnnxDetector":
+    def load(cls, path: Path | str, threads: int = 0) -> "OnnxDetector":
         """Read an exported graph.
 
         Args:
@@ -78,6 +78,7 @@ class OnnxDetector:
             UserError: ONNX Runtime is not installed, or the file is none that was exported.
         """
         runtime = import_extra("onnxruntime")
+        path = Path(path)
         if not path.is_file():
             raise UserError(f"{path}: no such file; write one with 'aad export'")
         options = runtime.SessionOptions()

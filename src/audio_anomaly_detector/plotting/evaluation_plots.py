@@ -312,6 +312,11 @@ def draw(name: str, data: EvaluationData) -> Figure:
     return figure
 
 
+def picture_names() -> list[str]:
+    """File names of all `PLOTS`."""
+    return [f"{name}.png" for name in PLOTS]
+
+
 def save_plots(data: EvaluationData, folder: Path) -> dict[str, bytes]:
     """Write each of `PLOTS` that applies as `<name>.png`; remove what others have left there.
 

@@ -15,7 +15,11 @@ from audio_anomaly_detector.files import make_folder, write_json
 from audio_anomaly_detector.metrics.classification import Metrics, auroc
 from audio_anomaly_detector.plotting.canvas import save_figure
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
-from audio_anomaly_detector.plotting.evaluation_plots import evaluation_sheet, save_plots
+from audio_anomaly_detector.plotting.evaluation_plots import (
+    evaluation_sheet,
+    picture_names,
+    save_plots,
+)
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.runs.history import model_history
 from audio_anomaly_detector.runs.report import ReportData, write_report
@@ -23,6 +27,7 @@ from audio_anomaly_detector.runs.score_table import write_scores
 from audio_anomaly_detector.score import Score
 
 SHEET = "vqvae_results.png"
+SCORES, METRICS, REPORT = "scores.csv", "metrics.json", "report.html"
 
 
 class NothingToEvaluate(UserError):
@@ -68,16 +73,20 @@ def evaluate_machine(
     if not scored:
         raise UserError(f"no clip could be scored: {failures[0]}")
     make_folder(folder)
-    write_scores(folder / "scores.csv", scored)
+    write_scores(folder / SCORES, scored)
     data = _evaluation_data(detector, scored, folder)
     notes = _notes(detector)
-    write_json(
-        folder / "metrics.json", _metrics_record(detector, scored, data.metrics, failures, notes)
-    )
+    write_json(folder / METRICS, _metrics_record(detector, scored, data.metrics, failures, notes))
     pictures = save_plots(data, folder)
     save_figure(evaluation_sheet(data), folder / SHEET)
     _write_report(detector, data, pictures, failures, folder)
     return Evaluation(scored, failures, data.metrics, notes)
+
+
+def remove_evaluation(folder: Path) -> None:
+    """Remove what an evaluation wrote: beside another model it would pass for that model's."""
+    for name in (SCORES, METRICS, REPORT, SHEET, *picture_names()):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _score(
@@ -189,7 +198,7 @@ def _write_report(
         "conformal": f"conformal rank among {n_calibration_clips} normal clips",
     }[threshold.method if threshold.method == "value" else method]
     write_report(
-        folder / "report.html",
+        folder / REPORT,
         ReportData(
             evaluation=data,
             pictures=pictures,

@@ -16,11 +16,14 @@ from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
 from audio_anomaly_detector.run_options import RunOptions
+from audio_anomaly_detector.runs.evaluate import remove_evaluation
 from audio_anomaly_detector.runs.history import History
 from audio_anomaly_detector.runs.label_watch import LabelWatch
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 
 log = logging.getLogger(__name__)
+
+SPLIT = "split.csv"
 
 
 def fit_machine(
@@ -60,8 +63,10 @@ def fit_machine(
             "stages.oracle_epoch chooses epochs of networks by labelled test clips: it needs "
             "--watch-test, a preset with networks, and usable test clips of both classes"
         )
-    _write_split(folder / "split.csv", split)
     work = folder / ".work"
+    if (folder / SPLIT).is_file():  # a run folder: what is there is of an earlier model
+        remove_evaluation(folder)
+    _write_split(folder / SPLIT, split)
     history = History(folder, resumes=is_claimed(work, fit_identity(config, split.train)))
     result = Detector.fit(
         split.train,

@@ -24,7 +24,7 @@ class ThresholdConfig(BaseModel, frozen=True, extra="forbid"):
         default=0.1, gt=0, lt=1, description="share of normal clips that may be called anomalous"
     )
     value: float | None = Field(
-        default=None, description="the threshold itself, for method `value`"
+        default=None, allow_inf_nan=False, description="the threshold itself, for method `value`"
     )
     # Constants of the two methods: here, so that they are stored with a model.
     conformal_from: int = Field(
@@ -50,6 +50,11 @@ class ThresholdConfig(BaseModel, frozen=True, extra="forbid"):
     def _value_given(self) -> Self:
         if self.method == "value" and self.value is None:
             raise ValueError("threshold method 'value' needs a number: give the threshold too")
+        if self.method != "value" and self.value is not None:
+            raise ValueError(
+                f"a threshold of {self.value:g} is used with the method 'value' only, the method "
+                f"is '{self.method}'; change one of them"
+            )
         return self
 
 
