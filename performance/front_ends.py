@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from audio_anomaly_detector.config import load_config
-from audio_anomaly_detector.models.despawn import SLOPE, Despawn, DespawnConfig
+from audio_anomaly_detector.models.despawn import Despawn, DespawnConfig
 from audio_anomaly_detector.models.logmel import LogMel, LogMelConfig
 from audio_anomaly_detector.models.masked_transformer import MaskedTransformer
 from audio_anomaly_detector.models.wavelet import Coefficients
@@ -107,7 +107,7 @@ def straightforward(model: Despawn, waveform: Tensor) -> tuple[Tensor, Coefficie
 
     def threshold(band: Tensor, index: int) -> Tensor:
         upper, lower = F.softplus(model.raw_thresholds[index]) * model.spread[index]
-        slope = SLOPE / model.spread[index]
+        slope = model.config.slope / model.spread[index]
         return band * (
             torch.sigmoid(slope * (band - upper)) + torch.sigmoid(-slope * (band + lower))
         )

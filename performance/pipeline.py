@@ -206,7 +206,7 @@ def stages(folder: Path, limits: Limits) -> Iterator[tuple[str, float, float]]:
     assert networks is not None
     clip = _synthetic_fan(folder)[1][0]
     audio = detector.config.audio
-    one = torch.from_numpy(to_windows(read_clip(clip, audio), audio.length))
+    one = torch.from_numpy(to_windows(read_clip(clip, audio), audio.length, audio.window_slack))
     windows = one.repeat(ROWS_AT_ONCE, 1, 1)  # (8, 1, T)
     done = Signals(windows, front_end, detector.config.signals)
     logmel = done.logmel.flatten(0, 1)

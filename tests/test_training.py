@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from audio_anomaly_detector.training import Epoch, TrainingConfig, train
+from audio_anomaly_detector.config import TrainingConfig
+from audio_anomaly_detector.progress import Epoch
+from audio_anomaly_detector.training import train
 
 CONFIG = TrainingConfig(epochs=4, steps_per_epoch=5, batch_size=8, learning_rate=0.05)
 

@@ -17,10 +17,23 @@ from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
 from audio_anomaly_detector.scoring.signals import SignalConfig
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.settings import merged, parse_override, read_yaml, validated
-from audio_anomaly_detector.training import TrainingConfig
 
 # Ranks as well as `small` for a tenth of the cost; docs/results.md has the figures.
 DEFAULT_PRESET: Preset = "instant"
+
+
+class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
+    """How one stage is trained."""
+
+    epochs: int = Field(ge=0, description="epochs of the stage; 0: as initialised")
+    steps_per_epoch: int | None = Field(
+        None, gt=0, description="optimiser steps an epoch; none: once through the data"
+    )
+    batch_size: int = Field(16, gt=0, description="windows of one microphone a step")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
+    clip_norm: float = Field(1.0, gt=0, description="largest gradient norm of a step")
 
 
 class StagesConfig(BaseModel, frozen=True, extra="forbid"):

@@ -29,9 +29,10 @@ from audio_anomaly_detector.pipeline import Pipeline, make_measure
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
 from audio_anomaly_detector.provenance import Provenance, clip_records, failure_lines
 from audio_anomaly_detector.run_options import OnError
-from audio_anomaly_detector.score import Score
+from audio_anomaly_detector.score import Score, judged
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
+from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 from audio_anomaly_detector.threads import each_on_one_thread
@@ -127,10 +128,8 @@ class Detector:
             sound_seconds,
         )
         from audio_anomaly_detector.files import claim_folder  # noqa: PLC0415
-        from audio_anomaly_detector.learning.cross_fitting import (  # noqa: PLC0415
-            calibration_size,
-        )
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
+        from audio_anomaly_detector.learning.folds import calibration_size  # noqa: PLC0415
         from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
         from audio_anomaly_detector.scoring.threshold import calibration_method  # noqa: PLC0415
 
@@ -254,19 +253,23 @@ class Detector:
             raise UserError(f"the waveform has {array.shape[-1]} samples; give at least 1 s")
         if not np.isfinite(array).all():
             raise UserError("the waveform holds nan or infinite samples")
-        if self.config.audio.level == "equalised":
-            array = equalise_level(array)
         if len(array) != self.microphones:
             raise UserError(
                 f"the waveform has {len(array)} channels, the detector was fitted on "
                 f"{self.microphones}"
             )
+        if self.config.audio.level == "equalised":
+            if not array.any():
+                raise UserError("the waveform is silent: all its samples are 0; check the source")
+            array = equalise_level(array, self.config.audio.equalised_rms)
         return array
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""
-        length = self.config.audio.length
-        windows = [torch.from_numpy(to_windows(one, length)).to(self.device) for one in waveforms]
+        length, slack = self.config.audio.length, self.config.audio.window_slack
+        windows = [
+            torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
+        ]
         found = self.pipeline.score(windows, with_maps=with_map)
         scores = []
         for clip, score in enumerate(found.evidence.score.tolist()):
@@ -274,18 +277,14 @@ class Detector:
             if found.maps is not None:
                 hop = self.config.logmel.hop_length
                 map_ = _clip_map(found.maps[clip], waveforms[clip].shape[-1], length, hop)
-            scores.append(
-                Score(
-                    score=score,
-                    p_value=self.normal_scores.p_value(score, self.threshold_config),
-                    is_anomalous=score > self.threshold,
-                    threshold=self.threshold,
-                    components=_of_clip(found.evidence.components, clip),
-                    families=_of_clip(found.evidence.families, clip),
-                    map=map_,
-                    latent=None if found.latent is None else found.latent[clip].numpy(),
-                )
+            verdict = judged(
+                self,
+                score,
+                _of_clip(found.evidence.components, clip),
+                _of_clip(found.evidence.families, clip),
             )
+            latent = None if found.latent is None else found.latent[clip].numpy()
+            scores.append(replace(verdict, map=map_, latent=latent))
         return scores
 
     @property
@@ -346,12 +345,18 @@ class Detector:
         content = read_model_file(path)
         if "banks" not in content:
             raise UserError(f"{path}: holds the prior of a pool, no detector; give a best_*.pth")
+        unknown = set(content["banks"]) - set(COMPONENTS)
+        if unknown:
+            raise UserError(
+                f"{path}: written by version {content['version']}, has components that this "
+                f"program does not know ({', '.join(sorted(unknown))}); install that version"
+            )
         config = parse_config(json.loads(content["config"]))
         networks = None
         if content["networks"] is not None:
             networks = restore_networks(config, content["networks"], where)
         pipeline = Pipeline(
-            make_measure(config, content["microphones"], where),
+            make_measure(config, content["microphones"], where, content["banks"]),
             networks,
             {name: Bank(**parts) for name, parts in content["banks"].items()},
             Calibration(**content["calibration"]),

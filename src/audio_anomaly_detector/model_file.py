@@ -14,6 +14,14 @@ from audio_anomaly_detector.provenance import PACKAGE
 from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
 
 FORMAT = 5  # raised whenever an older program could not read the file
+# What stood in the program of version 0.2.0, by section of today's settings.
+_CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
+    "audio": {"equalised_rms": 0.05, "window_slack": 0.01},
+    "logmel": {"power_floor": 1e-10},
+    "despawn": {"slope": 10.0, "silence": 1e-6, "attention_floor": 1e-6},
+    "transformer": {"log_variance_bound": 6.0, "scoring_masks": 2, "scoring_seed": 0},
+    "vqvae": {"log_variance_bound": 6.0},
+}
 
 
 def write_model_file(path: Path, content: dict[str, Any]) -> None:
@@ -77,6 +85,8 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
     threshold = {"conformal_from": 20, "gamma_shape": 16.0, "student_factor": 0.66}
     config = json.loads(content["config"])
     config["signals"] = _signals_of_format_4(config["audio"]["sample_rate"])
+    for section, constants in _CONSTANTS_OF_FORMAT_4.items():
+        config[section] |= constants
     config["scoring"]["threshold"] = json.loads(content["threshold"]) | threshold
     provenance = json.loads(content["provenance"])
     provenance["outliers"] = provenance.pop("odd_normals")

@@ -3,7 +3,7 @@
 The detector, the exported graph and the fit all use it, so that a clip has one score everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -83,13 +83,26 @@ class Pipeline:
         return replace(self, calibration=calibration, precision=torch.float32)
 
 
-def make_measure(config: Config, microphones: int, device: torch.device) -> ClipStatistics:
-    """What measures the components that a config asks for, on a device."""
+def make_measure(
+    config: Config,
+    microphones: int,
+    device: torch.device,
+    components: Collection[str] | None = None,
+) -> ClipStatistics:
+    """What measures components, on a device.
+
+    Args:
+        config: all settings.
+        microphones: how many there are.
+        device: where to measure.
+        components: by name; by default those that the config's families have for so many
+            microphones. A model has those of its banks, whatever a family got later.
+    """
     scoring = config.scoring
     measure = ClipStatistics(
         LogMel(config.logmel),
         config.signals,
-        scoring.families,
+        selected(config, microphones) if components is None else components,
         microphones,
         views=scoring.views,
         noise_db=scoring.view_noise_db,
@@ -114,13 +127,18 @@ def raw_scores(
     return {name: banks[name].distance(values).to(precision) for name, values in statistics.items()}
 
 
+def selected(config: Config, microphones: int) -> list[str]:
+    """Names of the components of the config's families that so many microphones allow."""
+    return [
+        name
+        for name, component in COMPONENTS.items()
+        if component.family in config.scoring.families and component.microphones <= microphones
+    ]
+
+
 def feature_axes(config: Config, microphones: int) -> dict[str, FeatureAxes]:
     """Frequency and time of every feature, by component that the config and microphones allow."""
     geometry = Geometry(
         config.audio.length, microphones, config.logmel, config.signals, config.despawn
     )
-    return {
-        name: component.axes(geometry)
-        for name, component in COMPONENTS.items()
-        if component.family in config.scoring.families and component.microphones <= microphones
-    }
+    return {name: COMPONENTS[name].axes(geometry) for name in selected(config, microphones)}

@@ -46,3 +46,16 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+def without_epochs(progress: Progress) -> Progress:
+    """The same progress for networks that are not kept, whose epochs interest nobody."""
+    return _WithoutEpochs(progress)
+
+
+class _WithoutEpochs(Silent):
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        self._progress.advance(what, done, total)

@@ -77,3 +77,24 @@ class Scorer(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What the scorer is, as plain data."""
+
+
+def judged(
+    scorer: Scorer, score: float, components: dict[str, float], families: dict[str, float]
+) -> Score:
+    """The verdict of a scorer on an anomaly score.
+
+    Args:
+        scorer: whose normal scores and threshold decide.
+        score: anomaly score.
+        components: see `Score`.
+        families: see `Score`.
+    """
+    return Score(
+        score=score,
+        p_value=scorer.normal_scores.p_value(score, scorer.threshold_config),
+        is_anomalous=score > scorer.threshold,
+        threshold=scorer.threshold,
+        components=components,
+        families=families,
+    )

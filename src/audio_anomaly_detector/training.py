@@ -6,26 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from audio_anomaly_detector.config import TrainingConfig
 from audio_anomaly_detector.progress import Epoch
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
-
-
-class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
-    """How one stage is trained."""
-
-    epochs: int = Field(ge=0, description="epochs of the stage; 0: as initialised")
-    steps_per_epoch: int | None = Field(
-        None, gt=0, description="optimiser steps an epoch; none: once through the data"
-    )
-    batch_size: int = Field(16, gt=0, description="windows of one microphone a step")
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
-    clip_norm: float = Field(1.0, gt=0, description="largest gradient norm of a step")
 
 
 class Batches(Protocol):

@@ -141,7 +141,7 @@ def test_equalised_level_is_the_same_for_every_clip_and_keeps_channel_difference
     assert np.sqrt(np.mean(a**2)) == pytest.approx(0.05, rel=1e-5)
     assert a[0].std() / a[1].std() == pytest.approx(5, rel=1e-4)
     with pytest.raises(ValueError, match="zeros"):
-        equalise_level(np.zeros((1, 100), np.float32))
+        equalise_level(np.zeros((1, 100), np.float32), 0.05)
 
 
 # ---------------------------------------------------------------- bad input
@@ -252,7 +252,7 @@ def test_any_file_is_read_or_refused_in_one_line(tmp_path, sound, kept, seed):
         assert waveform.shape[0] == channels
         assert abs(waveform.shape[1] - frames * 16_000 / rate) <= 1
         assert np.isfinite(waveform).all()
-        assert np.isfinite(to_windows(waveform, CONFIG.length)).all()
+        assert np.isfinite(to_windows(waveform, CONFIG.length, CONFIG.window_slack)).all()
     else:
         refusal(path)
 
@@ -263,7 +263,7 @@ def test_any_file_is_read_or_refused_in_one_line(tmp_path, sound, kept, seed):
 @given(length=st.integers(2, 50), total=st.integers(2, 400), channels=st.integers(1, 3))
 def test_windows_have_one_length_and_lose_at_most_a_hundredth(length, total, channels):
     waveform = np.arange(total, dtype=np.float32) + 1000.0 * np.arange(channels)[:, None]
-    windows = to_windows(waveform.astype(np.float32), length)
+    windows = to_windows(waveform.astype(np.float32), length, 0.01)
     assert windows.shape[1:] == (channels, length)
     assert windows.dtype == np.float32
     np.testing.assert_array_equal(windows[0, :, : min(total, length)], waveform[:, :length])
@@ -279,7 +279,7 @@ def test_windows_have_one_length_and_lose_at_most_a_hundredth(length, total, cha
 )
 def test_count_of_windows(seconds, count):
     waveform = np.zeros((2, round(seconds * 16_000)), np.float32)
-    assert to_windows(waveform, 160_000).shape == (count, 2, 160_000)
+    assert to_windows(waveform, 160_000, 0.01).shape == (count, 2, 160_000)
 
 
 @given(
@@ -290,7 +290,7 @@ def test_count_of_windows(seconds, count):
 def test_a_short_clip_is_extended_without_a_jump_it_does_not_have(total, length, seed):
     rng = np.random.default_rng(seed)
     waveform = np.cumsum(rng.standard_normal((2, total)), axis=1).astype(np.float32)
-    windows = to_windows(waveform, length)
+    windows = to_windows(waveform, length, 0.01)
     jumps = np.abs(np.diff(windows[0], axis=1)).max(axis=1)
     assert (jumps <= np.abs(np.diff(waveform, axis=1)).max(axis=1)).all()
     if total < length:
@@ -299,4 +299,4 @@ def test_a_short_clip_is_extended_without_a_jump_it_does_not_have(total, length,
 
 def test_too_little_to_extend():
     with pytest.raises(ValueError, match="1 samples cannot be extended"):
-        to_windows(np.zeros((1, 1), np.float32), 10)
+        to_windows(np.zeros((1, 1), np.float32), 10, 0.01)

@@ -42,7 +42,7 @@ def test_a_store_holds_the_windows_of_every_clip_in_order(tmp_path, clips):
     assert recorded.steps == [("reading clips", done, 4) for done in (1, 2, 3, 4)]
     assert store.clip_index.tolist() == [0, 1, 1, 1, 2, 2, 2]
     for index, clip in enumerate(store.clips):
-        expected = to_windows(read_clip(clip, CONFIG), CONFIG.length)
+        expected = to_windows(read_clip(clip, CONFIG), CONFIG.length, CONFIG.window_slack)
         np.testing.assert_array_equal(store.windows[store.clip_index == index], expected)
     np.testing.assert_array_equal(np.load(tmp_path / "store/windows.npy"), store.windows)
 

@@ -13,15 +13,9 @@ from audio_anomaly_detector.data.clips import Clip, Fold
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.learning import cross_fitting, stages
-from audio_anomaly_detector.learning.cross_fitting import (
-    TrainedFold,
-    calibration_size,
-    cross_fit_networks,
-    cross_fit_signal,
-    fit_final_networks,
-    network_folds,
-)
+from audio_anomaly_detector.learning.cross_fitting import NetworkSource, cross_fit, final_fit
 from audio_anomaly_detector.learning.fitting import fit
+from audio_anomaly_detector.learning.folds import calibration_size, network_folds
 from audio_anomaly_detector.learning.measurements import Measurements
 from audio_anomaly_detector.learning.stages import fit_networks
 from audio_anomaly_detector.learning.training_data import TrainingData
@@ -73,7 +67,7 @@ def test_a_clip_is_scored_by_banks_without_it(
     measurements: Measurements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the clip in the bank its distance would be 0."""
-    raw = cross_fit_signal(measurements, {})
+    raw = cross_fit(measurements, None, {}).signal
     assert raw.keys() == measurements.measure.signal_components.keys()
     sizes: list[int] = []
 
@@ -83,7 +77,7 @@ def test_a_clip_is_scored_by_banks_without_it(
 
     original = Bank.fit
     monkeypatch.setattr(cross_fitting.Bank, "fit", counted)
-    cross_fit_signal(measurements, {})
+    cross_fit(measurements, None, {})
     clips = len(measurements.data.store.clips)
     assert set(sizes) == {clips - 1}
     for name, values in raw.items():
@@ -92,19 +86,35 @@ def test_a_clip_is_scored_by_banks_without_it(
 
 
 def test_networks_are_cross_fitted_then_kept(measurements: Measurements) -> None:
-    data = measurements.data
-    fold = Fold([0, 1, 2, 3, 4], [5, 6, 7])
-    networks, history, perplexity = fit_networks(data, fold.fit, "fold-1", 1, SILENT)
-    trained = TrainedFold("fold-1", fold, networks, {}, history, perplexity)
-    raw, held_out = cross_fit_networks(measurements, [trained], 8)
-    assert held_out == [5, 6, 7]
-    assert raw.keys() == measurements.measure.network_components.keys()
-    assert all(values.shape == (3, 2) for values in raw.values())
-    assert cross_fit_networks(measurements, [], 8) == ({}, [])
-    kept = fit_final_networks(measurements, trained)
-    assert len(kept.banks["wavelet_energy"].clips) == 5
-    everyone = trained._replace(fold=Fold(list(range(8)), []))
-    assert fit_final_networks(measurements, everyone).raw == {}
+    told = RecordedProgress()
+    source = NetworkSource(measurements.data, told)
+    cross = cross_fit(measurements, source, {})
+    assert told.epochs == []  # networks that are dropped
+    assert sorted(cross.network_clips) == list(range(8))
+    assert cross.network.keys() == measurements.measure.network_components.keys()
+    assert all(values.shape == (8, 2) for values in cross.network.values())
+    final = final_fit(measurements, source, {})
+    assert told.epochs == final.history != []
+    assert final.networks is not None and final.perplexity is not None
+    assert (final.network, final.network_clips) == ({}, [])
+    assert final.banks.keys() == final.surrogates.keys() == measurements.measure.components.keys()
+
+
+def test_of_many_clips_the_networks_that_are_kept_hold_some_out(
+    normals: list[Clip], tiny: Config, tmp_path: Path
+) -> None:
+    config = with_scoring(tiny, hold_out_from=8)
+    store = build_store(normals, config.audio, tmp_path / "windows")
+    measure = make_measure(config, store.windows.shape[1], CPU)
+    data = TrainingData(store, config, measure.logmel, tmp_path, CPU, SILENT)
+    held_out = Measurements(data, measure)
+    source = NetworkSource(data, SILENT)
+    assert cross_fit(held_out, source, {}).network == {}
+    final = final_fit(held_out, source, {})
+    assert 0 < len(final.network_clips) < 8
+    assert len(final.network["wavelet_energy"]) == len(final.network_clips)
+    assert len(final.banks["wavelet_energy"].clips) == 8 - len(final.network_clips)
+    assert len(final.banks["spectrum"].clips) == 8
 
 
 def test_stages_train_in_order_and_depend_on_their_clips_alone(

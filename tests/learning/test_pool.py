@@ -217,7 +217,9 @@ def test_deviations_are_those_of_other_machines(
     for name, deviations in prior.signal.items():
         assert torch.equal(deviations.values, pool_prior.signal[name][of_others])
         assert deviations.clips == 8
-    for pooled, statistics in zip(prior.networks, pool_prior.of_networks, strict=True):
+    assert prior.final is not None
+    networks = [*prior.cross, prior.final]
+    for pooled, statistics in zip(networks, pool_prior.of_networks, strict=True):
         for name, deviations in pooled.deviations.items():
             assert torch.equal(deviations.values, statistics[name][of_others])
     # A machine under another condition is the same machine.

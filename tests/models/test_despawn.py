@@ -198,7 +198,7 @@ def test_band_statistics_are_what_their_names_state() -> None:
     generator = torch.Generator().manual_seed(0)
     band = torch.randn(2, 1, 8000, generator=generator)
     kept = band * (band.abs() > 1)
-    statistics = Despawn.band_statistics(
+    statistics = despawn().band_statistics(
         Coefficients((band,), 16_000), Coefficients((kept,), 16_000), time_bins=4
     )
     assert statistics.shape == (2, 1, 4, len(BAND_STATISTICS))

@@ -23,6 +23,10 @@ def make_model(config: MaskedTransformerConfig = TINY) -> MaskedTransformer:
     return model
 
 
+def with_masks(count: int) -> MaskedTransformer:
+    return make_model(TINY.model_copy(update={"scoring_masks": count}))
+
+
 def make_logmel(
     batch: int, frames: int = FRAMES, config: MaskedTransformerConfig = TINY, seed: int = 1
 ) -> Tensor:
@@ -47,7 +51,7 @@ def test_any_number_of_frames(frames: int) -> None:
     output = model(logmel, mask)
     assert output.mean.shape == output.log_variance.shape == output.hidden.shape == logmel.shape
     assert model.loss_terms(output, logmel)["nll"].isfinite()
-    assert model.predict_hidden(logmel, n_masks=3).nll.shape == logmel.shape
+    assert with_masks(3).predict_hidden(logmel).nll.shape == logmel.shape
     embedding = model.embed(logmel)
     assert embedding.time.shape == (2, model.columns(frames), model.time_width)
     assert embedding.clip.shape == (2, model.rows * model.config.width)
@@ -184,22 +188,29 @@ def test_all_patches_may_be_hidden() -> None:
     """A one-patch spectrogram has nothing visible while it is scored."""
     model = make_model(
         MaskedTransformerConfig(
-            n_mels=8, patch_mels=8, patch_frames=4, width=16, depth=1, heads=2, decoder_width=16
+            n_mels=8,
+            patch_mels=8,
+            patch_frames=4,
+            width=16,
+            depth=1,
+            heads=2,
+            decoder_width=16,
+            scoring_masks=1,
         )
     )
     logmel = torch.full((2, 8, 3), -40.0)
-    assert model.predict_hidden(logmel, n_masks=1).nll.isfinite().all()
+    assert model.predict_hidden(logmel).nll.isfinite().all()
 
 
 def test_batch_invariance() -> None:
-    model = make_model()
+    model = with_masks(4)
     logmel = make_logmel(5)
-    together = model.predict_hidden(logmel, n_masks=4).nll
+    together = model.predict_hidden(logmel).nll
     embedded = model.embed(logmel)
     for i in range(5):
         alone = model.embed(logmel[i : i + 1])
         torch.testing.assert_close(
-            model.predict_hidden(logmel[i : i + 1], n_masks=4).nll[0],
+            model.predict_hidden(logmel[i : i + 1]).nll[0],
             together[i],
             atol=1e-5,
             rtol=1e-5,
@@ -211,18 +222,18 @@ def test_batch_invariance() -> None:
 def test_nll_map_is_repeatable_and_scores_every_bin_while_hidden() -> None:
     model = make_model()
     logmel = make_logmel(2)
-    result = model.predict_hidden(logmel, n_masks=2).nll
-    assert torch.equal(result, model.predict_hidden(logmel, n_masks=2).nll)
+    result = model.predict_hidden(logmel).nll
+    assert torch.equal(result, model.predict_hidden(logmel).nll)
     assert not result.requires_grad
     # A bin's own value changes its own score by its distance alone: it was hidden.
     changed = logmel.clone()
     changed[0, 5, 6] += 8.0
-    masks = model.complementary_masks(FRAMES, 2)
+    masks = model.complementary_masks(FRAMES, 2, TINY.scoring_seed)
     which = masks[:, 0 * 8 + 1].nonzero().item()
     output = model(logmel, masks[which].expand(2, -1))
     z = (logmel[0, 5, 6] + 40) / 8 - output.mean[0, 5, 6]
     gain = ((z + 1) ** 2 - z**2) / 2 * torch.exp(-output.log_variance[0, 5, 6])
-    difference = model.predict_hidden(changed, n_masks=2).nll[0, 5, 6] - result[0, 5, 6]
+    difference = model.predict_hidden(changed).nll[0, 5, 6] - result[0, 5, 6]
     torch.testing.assert_close(difference, gain)
 
 

@@ -138,7 +138,7 @@ def test_nothing_is_decoded_where_nothing_can_be_watched(
     def decoded(*_: Any) -> None:
         raise AssertionError("test clips are decoded")
 
-    monkeypatch.setattr(fit_module, "TestWatch", decoded)
+    monkeypatch.setattr(fit_module, "LabelWatch", decoded)
     config, options = tiny, WATCHED
     if case == "not asked":
         options = CPU

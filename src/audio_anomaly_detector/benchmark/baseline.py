@@ -116,7 +116,8 @@ def _features(
     """Features of all windows ``(n, C, ...)`` and the clip that each belongs to, ``(n,)``."""
     features, clip_of = [], []
     for position, clip in enumerate(clips):
-        windows = to_windows(read_clip(clip, config.audio), config.audio.length)
+        audio = config.audio
+        windows = to_windows(read_clip(clip, audio), audio.length, audio.window_slack)
         with torch.no_grad():
             features += [baseline.features(window) for window in torch.from_numpy(windows)]
         clip_of += [position] * len(windows)

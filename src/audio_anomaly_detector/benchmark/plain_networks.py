@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audio_anomaly_detector.benchmark.baseline import LOGMEL, SEED_NAME, Baseline, Scorer
+from audio_anomaly_detector.config import TrainingConfig
 from audio_anomaly_detector.models.hard_threshold import hard_threshold
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.masked_transformer import (
@@ -26,7 +27,7 @@ from audio_anomaly_detector.models.vqvae import codebook_size
 from audio_anomaly_detector.models.wavelet import DB4, analyse, quadrature_mirror, synthesise
 from audio_anomaly_detector.scoring.calibration import Raw
 from audio_anomaly_detector.seeding import derive_seed
-from audio_anomaly_detector.training import TrainingConfig, train
+from audio_anomaly_detector.training import train
 
 _BATCH = 16
 _LEVELS = 17

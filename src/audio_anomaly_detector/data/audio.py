@@ -11,6 +11,7 @@ refused.
 
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -25,7 +26,6 @@ from audio_anomaly_detector.errors import ClipError
 
 log = logging.getLogger(__name__)
 
-EQUALISED_RMS = 0.05
 MIN_SECONDS = 1.0
 
 _BLOCK_SECONDS = 10
@@ -33,9 +33,6 @@ _BLOCK_SECONDS = 10
 _STILL = 2.0**-23
 # Largest sample of 32-bit integers stored as floats; beyond it, squares overflow in float32.
 _ABSURD = 2.0**31
-# A window this much of its length short of being needed is not added: lossy coders and resamplers
-# pad a 10-s clip by some milliseconds, which must not double its windows.
-_WINDOW_SLACK = 0.01
 
 
 class AudioConfig(BaseModel, frozen=True, extra="forbid"):
@@ -50,6 +47,16 @@ class AudioConfig(BaseModel, frozen=True, extra="forbid"):
     )
     level: Literal["recorded", "equalised"] = Field(
         default="recorded", description="keep each clip's level, or scale every clip to one RMS"
+    )
+    equalised_rms: float = Field(
+        default=0.05, gt=0, description="that RMS over all channels; full scale is 1"
+    )
+    window_slack: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="share of a window that a clip may be longer without another window: lossy "
+        "coders and resamplers pad a 10-s clip by some milliseconds",
     )
 
 
@@ -139,21 +146,22 @@ def examine_clip(clip: Clip, config: AudioConfig) -> Reading:
         )
     waveform, remarks = _decode(path, info, first, frames, config)
     if config.level == "equalised":
-        waveform = equalise_level(waveform)
+        waveform = equalise_level(waveform, config.equalised_rms)
     return Reading(waveform, info, remarks)
 
 
-def to_windows(waveform: np.ndarray, length: int) -> np.ndarray:
+def to_windows(waveform: np.ndarray, length: int, slack: float) -> np.ndarray:
     """Cut a waveform into windows of equal length, without losing its end.
 
     A longer waveform is cut into neighbouring windows, the last of which is moved back to end with
-    the waveform (up to a hundredth of a window may be left over). A shorter one goes on with its
+    the waveform (up to `slack` of a window may be left over). A shorter one goes on with its
     mirror image, again and again, which has no jump that the original does not have, but plays
     decaying sounds backwards.
 
     Args:
         waveform: ``(C, T)``, T ≥ 2.
         length: samples of a window.
+        slack: as `AudioConfig.window_slack`.
 
     Returns:
         float32 windows ``(W, C, length)``.
@@ -167,22 +175,39 @@ def to_windows(waveform: np.ndarray, length: int) -> np.ndarray:
     if total < length:
         extended = np.pad(waveform, ((0, 0), (0, length - total)), mode="reflect")
         return extended[None].astype(np.float32, copy=False)  # (1, C, length)
-    count = max(1, int(np.ceil(total / length - _WINDOW_SLACK)))
+    count = window_count(total, length, slack)
     starts = [i * length for i in range(count - 1)] + [total - length if count > 1 else 0]
     windows = [waveform[:, start : start + length] for start in starts]
     return np.stack(windows).astype(np.float32, copy=False)  # (W, C, length)
 
 
-def equalise_level(waveform: np.ndarray) -> np.ndarray:
+def window_count(samples: int, length: int, slack: float) -> int:
+    """How many windows hold a clip: ``ceil(samples / length - slack)``.
+
+    In integers, so that an exported graph comes to the same count.
+
+    Args:
+        samples: of the clip; no fewer than those of the window, or the count may be 0.
+        length: samples of a window.
+        slack: as `AudioConfig.window_slack`.
+    """
+    # The bound of the denominator keeps the products below 2^63 in the graph.
+    share = Fraction(slack).limit_denominator(10_000)
+    window = share.denominator * length
+    return (share.denominator * samples - share.numerator * length + window - 1) // window
+
+
+def equalise_level(waveform: np.ndarray, level: float) -> np.ndarray:
     """Scale a clip to a fixed RMS by one factor, so that its level holds no information.
 
     One factor for all channels keeps the differences between microphones.
 
     Args:
         waveform: ``(C, T)``, not all zero.
+        level: the RMS over all channels that it shall have.
 
     Returns:
-        The waveform with an RMS of 0.05 over all channels, float32.
+        The scaled waveform, float32.
 
     Raises:
         ValueError: if the waveform is all zero.
@@ -190,7 +215,7 @@ def equalise_level(waveform: np.ndarray) -> np.ndarray:
     rms = np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))
     if rms == 0:
         raise ValueError("a waveform of zeros has no level to equalise")
-    return (waveform * (EQUALISED_RMS / rms)).astype(np.float32)
+    return (waveform * (level / rms)).astype(np.float32)
 
 
 def _part(clip: Clip, info: AudioInfo) -> tuple[int, int]:

@@ -125,7 +125,9 @@ class _Writer:
                 raise
             self.failures.append(error)
             return
-        windows = to_windows(waveform, self.config.length)  # (W, C, length)
+        windows = to_windows(
+            waveform, self.config.length, self.config.window_slack
+        )  # (W, C, length)
         if not self.clips:
             self.n_channels = len(waveform)
             self._write_header()

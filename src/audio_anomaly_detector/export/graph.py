@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from audio_anomaly_detector.data.audio import EQUALISED_RMS, AudioConfig
+from audio_anomaly_detector.data.audio import AudioConfig, window_count
 from audio_anomaly_detector.pipeline import Pipeline
 
 
@@ -53,10 +53,9 @@ class ScoreGraph(nn.Module):
         """`data.audio.to_windows` by one gather, ``(B, C, T) -> (B, W, C, length)``."""
         if self.audio.level == "equalised":
             level = waveform.square().mean((1, 2), keepdim=True).sqrt()
-            waveform = waveform * (EQUALISED_RMS / level)
+            waveform = waveform * (self.audio.equalised_rms / level)
         samples, length = waveform.shape[-1], self.audio.length
-        # ceil(samples / length - 0.01): a hundredth of a window more needs no other window.
-        count = (100 * samples + 99 * length - 1) // (100 * length)
+        count = torch.sym_max(1, window_count(samples, length, self.audio.window_slack))
         window = torch.arange(count)
         # The last of several is moved back to end with the waveform.
         moved = (window == count - 1) & (window > 0)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from audio_anomaly_detector.data.audio import AudioConfig, read_microphones
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.score import Score
+from audio_anomaly_detector.score import Score, judged
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 
 if TYPE_CHECKING:
@@ -129,15 +129,15 @@ class OnnxDetector:
             )
         if not np.isfinite(array).all():
             raise UserError("the waveform holds nan or infinite samples")
+        if not array.any():
+            raise UserError("the waveform is silent: all its samples are 0; check the source")
         scores, components, families = self.session.run(OUTPUTS, {INPUT: array[None]})
         score = float(scores[0])
-        return Score(
-            score=score,
-            p_value=self.normal_scores.p_value(score, self.threshold_config),
-            is_anomalous=score > self.threshold,
-            threshold=self.threshold,
-            components=dict(zip(facts.components, components[0].tolist(), strict=True)),
-            families=dict(zip(facts.families, families[0].tolist(), strict=True)),
+        return judged(
+            self,
+            score,
+            dict(zip(facts.components, components[0].tolist(), strict=True)),
+            dict(zip(facts.families, families[0].tolist(), strict=True)),
         )
 
     def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:

@@ -1,47 +1,33 @@
 """Cross-fitting: scores of normal clips by banks and networks that were fitted without them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.data.clips import Fold, cross_folds
+from audio_anomaly_detector.learning.folds import MachinePrior, PooledNetworks, network_folds
 from audio_anomaly_detector.learning.measurements import Measurements
+from audio_anomaly_detector.learning.stages import Watch, fit_networks
+from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.pipeline import raw_scores
-from audio_anomaly_detector.progress import Epoch
+from audio_anomaly_detector.progress import Epoch, Progress, without_epochs
 from audio_anomaly_detector.scoring.bank import Bank, Deviations
 from audio_anomaly_detector.scoring.calibration import Raw
-from audio_anomaly_detector.scoring.components import COMPONENTS, NETWORK_FAMILIES
+from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import Statistics
 from audio_anomaly_detector.seeding import derive_seed
 
 # Banks cost next to nothing: each clip of a few is left out alone, of many some at a time.
 _SIGNAL_FOLDS = 20
-_HELD_OUT_SHARE = 0.2
-_HELD_OUT_LEAST = 20
-
-
-class NetworkFolds(NamedTuple):
-    """Which clips networks are trained on and which they are calibrated on.
-
-    Attributes:
-        cross: one for each cross-fit, whose networks are dropped afterwards.
-        final: of the networks that are kept; it holds clips out where there is no cross-fit.
-        epoch_factor: times as many epochs where one training takes the place of all cross-fits.
-    """
-
-    cross: list[Fold]
-    final: Fold
-    epoch_factor: int
 
 
 class TrainedFold(NamedTuple):
     """Networks for one fold of a machine's clips.
 
     Attributes:
-        name: of the fold; ``final`` for the networks that are kept.
+        name: of the fold, shown as progress.
         fold: the clips that may fit banks, and those that the networks were trained without.
         networks: trained, in evaluation mode.
         deviations: by component of the networks, of other machines' clips; empty without a pool.
@@ -57,96 +43,163 @@ class TrainedFold(NamedTuple):
     perplexity: float | None
 
 
-class FinalFit(NamedTuple):
-    """The networks that are kept, and what is fitted to their outputs.
+class CrossFit(NamedTuple):
+    """Scores of normal clips by what was fitted without them.
 
     Attributes:
-        trained: the networks.
-        banks: of their components.
-        raw: scores ``(n, C)`` of the clips that their fold holds out; empty if it holds none.
+        signal: raw scores ``(n, C)`` of all clips, by component that needs no network.
+        network: raw scores ``(m, C)`` by component of networks; empty without a cross-fit.
+        network_clips: positions of the m clips.
     """
 
-    trained: TrainedFold
+    signal: Raw
+    network: Raw
+    network_clips: list[int]
+
+
+class FinalFit(NamedTuple):
+    """The banks and networks that are kept.
+
+    Attributes:
+        banks: of every component.
+        surrogates: statistics of surrogates of normal clips, ``(k, C, D)`` by component.
+        networks: trained; None where no family needs them.
+        history: epochs of their training.
+        perplexity: of their codes; None without networks or where they come from a pool.
+        network: raw scores ``(m, C)`` of clips that they hold out; empty if they hold none out.
+        network_clips: positions of the m clips.
+    """
+
     banks: dict[str, Bank]
-    raw: Raw
+    surrogates: Statistics
+    networks: Networks | None
+    history: list[Epoch]
+    perplexity: float | None
+    network: Raw
+    network_clips: list[int]
 
 
-def network_folds(clips: list[Clip], config: Config) -> NetworkFolds:
-    """Folds of the networks of one machine: cross-fits of few clips, a held-out part of many."""
-    seed = derive_seed(config.seed, "folds")
-    n = len(clips)
-    if n < config.scoring.hold_out_from:
-        everyone = Fold(list(range(n)), [])
-        return NetworkFolds(cross_folds(clips, config.scoring.folds, seed), everyone, 1)
-    held_out = max(_HELD_OUT_LEAST, round(_HELD_OUT_SHARE * n))
-    final = cross_folds(clips, max(2, n // held_out), seed)[0]
-    return NetworkFolds([], final, config.stages.held_out_factor)
+class NetworkSource:
+    """Networks of every fold of a machine: trained here, or taken from a pool.
+
+    Args:
+        data: the training clips.
+        progress: receives progress, and the epochs of the final networks.
+        watch: see `fitting.fit`.
+        prior: of a pool.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        progress: Progress,
+        watch: Watch | None = None,
+        prior: MachinePrior | None = None,
+    ) -> None:
+        self.data, self.progress, self.watch, self.prior = data, progress, watch, prior
+        self.folds = prior.folds if prior else network_folds(data.store.clips, data.config)
+
+    def cross_fits(self) -> Iterator[TrainedFold]:
+        """Those of the cross-fit, trained as they are asked for."""
+        for number, fold in enumerate(self.folds.cross):
+            name = f"fold-{number + 1}"
+            if self.prior is not None:
+                yield _pooled(name, fold, self.prior.cross[number])
+            else:
+                yield self._train(name, fold, without_epochs(self.progress), None)
+
+    def final(self) -> TrainedFold:
+        """Those that are kept."""
+        name, fold = "final", self.folds.final
+        if self.prior is not None and self.prior.final is not None:
+            return _pooled(name, fold, self.prior.final)
+        return self._train(name, fold, self.progress, self.watch)
+
+    def _train(self, name: str, fold: Fold, progress: Progress, watch: Watch | None) -> TrainedFold:
+        factor = self.folds.epoch_factor
+        networks, history, perplexity = fit_networks(
+            self.data, fold.fit, name, factor, progress, watch
+        )
+        return TrainedFold(name, fold, networks, {}, history, perplexity)
 
 
-def calibration_size(clips: list[Clip], config: Config) -> int:
-    """How many of these training clips would set the threshold, known before anything is fitted."""
-    trains = config.pool == "none" and set(config.scoring.families) & set(NETWORK_FAMILIES)
-    if not trains or len(clips) < config.scoring.hold_out_from:
-        return len(clips)
-    return len(network_folds(clips, config).final.held_out)
-
-
-def cross_fit_signal(measurements: Measurements, prior: dict[str, Deviations]) -> Raw:
-    """Raw scores ``(n, C)`` of what needs no network, by banks that lack the clip scored.
-
-    Only the weights of the bands come from surrogates of all clips, those left out included.
+def cross_fit(
+    measurements: Measurements, source: NetworkSource | None, prior: dict[str, Deviations]
+) -> CrossFit:
+    """Score every normal clip by banks, and by networks, that lack it.
 
     Args:
         measurements: of all training clips.
-        prior: deviations of a pool; empty: those of segments of the clips fitted on.
+        source: of networks; None where no family needs them.
+        prior: deviations of a pool, by component that needs no network; empty without a pool.
+    """
+    signal = _cross_fit_signal(measurements, prior)
+    parts: list[Raw] = []
+    clips: list[int] = []
+    for trained in source.cross_fits() if source else ():
+        statistics = _statistics(measurements, trained)
+        fitted = _of(statistics, trained.fold.fit)
+        reference_size = len(source.folds.final.fit) if source else 0
+        banks = _fit_banks(measurements, fitted, reference_size, trained.deviations)
+        parts.append(_raw(_of(statistics, trained.fold.held_out), banks))
+        clips += trained.fold.held_out
+    return CrossFit(signal, joined(parts), clips)
+
+
+def final_fit(
+    measurements: Measurements, source: NetworkSource | None, prior: dict[str, Deviations]
+) -> FinalFit:
+    """Fit the banks, and train the networks, that are kept; arguments as for `cross_fit`."""
+    everyone = list(range(len(measurements.data.store.clips)))
+    deviations = prior or measurements.segment_deviations(everyone)
+    banks = _fit_banks(measurements, measurements.signal, len(everyone), deviations)
+    surrogates = measurements.signal_of_surrogates
+    if source is None:
+        return FinalFit(banks, surrogates, None, [], None, {}, [])
+    trained = source.final()
+    statistics = _statistics(measurements, trained)
+    fold = trained.fold
+    fitted = _of(statistics, fold.fit)
+    network_banks = _fit_banks(measurements, fitted, len(fold.fit), trained.deviations)
+    raw = _raw(_of(statistics, fold.held_out), network_banks) if fold.held_out else {}
+    return FinalFit(
+        banks | network_banks,
+        surrogates | measurements.surrogate_statistics(trained.networks),
+        trained.networks,
+        trained.history,
+        trained.perplexity,
+        raw,
+        fold.held_out,
+    )
+
+
+def joined(parts: list[Raw]) -> Raw:
+    """Raw scores of several groups of clips, one after the other; empty groups are left out."""
+    filled = [part for part in parts if part]
+    if not filled:
+        return {}
+    return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+
+
+def _cross_fit_signal(measurements: Measurements, prior: dict[str, Deviations]) -> Raw:
+    """Raw scores ``(n, C)`` of what needs no network.
+
+    Only the weights of the bands come from surrogates of all clips, those left out included.
+    Without a pool the prior is that of segments of the clips fitted on.
     """
     signal, clips = measurements.signal, measurements.data.store.clips
     raw: Raw = {}
     seed = derive_seed(measurements.data.config.seed, "folds")
     for fold in cross_folds(clips, _SIGNAL_FOLDS, seed):
         deviations = prior or measurements.segment_deviations(fold.fit)
-        banks = fit_banks(measurements, _of(signal, fold.fit), len(clips), deviations)
+        banks = _fit_banks(measurements, _of(signal, fold.fit), len(clips), deviations)
         for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
             empty = np.empty((len(clips), measurements.data.microphones))
             raw.setdefault(name, empty)[fold.held_out] = values.numpy()
     return raw
 
 
-def cross_fit_networks(
-    measurements: Measurements, folds: Iterable[TrainedFold], reference_size: int
-) -> tuple[Raw, list[int]]:
-    """Raw scores of every fold's held-out clips by networks and banks that lack them.
-
-    Args:
-        measurements: of all training clips.
-        folds: networks of each, trained as they are asked for.
-        reference_size: clips of the final banks.
-
-    Returns:
-        Scores ``(n, C)`` by component, empty without folds, and the positions of the clips.
-    """
-    parts: list[Raw] = []
-    held_out: list[int] = []
-    for trained in folds:
-        statistics = _statistics(measurements, trained)
-        fitted = _of(statistics, trained.fold.fit)
-        banks = fit_banks(measurements, fitted, reference_size, trained.deviations)
-        parts.append(_raw(_of(statistics, trained.fold.held_out), banks))
-        held_out += trained.fold.held_out
-    return (joined(parts) if parts else {}), held_out
-
-
-def fit_final_networks(measurements: Measurements, trained: TrainedFold) -> FinalFit:
-    """Banks of the networks that are kept, and scores of the clips that these lack."""
-    statistics = _statistics(measurements, trained)
-    fold = trained.fold
-    fitted = _of(statistics, fold.fit)
-    banks = fit_banks(measurements, fitted, len(fold.fit), trained.deviations)
-    raw = _raw(_of(statistics, fold.held_out), banks) if fold.held_out else {}
-    return FinalFit(trained, banks, raw)
-
-
-def fit_banks(
+def _fit_banks(
     measurements: Measurements,
     statistics: Statistics,
     reference_size: int,
@@ -169,10 +222,8 @@ def fit_banks(
     }
 
 
-def joined(parts: list[Raw]) -> Raw:
-    """Raw scores of several groups of clips, one after the other."""
-    filled = [part for part in parts if part]
-    return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
+def _pooled(name: str, fold: Fold, pooled: PooledNetworks) -> TrainedFold:
+    return TrainedFold(name, fold, pooled.networks, pooled.deviations, [], None)
 
 
 def _statistics(measurements: Measurements, trained: TrainedFold) -> Statistics:

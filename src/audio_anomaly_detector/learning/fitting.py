@@ -1,6 +1,5 @@
 """Fitting a pipeline to the normal clips of one machine: cross-fit, then final fit."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,20 +8,15 @@ import torch
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.cache import WindowStore
-from audio_anomaly_detector.data.clips import Fold
 from audio_anomaly_detector.learning.cross_fitting import (
-    NetworkFolds,
-    TrainedFold,
-    cross_fit_networks,
-    cross_fit_signal,
-    fit_banks,
-    fit_final_networks,
+    NetworkSource,
+    cross_fit,
+    final_fit,
     joined,
-    network_folds,
 )
+from audio_anomaly_detector.learning.folds import MachinePrior
 from audio_anomaly_detector.learning.measurements import Measurements
-from audio_anomaly_detector.learning.pool import MachinePrior
-from audio_anomaly_detector.learning.stages import Watch, fit_networks
+from audio_anomaly_detector.learning.stages import Watch
 from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.pipeline import Pipeline, make_measure, raw_scores
 from audio_anomaly_detector.progress import Epoch, Progress
@@ -77,10 +71,10 @@ def fit(
 ) -> Fitted:
     """Fit everything to the normal clips of one machine.
 
-    What needs no network is calibrated by leaving out a few clips at a time. Of the networks,
-    below ``hold_out_from`` clips every clip is scored by models that were trained on the other
-    folds, and the final model is trained on all; from there on a part of the clips is held out
-    and the model that is kept is the one calibrated.
+    First the cross-fit: scores of normal clips by banks and networks without them. What needs no
+    network is scored by leaving out a few clips at a time; networks are trained once for each
+    fold. Then the final fit: the banks and networks that are kept. From ``hold_out_from`` clips
+    on networks are not cross-fitted, but the final ones hold a part of the clips out.
 
     Args:
         store: windows of the training clips.
@@ -95,78 +89,32 @@ def fit(
     measure = make_measure(config, store.windows.shape[1], device)
     data = TrainingData(store, config, measure.logmel, work, device, progress)
     measurements = Measurements(data, measure)
-    everyone = list(range(len(store.clips)))
-    signal_prior = prior.signal if prior else {}
-    deviations = signal_prior or measurements.segment_deviations(everyone)
-    banks = fit_banks(measurements, measurements.signal, len(everyone), deviations)
-    raw = cross_fit_signal(measurements, signal_prior)
-    surrogates = dict(measurements.signal_of_surrogates)
-    calibration_clips, trained = everyone, None
-    network_raw: Raw = {}
+    source = None
     if measure.network_components:
-        folds = prior.folds if prior else network_folds(store.clips, config)
-        train = _Trainer(data, folds, progress, watch, prior)
-        cross_raw, held_out = cross_fit_networks(
-            measurements, train.cross_fits(), len(folds.final.fit)
-        )
-        final = fit_final_networks(measurements, train.final())
-        trained = final.trained
-        calibration_clips = held_out + folds.final.held_out
-        network_raw = joined([cross_raw, final.raw])
-        banks |= final.banks
-        surrogates |= measurements.surrogate_statistics(trained.networks)
-    calibration = _calibrate(raw | network_raw, banks, surrogates)
-    pipeline = Pipeline(measure, trained and trained.networks, banks, calibration)
-    of_calibration = network_raw | {name: values[calibration_clips] for name, values in raw.items()}
-    # In the order of the components: sums depend on it.
-    of_calibration = {name: of_calibration[name] for name in raw | network_raw}
+        source = NetworkSource(data, progress, watch, prior)
+    signal_prior = prior.signal if prior else {}
+    cross = cross_fit(measurements, source, signal_prior)
+    final = final_fit(measurements, source, signal_prior)
+    network_raw = joined([cross.network, final.network])
+    calibration_clips = cross.network_clips + final.network_clips
+    if source is None:
+        calibration_clips = list(range(len(store.clips)))
+    calibration = _calibrate(cross.signal | network_raw, final.banks, final.surrogates)
+    pipeline = Pipeline(measure, final.networks, final.banks, calibration)
+    raw = {name: values[calibration_clips] for name, values in cross.signal.items()} | network_raw
     # The same clips set centre and spread, which costs the threshold about a percentage point of
     # false alarms; leaving each out in turn instead overshoots far more with few clips.
     evidence = calibration.evidence(
-        {name: torch.from_numpy(values) for name, values in of_calibration.items()},
-        measure.families,
+        {name: torch.from_numpy(values) for name, values in raw.items()}, measure.families
     )
     return Fitted(
         pipeline,
         evidence.score.numpy(),
         calibration_clips,
-        trained.history if trained else [],
-        [calibration_clips[i] for i in _outliers(of_calibration)],
-        trained.perplexity if trained else None,
+        final.history,
+        [calibration_clips[i] for i in _outliers(raw)],
+        final.perplexity,
     )
-
-
-class _Trainer:
-    """Networks of every fold: trained, or taken from a pool."""
-
-    def __init__(
-        self,
-        data: TrainingData,
-        folds: NetworkFolds,
-        progress: Progress,
-        watch: Watch | None,
-        prior: MachinePrior | None,
-    ) -> None:
-        self.data, self.folds, self.prior = data, folds, prior
-        self.progress, self.watch = progress, watch
-
-    def cross_fits(self) -> Iterator[TrainedFold]:
-        """One after the other, as they are asked for."""
-        for number, fold in enumerate(self.folds.cross):
-            yield self._trained(number, f"fold-{number + 1}", fold, None)
-
-    def final(self) -> TrainedFold:
-        """The networks that are kept."""
-        return self._trained(-1, "final", self.folds.final, self.watch)
-
-    def _trained(self, number: int, name: str, fold: Fold, watch: Watch | None) -> TrainedFold:
-        if self.prior is not None:
-            own = self.prior.networks[number]
-            return TrainedFold(name, fold, own.networks, own.deviations, [], None)
-        networks, history, perplexity = fit_networks(
-            self.data, fold.fit, name, self.folds.epoch_factor, self.progress, watch
-        )
-        return TrainedFold(name, fold, networks, {}, history, perplexity)
 
 
 def _calibrate(raw: Raw, banks: dict[str, Bank], surrogates: Statistics) -> Calibration:

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_fold
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder
-from audio_anomaly_detector.learning.cross_fitting import NetworkFolds
+from audio_anomaly_detector.learning.folds import MachinePrior, NetworkFolds, PooledNetworks
 from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.measurements import Measurements
 from audio_anomaly_detector.learning.stages import fit_networks
@@ -37,7 +36,7 @@ from audio_anomaly_detector.model_file import (
 )
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.pipeline import make_measure
-from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.progress import Progress, without_epochs
 from audio_anomaly_detector.run_options import OnError
 from audio_anomaly_detector.scoring.bank import Deviations
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
@@ -48,32 +47,6 @@ from audio_anomaly_detector.seeding import derive_seed
 # the gain is lost.
 _SAMPLE = 256
 _SAMPLE_OF_ONE = 8
-
-
-class PooledNetworks(NamedTuple):
-    """Networks of a pool for one fold.
-
-    Attributes:
-        networks: trained.
-        deviations: of the other machines' clips, by component of the networks.
-    """
-
-    networks: Networks
-    deviations: dict[str, Deviations]
-
-
-class MachinePrior(NamedTuple):
-    """What a pool gives to one machine.
-
-    Attributes:
-        signal: deviations of the other machines' clips, by component that needs no network.
-        networks: for each fold, the final ones last; empty where no family needs them.
-        folds: of the machine's clips, one for each of the networks.
-    """
-
-    signal: dict[str, Deviations]
-    networks: list[PooledNetworks]
-    folds: NetworkFolds
 
 
 @dataclass(frozen=True)
@@ -129,7 +102,8 @@ class PoolPrior:
             PooledNetworks(networks, deviations(statistics))
             for networks, statistics in zip(self.networks, self.of_networks, strict=True)
         ]
-        return MachinePrior(deviations(self.signal), networks, self._folds_of(clips))
+        final = networks.pop() if networks else None
+        return MachinePrior(deviations(self.signal), networks, final, self._folds_of(clips))
 
     def _folds_of(self, clips: Sequence[Clip]) -> NetworkFolds:
         """For each fold of the networks, the clips that they were trained without."""
@@ -239,11 +213,13 @@ def fit_pool(
     if needs_networks:
         held_out = _held_out(store.clips, labels, config)
         for number, left_out in enumerate([*held_out, set[int]()]):
-            name = "final" if number == len(held_out) else f"fold-{number + 1}"
+            kept = number == len(held_out)
+            name = "final" if kept else f"fold-{number + 1}"
             part = [place for place in range(len(store.clips)) if place not in left_out]
             epoch_factor = config.stages.held_out_factor
-            trained, _, _ = fit_networks(data, part, name, epoch_factor, progress, labels=labels)
-            networks.append(trained.eval())
+            shown = progress if kept else without_epochs(progress)
+            trained = fit_networks(data, part, name, epoch_factor, shown, labels=labels)
+            networks.append(trained.networks.eval())
             of_networks.append(deviations(networks[-1], f"{name}: measuring clips"))
     return PoolPrior(
         config,

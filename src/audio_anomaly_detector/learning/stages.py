@@ -1,6 +1,7 @@
 """The three training stages of the networks, one after the other."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ from audio_anomaly_detector.learning.training_data import (
 from audio_anomaly_detector.models.masked_transformer import MaskedOutput
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.models.vqvae import codebook_size
-from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.progress import Epoch, Progress
 from audio_anomaly_detector.seeding import derive_seed
-from audio_anomaly_detector.training import Batches, Epoch, LossTerms, train
+from audio_anomaly_detector.training import Batches, LossTerms, train
 
 # Windows from which the machine's scale and band spreads, or the features' means, are taken: more
 # would not change them, and memory stays flat.
@@ -31,6 +32,20 @@ _LABEL_WEIGHT = 1.0
 Watch = Callable[[str, Networks], dict[str, float]]
 
 
+class TrainedNetworks(NamedTuple):
+    """Result of the three stages.
+
+    Attributes:
+        networks: trained.
+        history: their epochs.
+        perplexity: of their codes on the training clips.
+    """
+
+    networks: Networks
+    history: list[Epoch]
+    perplexity: float
+
+
 def fit_networks(
     data: TrainingData,
     clips: list[int],
@@ -39,21 +54,19 @@ def fit_networks(
     progress: Progress,
     watch: Watch | None = None,
     labels: np.ndarray | None = None,
-) -> tuple[Networks, list[Epoch], float]:
+) -> TrainedNetworks:
     """Train the three stages.
 
     Args:
         data: the training clips.
         clips: positions of those to train on.
-        name: of the checkpoints; ``final`` for the networks that are kept.
+        name: of the checkpoints.
         epoch_factor: times as many epochs as the config states.
-        progress: receives progress, and the epochs of the final networks.
+        progress: receives progress and epochs.
         watch: called with the networks after every epoch (`fitting.fit`).
         labels: by clip of the data, ``(n,)`` from 0 on, which machine it is; the transformer
             is then trained to classify the machines, too.
 
-    Returns:
-        The networks, the history of their epochs, and the perplexity of the codes.
     """
     rows = data.rows(clips)
     training = _Training(data, rows, name, epoch_factor, progress, watch)
@@ -63,7 +76,7 @@ def fit_networks(
     else:
         training.transformer_with_labels(labels)
     perplexity = training.vqvae()
-    return training.networks, training.history, perplexity
+    return TrainedNetworks(training.networks, training.history, perplexity)
 
 
 class _Training:
@@ -194,8 +207,7 @@ class _Training:
         def on_epoch(epoch: Epoch) -> float | None:
             self.progress.advance(f"{self.name}: {stage}", epoch.epoch, config.epochs)
             watched = self.watch(stage, self.networks) if self.watch else {}
-            if self.name == "final":
-                self.progress.epoch(epoch, watched)
+            self.progress.epoch(epoch, watched)
             return watched.get("auroc")
 
         self.history += train(

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from audio_anomaly_detector.models.wavelet import Coefficients
 
-FLOOR = 1e-6  # of a band's spread, added to every feature: the logarithm of silence is finite
-
 
 class BandContext(NamedTuple):
     """Output of the attention for a batch.
@@ -40,14 +38,16 @@ class BandAttention(nn.Module):
         time_bins: time bins that each band is summed up in.
         dim: width D of an embedding.
         heads: heads of the attention; divides `dim`.
+        floor: of a band's spread, added to every feature: the logarithm of silence is finite.
 
     Source: Vaswani et al., "Attention is all you need", 2017 (pre-norm form).
     """
 
-    def __init__(self, bands: int, time_bins: int, dim: int, heads: int) -> None:
+    def __init__(self, bands: int, time_bins: int, dim: int, heads: int, floor: float) -> None:
         super().__init__()
         self.time_bins = time_bins
         self.heads = heads
+        self.floor = floor
         self.token = nn.Linear(3 * time_bins, dim)
         self.band_position = nn.Parameter(torch.zeros(bands, dim))
         self.norm_bands = nn.LayerNorm(dim)
@@ -93,4 +93,4 @@ class BandAttention(nn.Module):
             rms = torch.linalg.vector_norm(windows, dim=-1) * windows.shape[-1] ** -0.5
             magnitude = windows.abs()
             bands.append(torch.cat((rms, magnitude.mean(-1), magnitude.amax(-1)), dim=-1))
-        return torch.log(torch.cat(bands, dim=1) / spread[:, None] + FLOOR)
+        return torch.log(torch.cat(bands, dim=1) / spread[:, None] + self.floor)

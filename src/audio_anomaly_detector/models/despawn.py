@@ -38,9 +38,7 @@ BAND_STATISTICS = (
     "log_quantile_999",  # 99.9 % quantile of |c|, the maximum below 1000 coefficients
     "log_residual",  # mean square of what the threshold removes
 )
-SILENCE = 1e-6  # magnitude of silence in units of the machine's scale (-120 dB): a floor
 SMALLEST_SPREAD = 1e-5  # of a band that is silent in training; keeps slopes and ratios finite
-SLOPE = 10.0  # of the sigmoids, per spread (the paper's 10 on standardised signals)
 
 
 class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
@@ -60,12 +58,30 @@ class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
     threshold_start: float = Field(
         default=0.1, gt=0, description="thresholds before training, in spreads of their band"
     )
+    slope: float = Field(
+        default=10.0,
+        gt=0,
+        description="slope of the thresholds' sigmoids, per spread of their band; the paper's 10 "
+        "on standardised signals",
+    )
+    silence: float = Field(
+        default=1e-6,
+        gt=0,
+        description="magnitude of silence in units of the machine's scale (-120 dB), a floor of "
+        "the sub-band statistics",
+    )
     attention_dim: int = Field(default=32, gt=0, description="width of a sub-band's embedding")
     attention_heads: int = Field(
         default=4, gt=0, description="heads of the attention across sub-bands"
     )
     attention_bins: int = Field(
         default=4, gt=0, description="time bins that a sub-band is summed up in"
+    )
+    attention_floor: float = Field(
+        default=1e-6,
+        gt=0,
+        description="share of a band's spread added to what the attention sees of it, so that "
+        "the logarithm of silence is finite",
     )
     reconstruction_weight: float = Field(
         default=1.0, ge=0, description="loss weight of mean |x - x^|"
@@ -164,7 +180,11 @@ class Despawn(nn.Module):
         start = math.log(math.expm1(config.threshold_start))  # softplus(start) = threshold_start
         self.raw_thresholds = nn.Parameter(torch.full((config.bands, 2), start))
         self.attention = BandAttention(
-            config.bands, config.attention_bins, config.attention_dim, config.attention_heads
+            config.bands,
+            config.attention_bins,
+            config.attention_dim,
+            config.attention_heads,
+            config.attention_floor,
         )
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("spread", torch.ones(config.bands))
@@ -222,7 +242,7 @@ class Despawn(nn.Module):
         """
         counts = [group.shape[1] for group in coefficients.groups]
         upper, lower = thresholds.unsqueeze(-1).unbind(2)  # (B, bands, 1)
-        slopes = (SLOPE / self.spread).unsqueeze(1)
+        slopes = (self.config.slope / self.spread).unsqueeze(1)
         kept = map(
             hard_threshold,
             coefficients.groups,
@@ -309,8 +329,9 @@ class Despawn(nn.Module):
                 error = error + (products - target).square().sum() / (2 * len(pairs))
         return error
 
-    @staticmethod
-    def band_statistics(coefficients: Coefficients, kept: Coefficients, time_bins: int) -> Tensor:
+    def band_statistics(
+        self, coefficients: Coefficients, kept: Coefficients, time_bins: int
+    ) -> Tensor:
         """Describe every sub-band in every time bin, before the threshold.
 
         Args:
@@ -322,25 +343,26 @@ class Despawn(nn.Module):
             ``(B, bands, time_bins, statistics)``, named by `BAND_STATISTICS`; finite in silence.
         """
         pairs = zip(coefficients.windows(time_bins), kept.windows(time_bins), strict=True)
-        return torch.cat([_statistics(before, after) for before, after in pairs], dim=1)
+        silence = self.config.silence
+        return torch.cat([_statistics(before, after, silence) for before, after in pairs], dim=1)
 
 
-def _statistics(before: Tensor, after: Tensor) -> Tensor:
+def _statistics(before: Tensor, after: Tensor, silence: float) -> Tensor:
     """``(B, bands, time_bins, n)`` twice -> ``(B, bands, time_bins, statistics)``."""
     magnitude = before.abs()
     square = before.square()
-    energy = square.mean(-1) + SILENCE**2
+    energy = square.mean(-1) + silence**2
     log_energy = energy.log()
     peak = magnitude.amax(-1)
     above = before.shape[-1] // 1000  # coefficients above the quantile; sorting is slow
     quantile = magnitude.topk(above + 1).values[..., -1] if above else peak
     columns = {
         "log_energy": log_energy,
-        "log_magnitude": (magnitude.mean(-1) + SILENCE).log(),
-        "log_kurtosis": (square.square().mean(-1) + SILENCE**4).log() - 2 * log_energy,
-        "log_crest": (peak + SILENCE).log() - log_energy / 2,
+        "log_magnitude": (magnitude.mean(-1) + silence).log(),
+        "log_kurtosis": (square.square().mean(-1) + silence**4).log() - 2 * log_energy,
+        "log_crest": (peak + silence).log() - log_energy / 2,
         "survival_rate": (after.abs() > magnitude / 2).to(before.dtype).mean(-1),
-        "log_quantile_999": (quantile + SILENCE).log(),
-        "log_residual": ((before - after).square().mean(-1) + SILENCE**2).log(),
+        "log_quantile_999": (quantile + silence).log(),
+        "log_residual": ((before - after).square().mean(-1) + silence**2).log(),
     }
     return torch.stack([columns[name] for name in BAND_STATISTICS], dim=-1)

@@ -3,19 +3,18 @@
 import torch
 from torch import Tensor
 
-LOG_VARIANCE_BOUND = 6.0
 
-
-def bounded_log_variance(raw: Tensor) -> Tensor:
-    """Keep a log-variance within +-6 smoothly, so that the gradient never dies at the bound.
+def bounded_log_variance(raw: Tensor, bound: float) -> Tensor:
+    """Keep a log-variance within +-`bound` smoothly, so that the gradient never dies at the bound.
 
     Args:
         raw: output of a linear layer, any shape.
+        bound: largest magnitude.
 
     Returns:
         The log-variance, same shape, float32.
     """
-    return LOG_VARIANCE_BOUND * torch.tanh(raw.float() / LOG_VARIANCE_BOUND)
+    return bound * torch.tanh(raw.float() / bound)
 
 
 def gaussian_nll(mean: Tensor, log_variance: Tensor, target: Tensor) -> Tensor:

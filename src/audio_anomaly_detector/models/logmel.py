@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.threads import each_on_one_thread
 
-POWER_FLOOR = 1e-10  # -100 dB, as librosa's `power_to_db(amin=1e-10)`
-
 # Frames in work at a time: 10 s at 16 kHz and hop 512, whose few MB stay in the processor's cache.
 # A whole batch at once is two to three times slower, and a long clip would take gigabytes.
 FRAMES_AT_ONCE = 320
@@ -34,6 +32,9 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
     f_max: float | None = Field(
         default=None, description="upper edge, Hz; none: half the sample rate"
     )
+    power_floor: float = Field(
+        default=1e-10, gt=0, description="power of silence, -100 dB as librosa's amin"
+    )
 
     @model_validator(mode="after")
     def _edges_fit(self) -> LogMelConfig:
@@ -51,7 +52,7 @@ class LogMel(nn.Module):
     """Log-mel spectrogram in decibels, with librosa's numbers.
 
     Power spectrum of centred, reflect-padded Hann frames, Slaney's mel filters of unit area,
-    ``10 log10(max(power, 1e-10))``. Nothing is normalised by the clip's own statistics.
+    ``10 log10(max(power, power_floor))``. Nothing is normalised by the clip's own statistics.
 
     Args:
         config: frame, hop and bands.
@@ -112,7 +113,7 @@ class LogMel(nn.Module):
     def _decibels(self, frames: Tensor) -> Tensor:
         """``(..., N, n_fft)`` -> ``(..., F, N)``."""
         power = band_power(power_spectrum(frames, self.window), self.filters, self.groups)
-        return power.clamp_(min=POWER_FLOOR).log10_().mul_(10)
+        return power.clamp_(min=self.config.power_floor).log10_().mul_(10)
 
 
 def by_frames(

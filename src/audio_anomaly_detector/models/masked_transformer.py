@@ -38,6 +38,16 @@ class MaskedTransformerConfig(BaseModel, frozen=True, extra="forbid"):
     temporal_kernel: int = Field(5, gt=0, description="patches in the temporal convolution")
     mask_ratio_low: float = Field(0.25, gt=0, lt=1, description="least share of hidden patches")
     mask_ratio_high: float = Field(0.75, gt=0, lt=1, description="largest share of hidden patches")
+    log_variance_bound: float = Field(
+        6.0, gt=0, description="largest magnitude of a predicted log-variance"
+    )
+    scoring_masks: int = Field(
+        2,
+        gt=0,
+        description="complementary masks of a score, one pass each; 2 hide half of the patches "
+        "at a time",
+    )
+    scoring_seed: int = Field(0, ge=0, description="deals the patches to those masks")
 
     @model_validator(mode="after")
     def _check_shapes(self) -> Self:
@@ -165,7 +175,7 @@ class MaskedTransformer(nn.Module):
         order = torch.rand(batch, n_patches, generator=generator).argsort(dim=1)
         return order < n_hidden
 
-    def complementary_masks(self, n_frames: int, n_masks: int, seed: int = 0) -> Tensor:
+    def complementary_masks(self, n_frames: int, n_masks: int, seed: int) -> Tensor:
         """Masks of which every patch is hidden in exactly one.
 
         Args:
@@ -253,7 +263,7 @@ class MaskedTransformer(nn.Module):
         bins = bins.unflatten(-1, (2, config.patch_mels, config.patch_frames))
         # (B, R, S, 2, mels, frames) -> (2, B, R, mels, S, frames) -> (2, B, F, S * frames)
         mean, raw = bins.permute(3, 0, 1, 4, 2, 5).flatten(4).flatten(2, 3)[..., :n_frames]
-        return mean.float(), bounded_log_variance(raw)
+        return mean.float(), bounded_log_variance(raw, config.log_variance_bound)
 
     def loss_terms(self, output: MaskedOutput, logmel: Tensor) -> dict[str, Tensor]:
         """Mean negative log-likelihood of the hidden bins; padded frames are in none of them.
@@ -269,20 +279,20 @@ class MaskedTransformer(nn.Module):
         return {"nll": (nll * output.hidden).sum() / output.hidden.sum()}
 
     @torch.no_grad()
-    def predict_hidden(self, logmel: Tensor, n_masks: int = 2) -> HiddenPrediction:
+    def predict_hidden(self, logmel: Tensor) -> HiddenPrediction:
         """Deviation of every bin from its prediction while its patch is hidden.
 
         Args:
             logmel: ``(B, F, N)`` dB.
-            n_masks: complementary masks, one pass each; 2 hides half of the patches at a time.
 
         Returns:
             Residual and negative log-likelihood, ``(B, F, N)``.
         """
         batch, _, n_frames = logmel.shape
-        masks = self.complementary_masks(n_frames, n_masks)
+        n_masks, seed = self.config.scoring_masks, self.config.scoring_seed
+        masks = self.complementary_masks(n_frames, n_masks, seed)
         n_patches = masks.shape[1]
-        hidden_in = _deal(n_patches, n_masks, 0)
+        hidden_in = _deal(n_patches, n_masks, seed)
         chosen: Tensor | None = None  # (B, P, 2 * bins)
         # Masks that hide equally many patches form one batch: the first few hide one more.
         larger = n_patches % n_masks

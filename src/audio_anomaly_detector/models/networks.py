@@ -13,7 +13,8 @@ from audio_anomaly_detector.models.masked_transformer import (
 from audio_anomaly_detector.models.vqvae import FusionVQVAE, VQScores, VQVAEConfig
 
 # Log-mel bands that the VQ-VAE reconstructs; at its time steps of half a second more frequency
-# detail would only be noise.
+# detail would only be noise. No settings, although scores depend on them: the shape of the VQ-VAE's
+# weights does too, so that a model of another number cannot be loaded, let alone score differently.
 TARGET_MELS = 32
 TARGET_STATISTICS = [BAND_STATISTICS.index(name) for name in ("log_energy", "log_quantile_999")]
 

@@ -35,6 +35,9 @@ class VQVAEConfig(BaseModel, frozen=True, extra="forbid"):
     quantise: bool = Field(
         True, description="decode the codes; false, the latent itself, is a control"
     )
+    log_variance_bound: float = Field(
+        6.0, gt=0, description="largest magnitude of a predicted log-variance"
+    )
     seed: int = Field(0, ge=0, description="of k-means and of moved codes")
 
     @model_validator(mode="after")
@@ -235,7 +238,7 @@ class FusionVQVAE(nn.Module):
         """Mean and log-variance ``(B, S, K)`` of the standardised targets, from ``(B, S, L)``."""
         spread = self.spread(quantised.transpose(1, 2)).transpose(1, 2)  # (B, S, D')
         mean, raw = self.decoder(spread).chunk(2, dim=-1)
-        return mean.float(), bounded_log_variance(raw)
+        return mean.float(), bounded_log_variance(raw, self.config.log_variance_bound)
 
     def loss_terms(self, output: FusionOutput, targets: Tensor) -> dict[str, Tensor]:
         """Reconstruction and commitment; the config's `commitment` is the latter's weight.

@@ -179,30 +179,34 @@ def _write_report(
     failures: list[ClipError],
     folder: Path,
 ) -> None:
-    facts = detector.describe()
-    config = facts.pop("config")
-    shown = ("n_training_clips", "n_calibration_clips", "microphones", "codebook_perplexity")
+    origin = detector.provenance
+    n_calibration_clips = len(detector.normal_scores.scores)
     threshold = detector.threshold_config
     method = detector.normal_scores.method(threshold)
-    origin = {
+    threshold_origin = {
         "value": "given by hand",
-        "gamma": f"gamma fit to {facts['n_calibration_clips']} normal clips",
-        "conformal": f"conformal rank among {facts['n_calibration_clips']} normal clips",
+        "gamma": f"gamma fit to {n_calibration_clips} normal clips",
+        "conformal": f"conformal rank among {n_calibration_clips} normal clips",
     }[threshold.method if threshold.method == "value" else method]
     write_report(
         folder / "report.html",
         ReportData(
             evaluation=data,
             pictures=pictures,
-            threshold_origin=f"{origin}, {threshold.false_alarm_rate:.0%} false alarms",
+            threshold_origin=f"{threshold_origin}, {threshold.false_alarm_rate:.0%} false alarms",
             notes=detector.notes,
-            outliers=facts["outliers"],
+            outliers=origin.outliers,
             oracle="the epoch of every training stage" if _is_oracle(detector) else None,
             failures=[str(error) for error in failures],
             provenance={
-                "Detector": {name: facts[name] for name in shown},
-                "Versions": facts["packages"],
-                "Settings": config,
+                "Detector": {
+                    "n_training_clips": len(origin.clips),
+                    "n_calibration_clips": n_calibration_clips,
+                    "microphones": detector.microphones,
+                    "codebook_perplexity": origin.codebook_perplexity,
+                },
+                "Versions": origin.packages,
+                "Settings": detector.config.model_dump(mode="json"),
             },
         ),
     )

@@ -17,7 +17,7 @@ from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
 from audio_anomaly_detector.run_options import RunOptions
 from audio_anomaly_detector.runs.history import History
-from audio_anomaly_detector.runs.test_watch import TestWatch
+from audio_anomaly_detector.runs.label_watch import LabelWatch
 from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class _Recorder:
 
 def _test_watch(
     clips: Sequence[Clip], config: Config, folder: Path, options: RunOptions
-) -> TestWatch | None:
+) -> LabelWatch | None:
     """A watch of test clips; None without networks or without test clips of both classes.
 
     Watching changes no result, so test clips that cannot be used do not end the fit.
@@ -103,7 +103,7 @@ def _test_watch(
     if not has_networks or not {0, 1} <= {clip.label for clip in clips}:
         return None
     try:
-        return TestWatch(clips, config, folder, resolve_device(options.device))
+        return LabelWatch(clips, config, folder, resolve_device(options.device))
     except UserError as error:
         log.warning("test clips are not watched: %s", one_line(error))
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """From the windows of clips to the statistics of every component."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -45,13 +45,13 @@ def clips_at_once(microphones: int) -> int:
 
 
 class ClipStatistics(nn.Module):
-    """Measures every component of the chosen families on clips.
+    """Measures some components on clips.
 
     Args:
         logmel: the front end.
         signals: resolution of what needs no network.
-        families: families wanted.
-        microphones: how many there are; components that need more are left out.
+        components: names of those wanted.
+        microphones: how many there are.
         views: test-time views besides the window itself.
         noise_db: noise of the views relative to the window's level, dB.
         seed: seed of that noise.
@@ -61,7 +61,7 @@ class ClipStatistics(nn.Module):
         self,
         logmel: LogMel,
         signals: SignalConfig,
-        families: tuple[str, ...],
+        components: Collection[str],
         microphones: int,
         views: int,
         noise_db: float,
@@ -71,12 +71,8 @@ class ClipStatistics(nn.Module):
         self.logmel, self.signals = logmel, signals
         self.views, self.noise_db, self.seed = views, noise_db, seed
         self.windows_at_once = clips_at_once(microphones * (1 + views))
-
-        def wanted(component: Component[Any]) -> bool:
-            return component.family in families and component.microphones <= microphones
-
-        self.signal_components = {k: c for k, c in SIGNAL_COMPONENTS.items() if wanted(c)}
-        self.network_components = {k: c for k, c in NETWORK_COMPONENTS.items() if wanted(c)}
+        self.signal_components = {k: c for k, c in SIGNAL_COMPONENTS.items() if k in components}
+        self.network_components = {k: c for k, c in NETWORK_COMPONENTS.items() if k in components}
 
     @property
     def components(self) -> dict[str, Component[Any]]:

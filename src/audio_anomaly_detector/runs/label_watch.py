@@ -16,7 +16,7 @@ from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 
 
-class TestWatch:
+class LabelWatch:
     """Scores test clips by the loss of the stage that is being trained.
 
     Only the first microphone is scored, which keeps the check of an epoch cheap. Nothing here uses

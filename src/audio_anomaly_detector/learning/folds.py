@@ -1,0 +1,75 @@
+"""Which clips networks are trained on and calibrated on, and what a pool gives to them."""
+
+from typing import NamedTuple
+
+from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.models.networks import Networks
+from audio_anomaly_detector.scoring.bank import Deviations
+from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
+from audio_anomaly_detector.seeding import derive_seed
+
+_HELD_OUT_SHARE = 0.2
+_HELD_OUT_LEAST = 20
+
+
+class NetworkFolds(NamedTuple):
+    """Which clips networks are trained on and which they are calibrated on.
+
+    Attributes:
+        cross: one for each cross-fit, whose networks are dropped afterwards.
+        final: of the networks that are kept; it holds clips out where there is no cross-fit.
+        epoch_factor: times as many epochs where one training takes the place of all cross-fits.
+    """
+
+    cross: list[Fold]
+    final: Fold
+    epoch_factor: int
+
+
+class PooledNetworks(NamedTuple):
+    """Networks of a pool for one fold.
+
+    Attributes:
+        networks: trained.
+        deviations: of the other machines' clips, by component of the networks.
+    """
+
+    networks: Networks
+    deviations: dict[str, Deviations]
+
+
+class MachinePrior(NamedTuple):
+    """What a pool gives to one machine.
+
+    Attributes:
+        signal: deviations of the other machines' clips, by component that needs no network.
+        cross: networks for each fold of the cross-fit; empty where no family needs them.
+        final: networks trained on all clips; None where no family needs them.
+        folds: of the machine's clips.
+    """
+
+    signal: dict[str, Deviations]
+    cross: list[PooledNetworks]
+    final: PooledNetworks | None
+    folds: NetworkFolds
+
+
+def network_folds(clips: list[Clip], config: Config) -> NetworkFolds:
+    """Folds of the networks of one machine: cross-fits of few clips, a held-out part of many."""
+    seed = derive_seed(config.seed, "folds")
+    n = len(clips)
+    if n < config.scoring.hold_out_from:
+        everyone = Fold(list(range(n)), [])
+        return NetworkFolds(cross_folds(clips, config.scoring.folds, seed), everyone, 1)
+    held_out = max(_HELD_OUT_LEAST, round(_HELD_OUT_SHARE * n))
+    final = cross_folds(clips, max(2, n // held_out), seed)[0]
+    return NetworkFolds([], final, config.stages.held_out_factor)
+
+
+def calibration_size(clips: list[Clip], config: Config) -> int:
+    """How many of these training clips would set the threshold, known before anything is fitted."""
+    trains = config.pool == "none" and set(config.scoring.families) & set(NETWORK_FAMILIES)
+    if not trains or len(clips) < config.scoring.hold_out_from:
+        return len(clips)
+    return len(network_folds(clips, config).final.held_out)
