@@ -3,7 +3,6 @@
 Only options and their types are imported at the top: what a verb needs is imported when it runs.
 """
 
-import io
 import sys
 from importlib.metadata import version as package_version
 from typing import Annotated
@@ -71,8 +70,6 @@ def execute(program: typer.Typer) -> None:
     """
     debug = DEBUG in sys.argv
     sys.argv[:] = [argument for argument in sys.argv if argument != DEBUG]
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name need not be valid text
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = program(standalone_mode=False)
     except UserError as error:
