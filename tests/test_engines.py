@@ -7,11 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from audio_anomaly_detector.engines import ENGINES, Engine, Failed
+from audio_anomaly_detector.engines import ENGINES, Engine, EngineName, Failed, make_engine
 from audio_anomaly_detector.errors import UserError
 
 HERE = Path(__file__).parent
@@ -191,3 +191,22 @@ def test_ray_makes_up_for_a_lost_node(
         assert len(list(tmp_path.glob(f"{lost[0]}.*.begun"))) == 2
     finally:
         cluster.shutdown()
+
+
+def test_by_default_an_engine_uses_every_core_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for name, workers, cores, expected in (
+        ("serial", None, None, (1, 8)),
+        ("serial", 5, None, (1, 8)),  # one job after the other, whatever is asked for
+        ("processes", None, None, (8, 1)),
+        ("processes", 3, None, (3, 2)),
+        ("processes", 16, None, (16, 1)),
+        ("processes", None, 4, (8, 4)),
+    ):
+        engine = make_engine(name, workers, cores)
+        assert type(engine) is ENGINES[name]
+        assert (engine.workers, engine.cores) == expected
+
+
+def test_the_names_of_the_engines_are_those_of_the_command_line() -> None:
+    assert list(ENGINES) == list(get_args(EngineName))

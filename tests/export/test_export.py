@@ -74,6 +74,29 @@ def test_windows_of_the_graph_are_those_of_files(
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
+def test_waveforms_in_memory_of_several_lengths(detector: Detector, graph: Path) -> None:
+    exported = OnnxDetector.load(graph)
+    waveforms = [hum(3).T, hum(4, seconds=5).T.tolist()]
+    ours, theirs = detector.score_waveforms(waveforms), exported.score_waveforms(waveforms)
+    assert len(theirs) == 2
+    assert all(agree(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_get_no_score(graph: Path, value: float) -> None:
+    waveform = hum(3).T.copy()
+    waveform[1, 5000] = value
+    with pytest.raises(UserError, match="nan or infinite"):
+        OnnxDetector.load(graph).score(waveform)
+
+
+def test_a_graph_describes_itself(detector: Detector, graph: Path) -> None:
+    described = OnnxDetector.load(graph).describe()
+    ours = detector.describe()
+    for name in ("machine", "microphones", "threshold", "n_calibration_clips"):
+        assert described[name] == ours[name]
+
+
 def test_a_batch_scores_as_its_clips_do(detector: Detector, graph: Path) -> None:
     waveforms = np.stack([hum(seed).T for seed in range(3)]).astype(np.float32)
     session = OnnxDetector.load(graph).session
@@ -173,6 +196,8 @@ def test_the_example_scores_and_refuses(detector: Detector, graph: Path, tmp_pat
     )
     expected = detector.score(hum(1).T.astype(np.float32)).score
     assert float(good.stdout.split()[-2]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    alone = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert alone.returncode == 2 and "usage: " in alone.stderr and "Error:" not in alone.stderr
     bad = subprocess.run(
         [*run, graph, tmp_path / "short.wav"], capture_output=True, text=True, check=False
     )
