@@ -13,7 +13,7 @@ from audio_anomaly_detector.models.despawn import DespawnConfig
 from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
 from audio_anomaly_detector.models.vqvae import VQVAEConfig
-from audio_anomaly_detector.scoring.components import FAMILIES, SIGNAL_FAMILIES
+from audio_anomaly_detector.scoring.components import FAMILIES, NETWORK_FAMILIES, SIGNAL_FAMILIES
 from audio_anomaly_detector.scoring.signals import SignalConfig
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.settings import merged, parse_override, read_yaml, validated
@@ -78,6 +78,11 @@ class ScoringConfig(BaseModel, frozen=True, extra="forbid"):
         description="training clips from which a held-out part replaces cross-fitting",
     )
     threshold: ThresholdConfig = ThresholdConfig()
+
+    @property
+    def needs_networks(self) -> bool:
+        """Whether some of the families are measured on networks."""
+        return not set(self.families).isdisjoint(NETWORK_FAMILIES)
 
     @field_validator("families")
     @classmethod

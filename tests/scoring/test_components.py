@@ -1,5 +1,7 @@
 """One contract for every component of the registries."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from audio_anomaly_detector.models.vqvae import VQVAEConfig
 from audio_anomaly_detector.scoring.components import (
     NETWORK_COMPONENTS,
     SIGNAL_COMPONENTS,
+    Component,
 )
 from audio_anomaly_detector.scoring.signals import SignalConfig, Signals
 
@@ -47,7 +50,7 @@ def outputs(sound: Signals, networks: Networks) -> NetworkOutputs:
     return networks(sound.waveform, sound.logmel)
 
 
-def check(component, source) -> torch.Tensor:  # type: ignore[no-untyped-def]
+def check(component: Component[Any], source: object) -> torch.Tensor:
     statistics = component.statistics(source)
     assert statistics.shape[:2] == (BATCH, MICROPHONES)
     assert statistics.ndim == 3

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from audio_anomaly_detector.data.headers import probe
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import write_json
 from audio_anomaly_detector.progress import SILENT, Progress
+from audio_anomaly_detector.run_options import OnError
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def build_store(
     clips: Sequence[Clip],
     config: AudioConfig,
     folder: Path,
-    on_error: Literal["skip", "stop"] = "stop",
+    on_error: OnError = "stop",
     progress: Progress = SILENT,
     *,
     n_channels: int | None = None,
@@ -116,7 +117,7 @@ class _Writer:
         self.clips: list[Clip] = []
         self.failures: list[ClipError] = []
 
-    def add(self, clip: Clip, on_error: Literal["skip", "stop"]) -> None:
+    def add(self, clip: Clip, on_error: OnError) -> None:
         try:
             waveform = read_clip(clip, self.config)  # (C, T)
             self._check_channels(clip, len(waveform))

@@ -136,13 +136,12 @@ def cross_fit(
     signal = _cross_fit_signal(measurements, prior)
     parts: list[Raw] = []
     clips: list[int] = []
-    for trained in source.cross_fits() if source else ():
-        statistics = _statistics(measurements, trained)
-        fitted = _of(statistics, trained.fold.fit)
-        reference_size = len(source.folds.final.fit) if source else 0
-        banks = _fit_banks(measurements, fitted, reference_size, trained.deviations)
-        parts.append(_raw(_of(statistics, trained.fold.held_out), banks))
-        clips += trained.fold.held_out
+    if source is not None:
+        reference_size = len(source.folds.final.fit)
+        for trained in source.cross_fits():
+            _, raw = _fit_fold(measurements, trained, reference_size)
+            parts.append(raw)
+            clips += trained.fold.held_out
     return CrossFit(signal, joined(parts), clips)
 
 
@@ -157,11 +156,7 @@ def final_fit(
     if source is None:
         return FinalFit(banks, surrogates, None, [], None, {}, [])
     trained = source.final()
-    statistics = _statistics(measurements, trained)
-    fold = trained.fold
-    fitted = _of(statistics, fold.fit)
-    network_banks = _fit_banks(measurements, fitted, len(fold.fit), trained.deviations)
-    raw = _raw(_of(statistics, fold.held_out), network_banks) if fold.held_out else {}
+    network_banks, raw = _fit_fold(measurements, trained, len(trained.fold.fit))
     return FinalFit(
         banks | network_banks,
         surrogates | measurements.surrogate_statistics(trained.networks),
@@ -169,7 +164,7 @@ def final_fit(
         trained.history,
         trained.perplexity,
         raw,
-        fold.held_out,
+        trained.fold.held_out,
     )
 
 
@@ -226,13 +221,19 @@ def _pooled(name: str, fold: Fold, pooled: PooledNetworks) -> TrainedFold:
     return TrainedFold(name, fold, pooled.networks, pooled.deviations, [], None)
 
 
-def _statistics(measurements: Measurements, trained: TrainedFold) -> Statistics:
-    clips = range(len(measurements.data.store.clips))
-    return measurements.statistics(trained.networks, f"{trained.name}: measuring clips", clips)
-
-
-def _raw(statistics: Statistics, banks: dict[str, Bank]) -> Raw:
-    return {name: values.numpy() for name, values in raw_scores(statistics, banks).items()}
+def _fit_fold(
+    measurements: Measurements, trained: TrainedFold, reference_size: int
+) -> tuple[dict[str, Bank], Raw]:
+    """Banks of a fold's networks, and raw scores of the clips that it holds out, if any."""
+    fold, clips = trained.fold, range(len(measurements.data.store.clips))
+    what = f"{trained.name}: measuring clips"
+    statistics = measurements.statistics(trained.networks, what, clips)
+    fitted = _of(statistics, fold.fit)
+    banks = _fit_banks(measurements, fitted, reference_size, trained.deviations)
+    if not fold.held_out:
+        return banks, {}
+    scores = raw_scores(_of(statistics, fold.held_out), banks)
+    return banks, {name: values.numpy() for name, values in scores.items()}
 
 
 def _of(statistics: Statistics, clips: list[int]) -> Statistics:

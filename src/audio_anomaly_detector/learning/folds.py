@@ -6,7 +6,6 @@ from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.bank import Deviations
-from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.seeding import derive_seed
 
 _HELD_OUT_SHARE = 0.2
@@ -69,7 +68,7 @@ def network_folds(clips: list[Clip], config: Config) -> NetworkFolds:
 
 def calibration_size(clips: list[Clip], config: Config) -> int:
     """How many of these training clips would set the threshold, known before anything is fitted."""
-    trains = config.pool == "none" and set(config.scoring.families) & set(NETWORK_FAMILIES)
+    trains = config.pool == "none" and config.scoring.needs_networks
     if not trains or len(clips) < config.scoring.hold_out_from:
         return len(clips)
     return len(network_folds(clips, config).final.held_out)

@@ -39,7 +39,6 @@ from audio_anomaly_detector.pipeline import make_measure
 from audio_anomaly_detector.progress import Progress, without_epochs
 from audio_anomaly_detector.run_options import OnError
 from audio_anomaly_detector.scoring.bank import Deviations
-from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.measurement import Statistics
 from audio_anomaly_detector.seeding import derive_seed
 
@@ -191,7 +190,7 @@ def fit_pool(
     identity = fit_identity(config, clips)
     claim_folder(work, identity)
     sample = _sampled(clips, config)
-    needs_networks = bool(set(config.scoring.families) & set(NETWORK_FAMILIES))
+    needs_networks = config.scoring.needs_networks
     if not needs_networks:  # no other clip is read
         clips = [clip for clip in clips if _key(clip) in sample]
     store = build_store(clips, config.audio, work / "windows", on_error, progress)

@@ -19,7 +19,6 @@ from audio_anomaly_detector.run_options import RunOptions
 from audio_anomaly_detector.runs.evaluate import remove_evaluation
 from audio_anomaly_detector.runs.history import History
 from audio_anomaly_detector.runs.label_watch import LabelWatch
-from audio_anomaly_detector.scoring.components import NETWORK_FAMILIES
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +103,7 @@ def _test_watch(
 
     Watching changes no result, so test clips that cannot be used do not end the fit.
     """
-    has_networks = set(config.scoring.families) & set(NETWORK_FAMILIES)
-    if not has_networks or not {0, 1} <= {clip.label for clip in clips}:
+    if not config.scoring.needs_networks or not {0, 1} <= {clip.label for clip in clips}:
         return None
     try:
         return LabelWatch(clips, config, folder, resolve_device(options.device))
