@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
-from audio_anomaly_detector.data.audio import equalise_level, read_microphones, to_windows
+from audio_anomaly_detector.data.audio import Reading, equalise_level, read_microphones, to_windows
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError
@@ -215,7 +215,8 @@ class Detector:
         Raises:
             ClipError: the clip cannot be read or has another number of microphones.
         """
-        return self._score([self._read(clip)], with_map)[0]
+        reading = self._read(clip)
+        return replace(self._score([reading.waveform], with_map)[0], remarks=reading.remarks)
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score many clips, in order; one that fails yields its error, the rest goes on.
@@ -231,20 +232,23 @@ class Detector:
                 yield from scored
 
     def _read_and_score(self, clips: list[Clip]) -> list[tuple[Clip, Score | ClipError]]:
-        read: list[NDArray[np.float32] | ClipError] = []
+        read: list[Reading | ClipError] = []
         for clip in clips:
             try:
                 read.append(self._read(clip))
             except ClipError as error:
                 read.append(error)
-        sound = [one for one in read if not isinstance(one, ClipError)]
+        sound = [one.waveform for one in read if not isinstance(one, ClipError)]
         scores = iter(self._score(sound, with_map=False) if sound else [])
         return [
-            (clip, one if isinstance(one, ClipError) else next(scores))
+            (
+                clip,
+                one if isinstance(one, ClipError) else replace(next(scores), remarks=one.remarks),
+            )
             for clip, one in zip(clips, read, strict=True)
         ]
 
-    def _read(self, clip: Clip) -> NDArray[np.float32]:
+    def _read(self, clip: Clip) -> Reading:
         return read_microphones(clip, self.config.audio, self.microphones)
 
     def _checked(self, waveform: ArrayLike) -> NDArray[np.float32]:

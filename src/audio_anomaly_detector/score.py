@@ -23,6 +23,7 @@ class Score:
         threshold: the decision threshold.
         components: every component in robust standard deviations of the normals.
         families: evidence of each family, compressed and weighted, which ``score`` joins.
+        remarks: what is unusual about the recording itself, a sentence each.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; None without networks.
         latent: ``(L,)`` mean quantised latent; None without networks.
@@ -34,6 +35,7 @@ class Score:
     threshold: float
     components: dict[str, float]
     families: dict[str, float]
+    remarks: list[str] = field(default_factory=list)
     map: NDArray[np.float32] | None = field(default=None, compare=False)
     latent: NDArray[np.float32] | None = field(default=None, compare=False)
 

@@ -62,6 +62,8 @@ def print_inspection(inspection: Inspection) -> None:
             ", ".join(map(str, machine.channels)),
         )
     print_table(table)
+    for line in inspection.reading:
+        remark(line)
     for problem in inspection.problems:
         remark(f"problem: {problem}")
     if not inspection.problems:

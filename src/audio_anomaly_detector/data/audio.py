@@ -87,8 +87,8 @@ def read_clip(clip: Clip, config: AudioConfig) -> np.ndarray:
     return reading.waveform
 
 
-def read_microphones(clip: Clip, config: AudioConfig, microphones: int) -> np.ndarray:
-    """Read one clip for a detector that was fitted on a number of microphones.
+def read_microphones(clip: Clip, config: AudioConfig, microphones: int) -> Reading:
+    """Read one clip, with remarks, for a detector that was fitted on a number of microphones.
 
     Args:
         clip: the file and the part of it.
@@ -96,19 +96,19 @@ def read_microphones(clip: Clip, config: AudioConfig, microphones: int) -> np.nd
         microphones: number of channels that the clip must have.
 
     Returns:
-        float32 waveform ``(C, T)``, as `read_clip`.
+        As `examine_clip`.
 
     Raises:
         ClipError: the clip cannot be read or has another number of channels.
     """
-    waveform = read_clip(clip, config)
-    if len(waveform) != microphones:
+    reading = examine_clip(clip, config)
+    if len(reading.waveform) != microphones:
         raise ClipError(
             clip.path,
-            f"has {len(waveform)} channels, the detector was fitted on {microphones}",
+            f"has {len(reading.waveform)} channels, the detector was fitted on {microphones}",
             "score recordings of the same microphones, or fit with --channels mean",
         )
-    return waveform
+    return reading
 
 
 def examine_clip(clip: Clip, config: AudioConfig) -> Reading:

@@ -56,6 +56,7 @@ class Inspection:
     layout: str
     machines: list[MachineSummary]
     problems: list[str]
+    reading: tuple[str, ...] = ()
 
 
 def inspect(
@@ -99,7 +100,7 @@ def inspect(
         summary = _summarise(key, clips, infos, seconds)
         problems += [f"{key}: {problem}" for problem in _machine_problems(summary, infos, config)]
         summaries.append(summary)
-    return Inspection(str(found.root), found.layout, summaries, problems)
+    return Inspection(str(found.root), found.layout, summaries, problems, found.reading)
 
 
 def _summarise(

@@ -23,12 +23,21 @@ from audio_anomaly_detector.errors import UserError
 
 
 class Discovery(NamedTuple):
-    """What was found: clips in order of name, and remarks about what was left out and why."""
+    """What was found.
+
+    Attributes:
+        root: folder that the clips' names are relative to.
+        layout: a name in `LAYOUTS`.
+        clips: in order of name.
+        problems: what was left out and why, a line each.
+        reading: how folder and file names were understood, a line each.
+    """
 
     root: Path
     layout: str
     clips: list[Clip]
     problems: list[str]
+    reading: tuple[str, ...] = ()
 
 
 def find_clips(root: Path | str, layout: str = "auto") -> Discovery:

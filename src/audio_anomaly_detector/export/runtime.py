@@ -149,8 +149,8 @@ class OnnxDetector:
         """Score clips one after the other; one that fails yields its error, the rest goes on."""
         for clip in clips:
             try:
-                waveform = read_microphones(clip, self.facts.audio, self.facts.microphones)
-                yield clip, self.score(waveform)
+                reading = read_microphones(clip, self.facts.audio, self.facts.microphones)
+                yield clip, replace(self.score(reading.waveform), remarks=reading.remarks)
             except ClipError as error:
                 yield clip, error
             except UserError as error:

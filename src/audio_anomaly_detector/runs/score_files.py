@@ -1,12 +1,11 @@
 """Scores of audio files, for which nobody has said whether they are normal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.layouts import find_clips
+from audio_anomaly_detector.data.inputs import find_inputs
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.run_options import OnError
@@ -34,17 +33,8 @@ def score_files(
     Raises:
         UserError: with ``on_error="stop"``, the first problem.
     """
-    clips: list[Clip] = []
+    clips, _, failures = find_inputs(paths, on_error)
     scored: list[tuple[Clip, Score]] = []
-    failures: list[UserError] = []
-    for path in paths:
-        try:
-            # A plain folder counts as normal where a detector is fitted; here it says nothing.
-            clips += [replace(clip, label=None) for clip in find_clips(path).clips]
-        except UserError as error:
-            if on_error == "stop":
-                raise
-            failures.append(error)
     for done, (clip, outcome) in enumerate(scorer.score_clips(clips), start=1):
         progress.advance("scoring clips", done, len(clips))
         if not isinstance(outcome, ClipError):
