@@ -187,6 +187,11 @@ class Detector:
         return replace(self, config=self.config.model_copy(update={"scoring": scoring}))
 
     @property
+    def sample_rate(self) -> int:
+        """Of the waveforms that it scores, Hz."""
+        return self.config.audio.sample_rate
+
+    @property
     def threshold_config(self) -> ThresholdConfig:
         """How the threshold is drawn; see `with_threshold`."""
         return self.config.scoring.threshold

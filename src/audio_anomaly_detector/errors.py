@@ -27,6 +27,10 @@ class ClipError(UserError):
         return type(self), (self.path, self.problem, self.remedy)
 
 
+class DamagedError(ValueError):
+    """Content of a file that this program did not write; the text says what is wrong with it."""
+
+
 def one_line(error: Exception) -> str:
     """The text of an error on one line.
 

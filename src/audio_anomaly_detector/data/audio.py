@@ -35,13 +35,15 @@ _STILL = 2.0**-23
 _ABSURD = 2.0**31
 
 
-class AudioConfig(BaseModel, frozen=True, extra="forbid"):
+class AudioConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How recordings become waveforms and windows."""
 
     sample_rate: int = Field(
-        default=16_000, ge=1000, description="rate in Hz that all audio is brought to"
+        default=16_000, ge=1000, le=1_000_000, description="rate in Hz that all audio is brought to"
     )
-    length: int = Field(default=160_000, ge=1024, description="samples of one analysis window")
+    length: int = Field(
+        default=160_000, ge=1024, le=16_777_216, description="samples of one analysis window"
+    )
     channels: Literal["all", "mean"] | Annotated[int, Field(ge=0)] = Field(
         default="all", description="every microphone, their mean, or one by its number from 0"
     )

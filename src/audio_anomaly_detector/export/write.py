@@ -25,6 +25,7 @@ from audio_anomaly_detector.export.runtime import (
     import_extra,
 )
 from audio_anomaly_detector.files import write_bytes
+from audio_anomaly_detector.integrity import sealed
 from audio_anomaly_detector.provenance import PACKAGE
 
 _OPSET = 20
@@ -95,7 +96,7 @@ def export_onnx(
     if quantize == "int8":
         model = _quantised(model)
     _describe(model, facts)
-    write_bytes(path, model.SerializeToString())
+    write_bytes(path, sealed(model.SerializeToString()))
     return Exported(path, _difference(detector, OnnxDetector.load(path), example.numpy()))
 
 
