@@ -43,7 +43,7 @@ def test_csv_manifest(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na.wav,0\n", "line 1: has no column named path; known columns are path"),
+        ("name,label\na.wav,0\n", "line 1: has no column named path; known columns are path"),
         ("path,lable\na.wav,0\n", "line 1: has an unknown column 'lable'"),
         ("path,label\na.wav,0\nb.wav,2\n", "line 3: label '2' is none of 0, 1, normal"),
         ("path,split\na.wav,val\n", "line 2: split 'val' is none of train, test"),
