@@ -47,7 +47,7 @@ def find_recordings(
     if to_learn and 1 in labels and 0 not in labels and not found.questions:
         raise UserError(
             f"{found.root}: too little normal sound: no clip is normal; names were read so: "
-            f"{'; '.join(found.reading)}; point to a folder with normal clips, or say which are with "
-            "--normal PATTERN"
+            f"{'; '.join(found.reading)}; point to a folder with normal clips, or say which are "
+            "with --normal PATTERN"
         )
     return found

@@ -2,16 +2,16 @@
 
 `auto` takes the one layout that fits: a `.csv` file is a manifest; files named as in DCASE, in
 `train/`, `test/` or `supplemental/` or with the split in their names, are DCASE; names that say
-normal and anomalous inside the folder of a machine are MIMII; anything else is a plain folder. Where
-two of the first three fit, the user has to choose.
+normal and anomalous inside the folder of a machine are MIMII; anything else is a plain folder.
+Where two of the first three fit, the user has to choose.
 
 A new layout is one function here and one line in `LAYOUTS`. It gets the root and what the names of
-the audio files below it say (`data/names.py`; paths are relative to the root), and returns the clips
-that it recognises, or None if the files are not laid out its way. What it leaves out is reported to
-the user. Clips whose names leave open whether they are normal have no label, and a question.
+the audio files below it say (`data/reading.py`; paths are relative to the root), and returns the
+clips that it recognises, or None if the files are not laid out its way. What it leaves out is
+reported to the user. Clips whose names leave open whether they are normal have no label, and a
+question.
 """
 
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -25,14 +25,9 @@ from audio_anomaly_detector.data.clips import Clip, Domain, MachineKey, Part
 from audio_anomaly_detector.data.headers import AUDIO_SUFFIXES
 from audio_anomaly_detector.data.labels import meaning
 from audio_anomaly_detector.data.manifest import csv_manifest
-from audio_anomaly_detector.data.names import (
-    NO_PATTERNS,
-    REMEDY,
-    Names,
-    Patterns,
-    read_names,
-    reading,
-)
+from audio_anomaly_detector.data.names import NO_PATTERNS, Names, Patterns
+from audio_anomaly_detector.data.reading import REMEDY, read_names
+from audio_anomaly_detector.data.walk import listed, walk
 from audio_anomaly_detector.errors import UserError
 
 
@@ -106,7 +101,7 @@ def find_clips(
         raise UserError(f"{root}: there is no such folder or file; check the path")
     if root.is_file():
         return _find_in_file(root, layout, patterns)
-    files, problems, companions = _walk(root)
+    files, problems, companions = walk(root)
     if not files:
         found = "".join(f" ({line})" for line in [*problems, *companions][:1])
         raise UserError(
@@ -119,8 +114,8 @@ def find_clips(
     left = [file for file in files if file.as_posix() not in taken]
     if untrained:
         problems.append(
-            f"{len(untrained)} anomalous clip(s) in the training part were left out, as training is "
-            f"on normal clips (such as {min(untrained)})"
+            f"{len(untrained)} anomalous clip(s) in the training part were left out, as training "
+            f"is on normal clips (such as {min(untrained)})"
         )
     if left and patterns != NO_PATTERNS:
         problems.append(
@@ -165,9 +160,9 @@ def select_machine(clips: Sequence[Clip], machine_id: str | None) -> list[Clip]:
         return groups[matching[0]]
     if matching:
         what = "there are several machines" if machine_id is None else f"{machine_id} is ambiguous"
-        raise UserError(f"{what}; choose one of {_listed(map(str, matching))}")
+        raise UserError(f"{what}; choose one of {listed(map(str, matching))}")
     one_type = len({key[:2] for key in groups}) == 1
-    there_are = _listed(key.machine_id if one_type else str(key) for key in groups)
+    there_are = listed(key.machine_id if one_type else str(key) for key in groups)
     raise UserError(f"there is no machine id {machine_id!r}; there are {there_are}")
 
 
@@ -284,12 +279,6 @@ _DCASE_NAME = re.compile(
 )
 _CONDITION = re.compile(r"[-+]?\d+_?dB", re.IGNORECASE)
 _MIMII_MACHINES = {"fan", "pump", "slider", "valve"}
-# Files that belong to a data set and are no audio: tables, texts, pictures.
-_COMPANIONS = {
-    *(".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml", ".xml", ".toml", ".ini", ".txt", ".md"),
-    *(".rst", ".pdf", ".png", ".jpg", ".jpeg", ".svg", ".html", ".bib"),
-    *("license", "readme", "checksums", "makefile", "thumbs.db", "desktop.ini"),
-}
 
 
 def _clip(
@@ -396,64 +385,10 @@ def _understood(
     questions = {
         file.as_posix(): names.questions[file] for file in files if file in names.questions
     }
-    return (*reading(names, files), *companions), questions
+    return (*names.reading(files), *companions), questions
 
 
 def _without_anomalous_training(clips: Sequence[Clip]) -> tuple[list[Clip], set[str]]:
     """Leave out anomalous clips that a data set's own split gives to training."""
     wrong = {clip.name for clip in clips if clip.label == 1 and clip.split == "train"}
     return [clip for clip in clips if clip.name not in wrong], wrong
-
-
-def _walk(root: Path) -> tuple[list[PurePosixPath], list[str], list[str]]:
-    """Find audio files below the root in order, following links but never twice to one folder.
-
-    Returns:
-        The files, what is wrong with others, and what lies beside the audio as in any data set.
-    """
-    files, problems = [], []
-    others, companions = Counter[str](), Counter[str]()
-    seen: set[str] = set()
-
-    def unreadable(error: OSError) -> None:
-        problems.append(f"{error.filename}: the folder cannot be opened ({error.strerror})")
-
-    for here, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
-        real = os.path.realpath(here)
-        if real in seen:
-            folders.clear()
-            problems.append(f"{here}: links to a folder that is read already and was passed over")
-            continue
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
-        for name in sorted(n for n in names if not n.startswith(".")):
-            file = Path(here, name)
-            if file.suffix.lower() in _COMPANIONS or name.lower() in _COMPANIONS:
-                companions[file.suffix or name] += 1
-            elif file.suffix.lower() not in AUDIO_SUFFIXES:
-                others[file.suffix or name] += 1
-            elif not _is_text(str(file)):
-                problems.append(f"{file}: the name is not valid text; rename the file")
-            else:
-                files.append(PurePosixPath(file.relative_to(root).as_posix()))
-    if others:
-        kinds = _listed(f"{n} × {suffix}" for suffix, n in others.most_common())
-        problems.append(f"{others.total()} file(s) are not audio and were passed over: {kinds}")
-    kinds = _listed(f"{n} × {suffix}" for suffix, n in companions.most_common())
-    return files, problems, [f"no audio: {kinds}"] if kinds else []
-
-
-def _is_text(name: str) -> bool:
-    """Whether a file name can be written into a UTF-8 file."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _listed(items: Iterable[str], most: int = 20) -> str:
-    """Write a list for one line of text."""
-    shown = list(items)
-    rest = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(shown[:most]) + rest

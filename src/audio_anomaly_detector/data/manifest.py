@@ -45,8 +45,8 @@ class Manifest(NamedTuple):
 def csv_manifest(root: Path) -> Manifest:
     """Read a table with a header and one line per clip.
 
-    Columns: path (relative to the table), and optionally label (0, 1, or a word as in folder names),
-    machine_type, machine_id, condition, split (train, test), domain (source, target), attributes,
+    Columns: path (relative to the table), and optionally label (0, 1, or a word as in folder
+    names), machine_type, machine_id, condition, split (train, test), domain (source, target), attributes,
     start and duration (s), or what other programs call them. Commas, semicolons or tabs between
     them. An empty field is one not given. A clip without a label is of unknown kind, but normal if
     its split is train. A machine, id or condition that is not given gets the name of the file.
@@ -58,54 +58,94 @@ def csv_manifest(root: Path) -> Manifest:
         UserError: with the number of the line that has an error.
     """
     text = _decoded(root)
-    skipped = 0
+    before = 0
     if text[:4].lower() == "sep=":  # Excel's own line
         _, _, text = text.partition("\n")
-        skipped = 1
-    delimiter = _delimiter(text)
-    clips: dict[str, Clip] = {}
-    line = 1 + skipped
-    try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        header = next(rows, [])
-        names, unused = _columns(root, line, header, _first_row(text, delimiter))
-        cells: dict[str, list[str]] = {column: [] for column in unused}
-        for values in rows:
-            line = rows.line_num + skipped
-            if not any(value.strip() for value in values):
-                continue
-            try:
-                if len(values) > len(header):
-                    raise ValueError("has more fields than the header")
-                values = [*values, *[""] * (len(header) - len(values))]
-                row = {name: v.strip() for name, v in zip(names, values, strict=True) if name}
-                clip = _clip(root, row)
-                if clip.name in clips:
-                    raise ValueError(f"{clip.name} is in an earlier line too")
-            except ValueError as error:
-                raise UserError(f"{root}, line {line}: {error}; correct it") from error
-            clips[clip.name] = clip
-            for column, value in zip(header, values, strict=True):
-                if column in cells:
-                    cells[column].append(value.strip())
-    except csv.Error as error:
-        raise UserError(
-            f"{root}: cannot be read as CSV beyond line {line} ({error}); save it as UTF-8 CSV"
-        ) from error
+        before = 1
+    table = _Table(root, text, before)
+    clips = table.clips()
     if not clips:
         raise UserError(f"{root}: lists no clips; give one line per clip below the header")
-    if "label" not in names:
-        _check_no_labels(root, cells)
-    labels = Counter(clip.label for clip in clips.values())
-    reading = [
-        f"labels of the table: {', '.join(f'{n} {NAMES[x]}' for x, n in labels.most_common())}"
-    ]
-    renamed = [f"{c} as {n}" for c, n in zip(header, names, strict=True) if n and _key(c) != n]
-    if renamed:
-        reading.append(f"columns read: {', '.join(renamed)}")
-    if unused:
-        reading.append(f"columns not used: {', '.join(unused)}")
-    return Manifest(list(clips.values()), [], tuple(reading))
+    labels = Counter(clip.label for clip in clips)
+    counts = ", ".join(f"{n} {NAMES[label]}" for label, n in labels.most_common())
+    return Manifest(clips, [], (f"labels of the table: {counts}", *table.reading()))
+
+
+class _Table:
+    """The lines of a table with a header.
+
+    Args:
+        root: its file.
+        text: its content.
+        before: lines of the file before the text.
+    """
+
+    def __init__(self, root: Path, text: str, before: int) -> None:
+        self.root, self.before = root, before
+        delimiter = _delimiter(text)
+        self.rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        lines = text.splitlines()
+        first = lines[1].split(delimiter) if len(lines) > 1 else []
+        try:
+            self.header = next(self.rows, [])
+            self.names, self.unused = _columns(root, 1 + before, self.header, first)
+        except csv.Error as error:
+            raise self._unreadable(1 + before, error) from error
+
+    def clips(self) -> list[Clip]:
+        """One for each line that is not empty."""
+        clips: dict[str, Clip] = {}
+        others: dict[str, list[str]] = {column: [] for column in self.unused}
+        line = 1 + self.before
+        try:
+            for values in self.rows:
+                line = self.rows.line_num + self.before
+                if not any(value.strip() for value in values):
+                    continue
+                clip = self._clip(line, values, others)
+                if clip.name in clips:
+                    raise _wrong_line(self.root, line, f"{clip.name} is in an earlier line too")
+                clips[clip.name] = clip
+        except csv.Error as error:
+            raise self._unreadable(line, error) from error
+        if "label" not in self.names:
+            _check_no_labels(self.root, others)
+        return list(clips.values())
+
+    def reading(self) -> list[str]:
+        """How the columns were understood, where that is not plain."""
+        columns = zip(self.header, self.names, strict=True)
+        renamed = [
+            f"{column} as {name}" for column, name in columns if name and _key(column) != name
+        ]
+        return [
+            f"columns {what}: {', '.join(which)}"
+            for what, which in (("read", renamed), ("not used", self.unused))
+            if which
+        ]
+
+    def _clip(self, line: int, values: Sequence[str], others: dict[str, list[str]]) -> Clip:
+        if len(values) > len(self.header):
+            raise _wrong_line(self.root, line, "has more fields than the header")
+        cells = [value.strip() for value in values]
+        cells += [""] * (len(self.header) - len(cells))
+        for column, cell in zip(self.header, cells, strict=True):
+            if column in others:
+                others[column].append(cell)
+        try:
+            row = {n: cell for n, cell in zip(self.names, cells, strict=True) if n is not None}
+            return _clip(self.root, row)
+        except ValueError as error:
+            raise _wrong_line(self.root, line, str(error)) from error
+
+    def _unreadable(self, line: int, error: csv.Error) -> UserError:
+        return UserError(
+            f"{self.root}: cannot be read as CSV beyond line {line} ({error}); save it as UTF-8 CSV"
+        )
+
+
+def _wrong_line(root: Path, line: int, problem: str) -> UserError:
+    return UserError(f"{root}, line {line}: {problem}; correct it")
 
 
 def write_manifest(path: Path, clips: Sequence[Clip], unclear: Iterable[str] = ()) -> None:
@@ -170,11 +210,6 @@ def _delimiter(text: str) -> str:
     return max(",;\t|", key=known)
 
 
-def _first_row(text: str, delimiter: str) -> list[str]:
-    lines = text.splitlines()
-    return lines[1].split(delimiter) if len(lines) > 1 else []
-
-
 def _key(column: str) -> str:
     return "_".join(column.strip().casefold().replace("-", " ").split())
 
@@ -201,14 +236,15 @@ def _columns(
         columns = [column for column, each in zip(header, names, strict=True) if each == name]
         if len(columns) > 1:
             raise UserError(
-                f"{root}, line {line}: has several columns for {name} ({', '.join(columns)}); keep one"
+                f"{root}, line {line}: has several columns for {name} ({', '.join(columns)}); "
+                "keep one"
             )
     known = f"known columns are {', '.join(_COLUMNS)}"
     if "path" not in names:
         if header and all(map(_is_number, first or header)):
             raise UserError(
-                f"{root}: is a table of samples, not a list of clips; save the signal as WAV with its "
-                "sample rate (Python: soundfile.write) and point to that"
+                f"{root}: is a table of samples, not a list of clips; save the signal as WAV with "
+                "its sample rate (Python: soundfile.write) and point to that"
             )
         raise UserError(f"{root}, line {line}: has no column named path; {known}")
     unused = []
