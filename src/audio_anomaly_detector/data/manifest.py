@@ -46,10 +46,11 @@ def csv_manifest(root: Path) -> Manifest:
     """Read a table with a header and one line per clip.
 
     Columns: path (relative to the table), and optionally label (0, 1, or a word as in folder
-    names), machine_type, machine_id, condition, split (train, test), domain (source, target), attributes,
-    start and duration (s), or what other programs call them. Commas, semicolons or tabs between
-    them. An empty field is one not given. A clip without a label is of unknown kind, but normal if
-    its split is train. A machine, id or condition that is not given gets the name of the file.
+    names), machine_type, machine_id, condition, split (train, test), domain (source, target),
+    attributes, start and duration (s), or what other programs call them. Commas, semicolons or tabs
+    between them. An empty field is one not given. A clip without a label is of unknown kind, but
+    normal if its split is train. A machine, id or condition that is not given gets the name of the
+    file.
 
     Args:
         root: the table.

@@ -75,7 +75,7 @@ def words(name: str, known: Set[str]) -> tuple[str, ...]:
         name: of a folder, or of a file without its suffix.
         known: words that a run of letters may be cut into, beside those of this module.
     """
-    known = known | NEUTRAL | TRAIN | TEST | _SESSIONS
+    known = _with_own(known)
     name = unicodedata.normalize("NFKC", name)
     name = _ABBREVIATION.sub(lambda match: match[0].replace(".", ""), name)
     found: list[str] = []
@@ -131,17 +131,23 @@ def joined(word: str) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _pattern(known: Set[str]) -> re.Pattern[str]:
-    return re.compile("|".join(sorted(map(re.escape, known), key=len, reverse=True)))
+def _with_own(known: Set[str]) -> frozenset[str]:
+    return frozenset(known | NEUTRAL | TRAIN | TEST | _SESSIONS)
 
 
-def _cut(run: str, known: Set[str]) -> list[str]:
-    """Cut a run of letters into known words; none if that is impossible.
+@lru_cache(maxsize=4)
+def _pattern(known: Set[str], together: bool) -> re.Pattern[str]:
+    """The words that a run of letters may be cut into.
 
     Of a script with spaces words of four letters or more, none of them a time: `normaldata`, but
     not `goodyear`, `badminton` or `okdata`.
     """
     spaced = {word for word in known - _SESSIONS if len(word) > 3} | (known & {"bad"})
-    pattern = _pattern(frozenset(known if joined(run) else spaced))
-    pieces = pattern.findall(run)
+    chosen = known if together else spaced
+    return re.compile("|".join(sorted(map(re.escape, chosen), key=len, reverse=True)))
+
+
+def _cut(run: str, known: Set[str]) -> list[str]:
+    """Cut a run of letters into known words; none if that is impossible."""
+    pieces = _pattern(known, joined(run)).findall(run)
     return pieces if "".join(pieces) == run else []
