@@ -3,8 +3,10 @@
 import csv
 import errno
 import io
+import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -13,6 +15,7 @@ from typing import IO
 
 from audio_anomaly_detector.errors import UserError
 
+_CONDITION = re.compile(r"[-+]\d+_?dB[\w/. -]*(#t=[\d.,]*)?$", re.IGNORECASE)  # of MIMII
 _MARK = "fingerprint"  # of a work folder: the identity of the work that it belongs to
 
 
@@ -81,14 +84,31 @@ def write_json(path: Path, content: object) -> None:
 def write_csv(path: Path, columns: Iterable[str] | None, rows: Iterable[Iterable[object]]) -> None:
     """Write a table atomically; raises `UserError` like `write_atomically`.
 
-    Columns None writes no header. File names that are no valid text are written with escapes.
+    Columns None writes no header. File names that are no valid text are written with escapes. No
+    text opens a spreadsheet's cell as a formula (`=cmd()`, `@x`, `-2+3`): a path is then written
+    from its folder on (`./=cmd()`), which programs read as the same path, other text after an
+    apostrophe, as OWASP recommends. Numbers and conditions such as `-6_dB_fan` are no formulas.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    if columns is not None:
-        writer.writerow(columns)
-    writer.writerows(rows)
+    names = [] if columns is None else list(columns)
+    if names:
+        writer.writerow(names)
+    for row in rows:
+        cells = zip(row, itertools.chain(names, itertools.repeat("")), strict=False)
+        writer.writerow(_cell(value, "./" if name == "path" else "'") for value, name in cells)
     write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
+
+
+def _cell(value: object, before_formula: str) -> object:
+    """What is written into a cell; text that a spreadsheet would run is kept from it."""
+    if not isinstance(value, str) or value[:1] not in tuple("=+-@\t\r") or len(value) < 2:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return value if _CONDITION.match(value) else before_formula + value
+    return value
 
 
 def is_claimed(folder: Path, identity: str) -> bool:

@@ -128,7 +128,7 @@ class _Table:
     def _clip(self, line: int, values: Sequence[str], others: dict[str, list[str]]) -> Clip:
         if len(values) > len(self.header):
             raise _wrong_line(self.root, line, "has more fields than the header")
-        cells = [value.strip() for value in values]
+        cells = [_without_apostrophe(value.strip()) for value in values]
         cells += [""] * (len(self.header) - len(cells))
         for column, cell in zip(self.header, cells, strict=True):
             if column in others:
@@ -143,6 +143,11 @@ class _Table:
         return UserError(
             f"{self.root}: cannot be read as CSV beyond line {line} ({error}); save it as UTF-8 CSV"
         )
+
+
+def _without_apostrophe(cell: str) -> str:
+    """A cell without what keeps a spreadsheet from running it; see `files.write_csv`."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in tuple("=+-@") else cell
 
 
 def _wrong_line(root: Path, line: int, problem: str) -> UserError:
