@@ -1,6 +1,10 @@
 """Errors that the user can correct, in one line each: what is wrong, with what, what to do."""
 
+import unicodedata
 from pathlib import Path
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats such as right-to-left, surrogates
+_JOINERS = "\u200c\u200d"  # of scripts and emoji
 
 
 class UserError(Exception):
@@ -31,9 +35,23 @@ class DamagedError(ValueError):
     """Content of a file that this program did not write; the text says what is wrong with it."""
 
 
-def one_line(error: Exception) -> str:
-    """The text of an error on one line.
+def one_line(error: object) -> str:
+    """The text of an error, or of anything else that is shown, on one line and printable."""
+    return printable(" ".join(str(error).split()))
 
-    File names that are no valid text hold lone surrogates, which no log or file takes: escaped.
+
+def printable(text: str) -> str:
+    r"""Text that may be sent to a terminal or a log, line breaks kept.
+
+    File names can hold anything: what would steer a terminal, turn the direction of writing, or is
+    no valid text is written as an escape (`\x1b`, `\u202e`, `\udcff`).
     """
-    return " ".join(str(error).split()).encode(errors="backslashreplace").decode()
+    if text.isprintable():
+        return text
+    return "".join(_escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    if letter in "\n\t" or letter in _JOINERS or unicodedata.category(letter) not in _INVISIBLE:
+        return letter
+    return letter.encode("unicode-escape", "backslashreplace").decode("ascii")

@@ -56,11 +56,11 @@ def test_every_problem_is_named(tmp_path):
     dead = np.random.default_rng(8).uniform(-0.5, 0.5, (16_000, 2)) * [1, 0]
     soundfile.write(tmp_path / "dead.wav", dead, 16_000)
     (tmp_path / "empty.flac").touch()
-    (tmp_path / "notes.txt").touch()
+    (tmp_path / "notes.doc").touch()
     found = inspect(tmp_path)
     key = "/".join([tmp_path.name] * 3)
     assert found.problems == [
-        "1 file(s) are not audio and were passed over: 1 × .txt",
+        "1 file(s) are not audio and were passed over: 1 × .doc",
         f"{tmp_path}/dead.wav: channel 1 does not move; check that microphone",
         f"{tmp_path}/empty.flac: is empty; record or copy it again, or delete it",
         f"{tmp_path}/short.wav: is too short (1600 samples, 0.1 s); "

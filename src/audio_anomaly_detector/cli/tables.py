@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from audio_anomaly_detector.cli.console import in_terminal, out, remark
+from audio_anomaly_detector.errors import one_line
 
 if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
     from audio_anomaly_detector.benchmark.leaderboard import Leaderboard
@@ -32,7 +33,7 @@ def print_table(table: Table) -> None:
     if table.title:
         remark(str(table.title))
     for cells in (headers, *rows):
-        print("\t".join(" ".join(str(cell).split()) for cell in cells))
+        print("\t".join(one_line(cell) for cell in cells))
     if table.caption:
         remark(str(table.caption))
 

@@ -16,8 +16,6 @@ from audio_anomaly_detector.errors import UserError
 Part = Literal["train", "test"]
 Domain = Literal["source", "target"]
 
-LABEL_NAMES = {"normal": 0, "abnormal": 1, "anomaly": 1, "anomalous": 1}
-
 
 class MachineKey(NamedTuple):
     """Which machine a clip was recorded from; one detector is fitted per key."""

@@ -48,10 +48,13 @@ def prepare_datasets(
         Training and test clips, and the audio configuration.
 
     Raises:
-        UserError: if there is no such machine, or too little normal sound to train on.
+        UserError: if there is no such machine, or too little normal sound to train on, or names
+            leave open which clips are normal.
     """
     config = AudioConfig(length=length, channels=channels)
-    clips = select_machine(find_clips(base_folder, layout).clips, target_id)
+    found = find_clips(base_folder, layout)
+    clips = select_machine(found.clips, target_id)
+    found.require_labels(clips)
     split = prepare_split(clips, config, seed)
     check_enough(split.train, sound_seconds(split.train))
     return PreparedDatasets(split.train, split.test, config)

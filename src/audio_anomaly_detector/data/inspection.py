@@ -11,6 +11,7 @@ from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
 from audio_anomaly_detector.data.headers import AudioInfo
 from audio_anomaly_detector.data.layouts import find_clips, machines
+from audio_anomaly_detector.data.names import NO_PATTERNS, Patterns
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.progress import SILENT, Progress
 
@@ -64,6 +65,7 @@ def inspect(
     layout: str = "auto",
     config: AudioConfig | None = None,
     progress: Progress = SILENT,
+    patterns: Patterns = NO_PATTERNS,
 ) -> Inspection:
     """Decode every clip of a data set once, and sum up what is there and what is wrong.
 
@@ -72,6 +74,7 @@ def inspect(
         layout: a name in `LAYOUTS`, or `auto`.
         config: how the clips would be read; the default if None.
         progress: receives the number of clips done.
+        patterns: which names are normal and which anomalous.
 
     Returns:
         One summary per machine, and one line per problem.
@@ -80,8 +83,8 @@ def inspect(
         UserError: as `find_clips`.
     """
     config = config or AudioConfig()
-    found = find_clips(root, layout)
-    problems = list(found.problems)
+    found = find_clips(root, layout, patterns)
+    problems = [*found.problems, *filter(None, [found.question()])]
     summaries, done = [], 0
     for key, clips in machines(found.clips).items():
         infos: list[tuple[Clip, AudioInfo]] = []
