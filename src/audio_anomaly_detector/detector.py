@@ -35,14 +35,11 @@ from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
-from audio_anomaly_detector.threads import each_on_one_thread
+from audio_anomaly_detector.threads import each_in_turn
 
 if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
     from audio_anomaly_detector.learning.pool import PoolPrior
     from audio_anomaly_detector.learning.stages import Watch
-
-# Times that every thread scores some clips before results are handed out.
-_TURNS = 4
 
 
 @dataclass(frozen=True)
@@ -192,6 +189,11 @@ class Detector:
         return self.config.audio.sample_rate
 
     @property
+    def components(self) -> list[str]:
+        """Names of the components of its scores."""
+        return list(self.pipeline.measure.families)
+
+    @property
     def threshold_config(self) -> ThresholdConfig:
         """How the threshold is drawn; see `with_threshold`."""
         return self.config.scoring.threshold
@@ -226,15 +228,13 @@ class Detector:
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score many clips, in order; one that fails yields its error, the rest goes on.
 
-        Every thread reads and scores some clips together; the scores are those of `score_clip` but
-        for rounding.
+        Every thread reads and scores some clips together, and a few are read ahead; the scores are
+        those of `score_clip` but for rounding.
         """
-        remaining = iter(clips)
-        together = clips_at_once(self.microphones)
-        while turn := list(islice(remaining, _TURNS * torch.get_num_threads() * together)):
-            pieces = [turn[first : first + together] for first in range(0, len(turn), together)]
-            for scored in each_on_one_thread(self._read_and_score, pieces):
-                yield from scored
+        remaining, together = iter(clips), clips_at_once(self.microphones)
+        pieces = iter(lambda: list(islice(remaining, together)), [])
+        for scored in each_in_turn(self._read_and_score, pieces):
+            yield from scored
 
     def _read_and_score(self, clips: list[Clip]) -> list[tuple[Clip, Score | ClipError]]:
         read: list[Reading | ClipError] = []

@@ -26,9 +26,28 @@ class ClipError(UserError):
         self.problem = problem
         self.remedy = remedy
 
+    @property
+    def reason(self) -> str:
+        """Problem and remedy, without the file."""
+        return f"{self.problem}; {self.remedy}"
+
     def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
         """Rebuild from the three parts, so that the error crosses process borders."""
         return type(self), (self.path, self.problem, self.remedy)
+
+
+class Interrupted(BaseException):
+    """A signal asked the program to end; verbs add notes on what is done and how to go on.
+
+    No `KeyboardInterrupt`, which the command line library answers itself.
+
+    Args:
+        signal_number: of the signal.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
 
 
 class DamagedError(ValueError):

@@ -59,6 +59,10 @@ class Scorer(Protocol):
         """Channels of the waveforms that it scores."""
 
     @property
+    def components(self) -> list[str]:
+        """Names of the components of its scores."""
+
+    @property
     def threshold(self) -> float:
         """Scores above it are decided anomalous."""
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from audio_anomaly_detector.cli import console, tables
+from audio_anomaly_detector.cli import console, score_output, tables
+from audio_anomaly_detector.cli.score_output import ScoreRows
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.inspection import Inspection, MachineSummary
+from audio_anomaly_detector.errors import ClipError
 from audio_anomaly_detector.score import Score
 
 
@@ -19,7 +21,7 @@ from audio_anomaly_detector.score import Score
 def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Stdout as a terminal of so many columns."""
     terminal = Console(width=request.param, highlight=False, soft_wrap=True, markup=False)
-    for module in (console, tables):
+    for module in (console, score_output, tables):
         monkeypatch.setattr(module, "out", terminal)
         monkeypatch.setattr(module, "in_terminal", lambda: True)
     return int(request.param)
@@ -70,11 +72,11 @@ def test_scores_take_one_line_a_clip(width: int, capsys: pytest.CaptureFixture[s
     key = MachineKey("", "", "id_00")
     families = {"modulation": 2.4, "difference": 2.1, "level": 0.1}
     names = ["-6_dB_fan/fan/id_00/normal/00000011.wav", "short.wav"]
-    scored = [
-        (Clip(Path(name), name, None, key), Score(1.14, 9.76e-05, True, 0.36, {}, families))
-        for name in names
-    ]
-    tables.print_scores(scored)
+    with ScoreRows(0.36) as rows:
+        for name in names:
+            clip = Clip(Path(name), name, None, key)
+            rows.add(clip, Score(1.14, 9.76e-05, True, 0.36, {}, families, ["strange"]))
+        rows.add(clip, ClipError(clip.path, "is empty", "delete it"))
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
@@ -82,7 +84,7 @@ def test_scores_take_one_line_a_clip(width: int, capsys: pytest.CaptureFixture[s
     assert "ANOMALOUS" in first and "9.76e-05" in first and "modulation +2.4" in first
     assert ("difference +2.1" in first) == (width == 120)
     assert (names[0] in first) == (width == 120)  # else the end of the name
-    assert "short.wav " in text
+    assert "short.wav " in text and "strange" in text and "failed" in text and "is empty" in text
     assert "0.36" in text
 
 

@@ -41,7 +41,9 @@ def test_a_recording_given_twice_is_taken_once(tmp_path, monkeypatch):
     monkeypatch.chdir(root / "in")
     found = find_inputs([Path("a.wav"), Path("./a.wav"), root / "link.wav", root / "in"])
     assert [clip.name for clip in found.clips] == ["in/a.wav", "in/b.wav"]
-    assert found.problems == ["in/a.wav was given 4 times, it is used once"]
+    assert found.problems == [
+        "1 recording(s) were given several times and are used once (such as in/a.wav)"
+    ]
 
 
 def test_cuts_of_one_file_are_not_the_same(tmp_path):

@@ -16,10 +16,16 @@ from audio_anomaly_detector.cli.export import export
 from audio_anomaly_detector.cli.fit import fit
 from audio_anomaly_detector.cli.info import info
 from audio_anomaly_detector.cli.inspect import inspect
+from audio_anomaly_detector.cli.interruption import (
+    answer,
+    end_on_signals,
+    finish_results,
+    guard_streams,
+)
 from audio_anomaly_detector.cli.run_all import run_all
 from audio_anomaly_detector.cli.score import score
 from audio_anomaly_detector.cli.synth import synth
-from audio_anomaly_detector.errors import UserError, one_line
+from audio_anomaly_detector.errors import Interrupted, UserError, one_line
 
 DEBUG = "--debug"
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -71,8 +77,13 @@ def execute(program: typer.Typer) -> None:
     debug = DEBUG in sys.argv
     sys.argv[:] = [argument for argument in sys.argv if argument != DEBUG]
     try:
+        end_on_signals()
+        guard_streams()
         _refuse_empty(sys.argv[1:])
         code = program(standalone_mode=False)
+        finish_results()
+    except Interrupted as interruption:
+        code = answer(interruption)
     except UserError as error:
         if debug:
             raise
@@ -83,9 +94,6 @@ def execute(program: typer.Typer) -> None:
         if message:  # without any argument the help has been printed, and that is all
             print(f"error: {one_line(message.rstrip('.'))}. See --help.", file=sys.stderr)
         code = FAILED
-    except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; start again to go on", file=sys.stderr)
-        code = 130
     except Exception as error:
         if debug:
             raise

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 
 from audio_anomaly_detector.cli.console import in_terminal, out, remark
@@ -13,12 +15,10 @@ from audio_anomaly_detector.errors import one_line
 
 if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
     from audio_anomaly_detector.benchmark.leaderboard import Leaderboard
-    from audio_anomaly_detector.data.clips import Clip
     from audio_anomaly_detector.data.inspection import Inspection
     from audio_anomaly_detector.metrics.classification import Metrics
-    from audio_anomaly_detector.score import Score
 
-_WIDE = 100  # columns from which tables show more than the essentials
+WIDE = 100  # columns from which tables show more than the essentials
 _SHORTEST_NAME = 16  # characters that are left of a file name, however narrow the terminal is
 _TYPES_SHOWN = 6  # machine types of a table that a wide terminal has room for
 
@@ -36,6 +36,77 @@ def print_table(table: Table) -> None:
         print("\t".join(one_line(cell) for cell in cells))
     if table.caption:
         remark(str(table.caption))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a `RunningTable`.
+
+    Args:
+        name: in the header.
+        width: characters in a terminal; longer cells move the rest to the right.
+        is_number: aligned to the right.
+    """
+
+    name: str
+    width: int
+    is_number: bool = False
+
+
+class RunningTable:
+    """A table whose rows are printed as they come: in a pipe separated by tabs.
+
+    In a terminal the first column takes what room the others leave, and shows the end of names
+    that are longer, which tells them apart.
+
+    Args:
+        names: header of the first column.
+        columns: the others.
+    """
+
+    def __init__(self, names: str, columns: Sequence[Column]) -> None:
+        self._columns = [Column(names, 0), *columns]
+        self._in_terminal = in_terminal()
+        taken = sum(column.width + 2 for column in columns)
+        self._width = max(out.width - taken - 1, _SHORTEST_NAME)
+        self._begun = False
+
+    def row(self, *cells: str, below: Sequence[str] = ()) -> None:
+        """Print a row.
+
+        Args:
+            cells: one for each column.
+            below: lines that a terminal shows under the row.
+        """
+        if not self._begun:
+            self._begun = True
+            self._print([column.name for column in self._columns])
+            if self._in_terminal:
+                total = self._width + sum(column.width + 2 for column in self._columns[1:])
+                out.print("─" * min(total, out.width))
+        self._print([one_line(cell) for cell in cells])
+        if self._in_terminal:
+            for line in below:
+                out.print(f"  {one_line(line)}")
+
+    def _print(self, cells: Sequence[str]) -> None:
+        if not self._in_terminal:
+            print("\t".join(cells), flush=True)
+            return
+        first, *others = cells
+        shown = [set_cell_size(_end(first, self._width), self._width)]
+        for cell, column in zip(others, self._columns[1:], strict=True):
+            shown.append(cell.rjust(column.width) if column.is_number else cell.ljust(column.width))
+        out.print("  ".join(shown).rstrip())
+
+
+def _end(name: str, width: int) -> str:
+    """The end of a name if there is no room for all of it."""
+    if cell_len(name) <= width:
+        return name
+    while cell_len(name) >= width:
+        name = name[1:]
+    return f"…{name}"
 
 
 def print_inspection(inspection: Inspection) -> None:
@@ -71,49 +142,6 @@ def print_inspection(inspection: Inspection) -> None:
         remark("no problems found")
 
 
-def print_scores(scored: Sequence[tuple[Clip, Score]]) -> None:
-    """A row for each clip: verdict, score, p-value, the families that are most unusual.
-
-    The threshold is the same for all; a narrow terminal has it below the table.
-    """
-    narrow = in_terminal() and out.width < _WIDE
-    rows = []
-    for clip, score in scored:
-        highest = sorted(score.families.items(), key=lambda item: -item[1])[: 1 if narrow else 2]
-        rows.append(
-            {
-                "clip": clip.name,
-                "verdict": "ANOMALOUS" if score.is_anomalous else "normal",
-                "score": f"{score.score:.2f}",
-                "threshold": f"{score.threshold:.2f}",
-                "p-value": f"{score.p_value:.3g}",
-                "most unusual": ", ".join(f"{name} {value:+.1f}" for name, value in highest),
-            }
-        )
-    columns = ["clip", "verdict", "score", "threshold", "p-value", "most unusual"]
-    if narrow:
-        columns.remove("threshold")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in columns:
-        is_number = name in ("score", "threshold", "p-value")
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
-    if in_terminal():
-        taken = sum(max(map(len, (name, *(row[name] for row in rows)))) + 2 for name in columns[1:])
-        for row in rows:
-            row["clip"] = _end(row["clip"], out.width - taken - 3)
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
-    print_table(table)
-    if narrow and rows:
-        out.print(f"threshold {rows[0]['threshold']}")
-
-
-def _end(name: str, width: int) -> str:
-    """The end of a file name, which tells clips apart, if there is no room for all of it."""
-    width = max(width, _SHORTEST_NAME)
-    return name if len(name) <= width else f"…{name[1 - width :]}"
-
-
 def print_metrics(title: str, metrics: Metrics | None) -> None:
     """The metrics with their 95 % intervals, and the confusion matrix."""
     if metrics is None:
@@ -134,7 +162,7 @@ def print_metrics(title: str, metrics: Metrics | None) -> None:
 def print_leaderboard(title: str, leaderboard: Leaderboard, verdict: str) -> None:
     """The benchmark's lines from the highest mean AUROC down; its pages show every column."""
     types = leaderboard.machine_types
-    if in_terminal() and (len(types) > _TYPES_SHOWN or out.width < _WIDE):
+    if in_terminal() and (len(types) > _TYPES_SHOWN or out.width < WIDE):
         types = []
     table = _table(title, "detector", *types, "mean AUROC [95 %]", "lead of ours [95 %]")
     for lines in leaderboard.groups.values():

@@ -52,9 +52,11 @@ def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
         first = clips.setdefault((os.path.realpath(clip.path), clip.start, clip.duration), clip)
         if first is not clip:
             again[first.name] += 1
-    problems += [
-        f"{name} was given {count + 1} times, it is used once" for name, count in again.items()
-    ]
+    if again:
+        problems.append(
+            f"{len(again)} recording(s) were given several times and are used once "
+            f"(such as {next(iter(again))})"
+        )
     return Inputs(list(clips.values()), problems, failures)
 
 

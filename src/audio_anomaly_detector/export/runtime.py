@@ -135,6 +135,11 @@ class OnnxDetector:
         return self.facts.microphones
 
     @property
+    def components(self) -> list[str]:
+        """Names of the components of its scores."""
+        return self.facts.components
+
+    @property
     def normal_scores(self) -> NormalScores:
         """Joined scores of normal clips that the detector was not fitted on."""
         return NormalScores(np.array(self.facts.normal_scores))
