@@ -66,6 +66,7 @@ _FAULTS = word_set(
     누출 균열 불균형 泄漏 裂纹 漏れ 亀裂
     """
 )
+_SURROUNDINGS = {"environmental", "environment", "background", "ambient"}
 _PAIRS = {
     ("in", "ordnung"): "inordnung",
     ("inner", "race"): "innerrace",
@@ -90,7 +91,7 @@ class Meaning(NamedTuple):
         train: it is the name of a training folder (True), of a test folder (False), of neither.
         session: it holds nothing but numbers, dates and neutral words.
         noise: it is a recording of the surroundings.
-        whole: it holds nothing but label words, numbers and neutral words.
+        rest: words that say something else, with the numbers after them.
     """
 
     labels: frozenset[int]
@@ -101,7 +102,7 @@ class Meaning(NamedTuple):
     train: bool | None
     session: bool
     noise: bool
-    whole: bool
+    rest: tuple[str, ...]
 
 
 @lru_cache(maxsize=65536)
@@ -110,45 +111,37 @@ def meaning(name: str) -> Meaning:
     found = _paired(words.words(name, _KNOWN))
     labels: set[int] = set()
     weak: set[int] = set()
-    said, faults, left = "", "", 0
-    for at, word in enumerate(found):
-        before, after = found[at - 1] if at else "", found[at + 1] if at + 1 < len(found) else ""
-        if (
-            word in _FAULTS
-            and after not in _TASKS
-            and before not in _NOT_BEFORE
-            and after not in _NOT_AFTER
-        ):
-            faults = faults or word
+    said, fault = "", ""
+    rest: list[str] = []
+    for before, word, after in zip(("", *found), found, (*found[1:], ""), strict=False):
         label = _LABELS.get(word, _WEAK.get(word))
-        if label is None:
-            left += not (
-                word.isdigit() or word in _KNOWN or word in words.NEUTRAL | words.TRAIN | words.TEST
-            )
-            continue
+        turned = before in _NOT_BEFORE or (before == "un" and label == 0)
+        turned_after = after in _NOT_AFTER
         if after in _TASKS:
-            left += 1
-            continue
-        turned_before = before in _NOT_BEFORE or (before == "un" and not label)
-        if turned_before or (after in _NOT_AFTER and (label or words.joined(after))):
-            label = 1 - label
-        is_weak = word in _WEAK and not (word == "ng" and "NG" in name)
-        (weak if is_weak else labels).add(label)
-        said = said or word
-    unsure = not labels and any(
-        words.joined(word) and word not in _KNOWN and _begins_or_ends(word) for word in found
-    )
+            rest.append(word)
+        elif label is not None:
+            if turned or (turned_after and (label or words.joined(after))):
+                label = 1 - label
+            is_weak = word in _WEAK and not (word == "ng" and "NG" in name)
+            (weak if is_weak else labels).add(label)
+            said = said or word
+        elif word in _FAULTS:
+            fault = fault or ("" if turned or turned_after else word)
+        elif (word.isdigit() and before in rest) or not (
+            word in _KNOWN or words.says_nothing(word)
+        ):
+            rest.append(word)
+    unsure = not labels and any(words.joined(word) and _begins_or_ends(word) for word in rest)
     return Meaning(
         labels=frozenset(labels),
         word=said,
         weak=frozenset(weak),
         unsure=unsure,
-        fault=faults,
+        fault=fault,
         train=words.split_of(found, _BESIDE),
         session=words.is_session(found),
-        noise=found == ("noise",)
-        or bool({"environmental", "environment", "background", "ambient"} & set(found)),
-        whole=not left,
+        noise=found == ("noise",) or bool(_SURROUNDINGS & set(found)),
+        rest=tuple(rest),
     )
 
 
@@ -161,7 +154,7 @@ def label_of(text: str) -> int | None:
         return int(text)
     said = meaning(text)
     labels = said.labels | said.weak
-    return min(labels) if len(labels) == 1 and said.whole else None
+    return min(labels) if len(labels) == 1 and not said.rest else None
 
 
 def with_partners(names: Iterable[str]) -> Mapping[str, frozenset[int]]:

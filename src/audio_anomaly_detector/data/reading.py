@@ -88,6 +88,7 @@ class _Reader:
         self.names.keep_real_splits()
         self.any_normal = any(0 in children.values() for children in self.children.values())
         good = self._good_trainings()
+        self.mixed_trainings = self._mixed_trainings()
         for file, name in self.names.of.items():
             if name.label is None and name.placed and file not in self.names.questions:
                 kind = self._kind_of_fault(file, name, good)
@@ -99,6 +100,7 @@ class _Reader:
         for file, key in self.asked.items():
             self.names.questions[file] = _question(key, self.unclear[key], self.children)
         self._ask_about_machines_below_labels()
+        self._ask_about_machines_in_labels()
         return self.names
 
     def _kinds_below(self) -> dict[Folder, set[int]]:
@@ -173,6 +175,15 @@ class _Reader:
         ]
         return {machine for machine, _ in train} - {machine for machine, good in train if not good}
 
+    def _mixed_trainings(self) -> set[Folder]:
+        """Machines whose training clips without a label lie in places that may be classes."""
+        below: dict[Folder, list[PurePosixPath]] = defaultdict(list)
+        for file, name in self.names.of.items():
+            if name.split == "train" and name.label is None:
+                at = max(i for i, part in enumerate(parts_of(file)) if meaning(part).train)
+                below[name.machine].append(PurePosixPath(*file.parts[at + 1 :] or file.parts[-1:]))
+        return {machine for machine, files in below.items() if _places(files)}
+
     def _kind_of_fault(self, file: PurePosixPath, name: Name, good: set[Folder]) -> str | None:
         """The folder in `test` that names a kind of faults, as in MVTec."""
         if name.split != "test" or name.machine not in good:
@@ -214,18 +225,22 @@ class _Reader:
 
     def _apart(self, file: PurePosixPath, name: Name, fault: str | None) -> Name:
         """A file that has no names with labels beside it or its folders."""
+        key: tuple[Folder, str] = ((), "fault")
         if name.split == "test" or (not self.children and name.split is None):
             return name
         if fault and (name.split or not self.any_normal):
-            self._ask(file, ((), "fault"), fault)
-            return name
-        if name.split == "train":
-            return replace(name, label=0, said="training clips")
-        if self.any_normal:
+            child = fault
+        elif name.split == "train":
+            if name.machine not in self.mixed_trainings:
+                return replace(name, label=0, said="training clips")
+            key, child = (name.machine, "places"), file.parts[-2]
+        elif self.any_normal:
             return replace(name, placed=False)
-        if all(meaning(part).session for part in file.parts[:-1]):
+        elif all(meaning(part).session for part in file.parts[:-1]):
             return replace(name, label=0)
-        self._ask(file, ((), "beside"), file.parts[0])
+        else:
+            key, child = ((), "beside"), file.parts[0]
+        self._ask(file, key, child)
         return name
 
     def _ask(self, file: PurePosixPath, key: tuple[Folder, str], child: str) -> None:
@@ -251,6 +266,20 @@ class _Reader:
                 self.names.questions.setdefault(file, question)
                 self.names.of[file] = replace(name, label=None)
 
+    def _ask_about_machines_in_labels(self) -> None:
+        """`fan_normal`, `pump_normal`: several machines in the names of the labels' own folders."""
+        called: dict[Folder, dict[str, tuple[str, ...]]] = defaultdict(dict)
+        for file, name in self.names.of.items():
+            if name.label == 0 and name.at is not None and name.at < len(file.parts) - 1:
+                folder = file.parts[name.at]
+                called[file.parts[: name.at]][folder] = meaning(folder).rest
+        for file, name in self.names.of.items():
+            beside = called.get(file.parts[: name.at or 0], {}) if name.at is not None else {}
+            if len(set(beside.values())) > 1 and file.parts[name.at or 0] in beside:
+                question = f"{_listed(list(beside))} may be several machines"
+                self.names.questions.setdefault(file, question)
+                self.names.of[file] = replace(name, label=None)
+
 
 def _read_plain(root: Path, files: Sequence[PurePosixPath], names: Names) -> None:
     """Files of which no name below the root says anything."""
@@ -262,9 +291,9 @@ def _read_plain(root: Path, files: Sequence[PurePosixPath], names: Names) -> Non
     places = _places(files)
     faults = dict.fromkeys(part for file in files for part in parts_of(file) if meaning(part).fault)
     question, label = "", 0
-    if said.labels == {1} and said.whole:
+    if said.labels == {1} and not said.rest:
         label = 1
-    elif 1 in said.labels or said.unsure or (said.fault and said.whole):
+    elif 1 in said.labels or said.unsure or (said.fault and not said.rest):
         question = f"{shown}, does not say that the clips are normal"
     elif faults:
         question = _question(((), "fault"), list(faults), {})
@@ -311,6 +340,8 @@ def _question(
     above, kind = key
     if kind == "fault":
         return f"{_listed(unclear)} {'names' if len(unclear) == 1 else 'name'} faults, but no label"
+    if kind == "places":
+        return f"{_listed(unclear)} may be several machines or kinds of clips"
     labels = children.get(above) or {k: v for said in children.values() for k, v in said.items()}
     word, label = next(iter(labels.items()))
     place = f"{'/'.join(above)}: " if above else ""
