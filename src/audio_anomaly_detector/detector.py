@@ -115,9 +115,9 @@ class Detector:
             pool_prior: what was learned from a pool of machines, which is used as it is.
 
         Raises:
-            UserError: anomalous clips or clips without a label among them, too few clips (also for the threshold that is
-                asked for), full disk; the config asks for a pool and none is given, or one of
-                another config.
+            UserError: anomalous clips or clips without a label among them, too few clips (also for
+                the threshold that is asked for), full disk; the config asks for a pool and none is
+                given, or one of another config.
             ClipError: with ``on_error="stop"``, the first clip that cannot be used.
         """
         # Here, so that loading a detector to score imports no training code.

@@ -16,33 +16,34 @@ from audio_anomaly_detector.data.words import word_set
 NAMES = {0: "normal", 1: "anomalous", None: "unknown"}
 
 _NORMAL = """
-    normal normals normale normales normaux normaler nominal good ok okay oks healthy intact
-    undamaged faultless flawless unbroken faultfree defectfree nonfaulty nondefective fehlerfrei
-    fehlerlos einwandfrei inordnung conforme saine sano sana bueno buena buono 정상 양품 양호 합격
-    正常 良品 合格 合格品 良好 完好
+    intakt sağlam норма нормальный нормальные исправный normal normals normale normales normaux
+    normaler nominal good ok okay oks healthy intact undamaged faultless flawless unbroken
+    faultfree defectfree nonfaulty nondefective fehlerfrei fehlerlos einwandfrei inordnung
+    conforme saine sano sana bueno buena buono 정상 양품 양호 합격 正常 良品 合格 合格品 良好 完好
 """
 _ANOMALOUS = """
-    abnormal abnormals anormal anormale anormaux anormales anomal anomale anomaly anomalies
-    anomalous anomalie anomalien anomalia anomalias anomalo anomalos abnormality abnormalities bad
-    nogood notok nok fail fails failed failing failure failures fault faults faulty faulted defect
-    defects defective defectives damage damages damaged broken outlier outliers unhealthy
-    nonnormal malfunction malfunctions malfunctioning reject rejects rejected schlecht fehler
-    fehlern fehlerhaft fehlerhafte defekt defekte storung storungen stoerung stoerungen gestort
-    gestoert kaputt beschadigt beschaedigt schaden ausschuss ausfall mauvais mauvaise defaut
-    defauts defectueux defectueuse panne pannes defaillance fallo fallos falla fallas defecto
-    defectos defectuoso defectuosa averia averias danado guasto difetto difettoso rotto 비정상
-    이상 고장 불량 불량품 불합격 결함 파손 손상 异常 異常 故障 不良 不良品 不合格 不合格品 缺陷
-    損壞 损坏 破損 破损 不正常 非正常 次品 欠陥 不具合
+    schlechte slecht defeito defeitos falha falhas arıza arızalı аномалия аномалии брак дефект
+    неисправный авария 이상치 abnormal abnormals anormal anormale anormaux anormales anomal
+    anomale anomaly anomalies anomalous anomalie anomalien anomalia anomalias anomalo anomalos
+    abnormality abnormalities bad nogood notok nok fail fails failed failing failure failures
+    fault faults faulty faulted defect defects defective defectives damage damages damaged broken
+    outlier outliers unhealthy nonnormal malfunction malfunctions malfunctioning reject rejects
+    rejected schlecht fehler fehlern fehlerhaft fehlerhafte defekt defekte storung storungen
+    stoerung stoerungen gestort gestoert kaputt beschadigt beschaedigt schaden ausschuss ausfall
+    mauvais mauvaise defaut defauts defectueux defectueuse panne pannes defaillance fallo fallos
+    falla fallas defecto defectos defectuoso defectuosa averia averias danado guasto difetto
+    difettoso rotto 비정상 이상 고장 불량 불량품 불합격 결함 파손 손상 异常 異常 故障 不良 不良品
+    不合格 不合格品 缺陷 損壞 损坏 破損 破损 不正常 非正常 次品 欠陥 不具合
 """
-_WEAK_NORMAL = "io pass passed passes gut bon bonne sain"
-_WEAK_ANOMALOUS = "ng nio mal malo mala"
+_WEAK_NORMAL = "io pass passed passes gut gute bon bonne bom sain goed norm nor 好"
+_WEAK_ANOMALOUS = "ng nio ko mal malo mala mau ruim fout anom abn abnorm 坏 壞"
 
-_LABELS = dict.fromkeys(_NORMAL.split(), 0) | dict.fromkeys(_ANOMALOUS.split(), 1)
-_WEAK = dict.fromkeys(_WEAK_NORMAL.split(), 0) | dict.fromkeys(_WEAK_ANOMALOUS.split(), 1)
+_LABELS = dict.fromkeys(word_set(_NORMAL), 0) | dict.fromkeys(word_set(_ANOMALOUS), 1)
+_WEAK = dict.fromkeys(word_set(_WEAK_NORMAL), 0) | dict.fromkeys(word_set(_WEAK_ANOMALOUS), 1)
 _NOT_BEFORE = word_set(
     """
-    not no non ab without zero nicht kein keine keinen ohne sans pas aucun aucune sin ningun 无 無
-    没有 沒有 未 非 不
+    not no non ab without zero nicht kein keine keinen ohne sans pas aucun aucune sin ningun
+    무 无 無 没有 沒有 未 非 不
     """
 )
 _NOT_AFTER = word_set(
@@ -90,6 +91,7 @@ class Meaning(NamedTuple):
         fault: a fault that it names, or "".
         train: it is the name of a training folder (True), of a test folder (False), of neither.
         session: it holds nothing but numbers, dates and neutral words.
+        time: it holds nothing but numbers and dates.
         noise: it is a recording of the surroundings.
         rest: words that say something else, with the numbers after them.
     """
@@ -101,6 +103,7 @@ class Meaning(NamedTuple):
     fault: str
     train: bool | None
     session: bool
+    time: bool
     noise: bool
     rest: tuple[str, ...]
 
@@ -140,6 +143,7 @@ def meaning(name: str) -> Meaning:
         fault=fault,
         train=words.split_of(found, _BESIDE),
         session=words.is_session(found),
+        time=words.is_time(found),
         noise=found == ("noise",) or bool(_SURROUNDINGS & set(found)),
         rest=tuple(rest),
     )

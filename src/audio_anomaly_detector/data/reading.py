@@ -141,12 +141,15 @@ class _Reader:
         at = max((i for i in stated if i < last), default=last if stated else None)
         in_folder = at is not None and at < last
         end = at if at is not None else splits[-1] if splits else last
+        aside = {*splits, *(i for i in stated if not meaning(parts[i]).rest)}
         machine = tuple(
             parts[i]
             for i in range(end)
-            if i not in {*splits, *stated} and (in_folder or not meaning(parts[i]).session)
+            if i not in aside and (in_folder or not meaning(parts[i]).session)
         )
-        name = Name(machine=machine, split=split)
+        first = next((i for i in range(end) if parts[i] in machine), 0)
+        above = tuple(parts[i] for i in splits if i < first)
+        name = Name(machine=machine, above=above, split=split)
         if at is None or len(set(stated.values())) == 2:
             self._ask_about_words(file, parts, stated)
             return name
@@ -284,7 +287,7 @@ class _Reader:
 def _read_plain(root: Path, files: Sequence[PurePosixPath], names: Names) -> None:
     """Files of which no name below the root says anything."""
     own = root
-    while own.name and own != own.parent and meaning(own.name).session:
+    while own.name and own != own.parent and meaning(own.name).time:
         own = own.parent
     said = meaning(own.name)
     shown = f'the folder\'s own name, "{own.name}"'
@@ -293,7 +296,7 @@ def _read_plain(root: Path, files: Sequence[PurePosixPath], names: Names) -> Non
     question, label = "", 0
     if said.labels == {1} and not said.rest:
         label = 1
-    elif 1 in said.labels or said.unsure or (said.fault and not said.rest):
+    elif 1 in said.labels or said.unsure or said.fault:
         question = f"{shown}, does not say that the clips are normal"
     elif faults:
         question = _question(((), "fault"), list(faults), {})
