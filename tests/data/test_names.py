@@ -120,6 +120,14 @@ READ = {
         "normal_street_fan/normal/1.wav": ("normal_street_fan", N, None),
         "normal_street_fan/abnormal/1.wav": ("normal_street_fan", A, None),
     },
+    "file names below a machine called normal": {
+        "normal_street_fan/ok_1.wav": ("normal_street_fan", N, None),
+        "normal_street_fan/ng_1.wav": ("normal_street_fan", A, None),
+    },
+    "a data set called anomaly": {
+        "anomaly_data/fan/id_00/normal/1.wav": ("id_00", N, None),
+        "anomaly_data/fan/id_00/abnormal/1.wav": ("id_00", A, None),
+    },
     "a machine called healthy": {"healthy_fan/id_00/normal/1.wav": ("id_00", N, None)},
     "sessions": {"2024-05-01/1.wav": ("plant", N, None), "2024-05-02/1.wav": ("plant", N, None)},
     "weekdays": {"monday/1.wav": ("plant", N, None), "Dienstag/1.wav": ("plant", N, None)},
@@ -200,6 +208,8 @@ ASKED = {
     "file names without a word": ["normal_1.wav", "normal_2.wav", "rec_3.wav"],
     "unknown beside labels": ["fan/normal/1.wav", "fan/unknown/1.wav"],
     "contradiction": ["normal/anomaly_1.wav", "normal/2.wav"],
+    "contradicting names of files": ["faulty/fault_1.wav", "faulty/normal_load_2.wav"],
+    "contradicting pure names of files": ["abnormal/anomaly_1.wav", "abnormal/normal_2.wav"],
     "contradicting folders": ["faulty_pump/normal/1.wav"],
     "both in one name": ["normal_abnormal/1.wav", "2.wav"],
     "Korean run on": ["모터정상/1.wav", "모터비정상/1.wav"],

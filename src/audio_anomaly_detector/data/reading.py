@@ -104,12 +104,19 @@ class _Reader:
         return self.names
 
     def _kinds_below(self) -> dict[Folder, set[int]]:
-        """The labels that names below each folder state."""
+        """The labels that folders below each folder state.
+
+        Names of files can contradict a folder called by a label alone; where it is called more
+        (`normal_street_fan`), those that say nothing else count as well.
+        """
         kinds: dict[Folder, set[int]] = defaultdict(set)
         for parts in map(parts_of, self.files):
             for at, part in enumerate(parts):
-                if len(self.labels[part]) == 1:
-                    for above in range(at):
+                if len(self.labels[part]) != 1:
+                    continue
+                is_file = at == len(parts) - 1
+                for above in range(at):
+                    if not is_file or (meaning(parts[above]).rest and not meaning(part).rest):
                         kinds[parts[: above + 1]] |= self.labels[part]
         return kinds
 
