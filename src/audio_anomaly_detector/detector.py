@@ -112,9 +112,9 @@ class Detector:
             pool_prior: what was learned from a pool of machines, which is used as it is.
 
         Raises:
-            UserError: anomalous clips among them, too few clips (also for the threshold that is
-                asked for), full disk; the config asks for a pool and none is given, or one of
-                another config.
+            UserError: anomalous clips or clips without a label among them, too few clips (also for
+                the threshold that is asked for), full disk; the config asks for a pool and none is
+                given, or one of another config.
             ClipError: with ``on_error="stop"``, the first clip that cannot be used.
         """
         # Here, so that loading a detector to score imports no training code.
@@ -130,8 +130,10 @@ class Detector:
         from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
         from audio_anomaly_detector.scoring.threshold import calibration_method  # noqa: PLC0415
 
-        if any(clip.label == 1 for clip in clips):
-            raise UserError("training takes normal clips only, some here are labelled anomalous")
+        for clip in clips:
+            if clip.label != 0:
+                kind = "has no label" if clip.label is None else "is labelled anomalous"
+                raise UserError(f"training takes normal clips only; {clip.name} {kind}")
         where = resolve_device(device)
         config = config or load_config()
         fits = same_fit(pool_prior.config, config) if pool_prior else config.pool == "none"

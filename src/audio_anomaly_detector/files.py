@@ -89,10 +89,8 @@ def write_json(path: Path, content: object) -> None:
 def write_csv(path: Path, columns: Iterable[str] | None, rows: Iterable[Iterable[object]]) -> None:
     """Write a table atomically; raises `UserError` like `write_atomically`.
 
-    Columns None writes no header. File names that are no valid text are written with escapes. No
-    text opens a spreadsheet's cell as a formula (`=cmd()`, `@x`, `-2+3`): a path is then written
-    from its folder on (`./=cmd()`), which programs read as the same path, other text after an
-    apostrophe, as OWASP recommends. Numbers and conditions such as `-6_dB_fan` are no formulas.
+    Columns None writes no header. File names that are no valid text are written with escapes, and
+    what a spreadsheet would run as `safe_cells` does.
     """
     names = [] if columns is None else list(columns)
     lines = [_csv_line(names)] if names else []
@@ -148,12 +146,20 @@ class GrowingCsv:
 
 
 def _csv_line(row: Iterable[object], columns: Sequence[str] = ()) -> bytes:
-    cells = zip(row, itertools.chain(columns, itertools.repeat("")), strict=False)
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(
-        _cell(value, "./" if name == "path" else "'") for value, name in cells
-    )
+    csv.writer(text, lineterminator="\n").writerow(safe_cells(columns, row))
     return text.getvalue().encode(errors="backslashreplace")
+
+
+def safe_cells(columns: Sequence[str], row: Iterable[object]) -> list[object]:
+    """The cells of a row, none of whose text opens a spreadsheet's cell as a formula.
+
+    A path that looks like one (`=cmd()`, `@x`, `-2+3`) is written from its folder on (`./=cmd()`),
+    which programs read as the same path, other text after an apostrophe, as OWASP recommends.
+    Numbers and conditions such as `-6_dB_fan` are no formulas.
+    """
+    cells = zip(row, itertools.chain(columns, itertools.repeat("")), strict=False)
+    return [_cell(value, "./" if column == "path" else "'") for value, column in cells]
 
 
 def _cell(value: object, before_formula: str) -> object:

@@ -15,6 +15,7 @@ NORMAL = """
     conforme bueno test_normal
 """
 ANOMALOUS = """
+    брак arızalı defeito
     abnormal Abnormal abNormal ab-normal anomaly anomalies anomalous_files anomaly.001cd
     AnomalyData AnomalousSound_IND bad bad_bearing NG NG-01 nok not_ok non_normal not-good no_good
     un-healthy fail failed failures fault faults faulty_3 defect defective damaged broken_large
@@ -57,6 +58,10 @@ def test_what_a_name_says(name, labels, form):
         (["pass_1", "pass_2"], [set(), set()]),
         (["gut", "schlecht"], [{0}, {1}]),
         (["bon", "mauvais"], [{0}, {1}]),
+        (["norm_01", "anom_01"], [{0}, {1}]),
+        (["norm_01", "fan"], [set(), set()]),
+        (["OK", "KO"], [{0}, {1}]),
+        (["好", "坏"], [{0}, {1}]),
     ],
 )
 def test_words_that_count_beside_their_opposite(names, labels):

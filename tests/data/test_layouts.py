@@ -131,7 +131,7 @@ def test_dcase_with_several_machines_and_folders_above(tmp_path):
         ("raw", "fan", "section_00"),
     ]
     assert found.problems == []
-    assert found.reading[-1] == "no audio: 1 × .csv"
+    assert found.reading[-1] == "other files: 1 × .csv"
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_nothing_there(tmp_path):
     with pytest.raises(UserError, match="no audio files below it; point to"):
         find_clips(tmp_path)
     touch(tmp_path, "notes.txt")
-    with pytest.raises(UserError, match=r"no audio files below it \(no audio: 1 × .txt"):
+    with pytest.raises(UserError, match=r"no audio files below it \(other files: 1 × .txt"):
         find_clips(tmp_path)
     touch(tmp_path, "notes.doc")
     with pytest.raises(UserError, match=r"neither audio nor a \.csv manifest"):

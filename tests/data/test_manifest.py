@@ -140,6 +140,7 @@ def test_a_table_of_dcase_attributes(tmp_path):
         ("0.0,0.1\n0.1,0.2\n", "a table of samples"),
         ("file,audio\na.wav,b.wav\n", r"several columns for path \(file, audio\); keep one"),
         ("path,verdict\na.wav,good\nb.wav,bad\n", "the column 'verdict' reads like labels"),
+        ("a.wav,normal\nb.wav,normal\n", "no column named path; put a header such as path,label"),
         ("path,label\na.wav,crack\n", "label 'crack' is none of 0, 1, normal, anomalous, or an"),
     ],
 )
@@ -179,3 +180,8 @@ def test_what_is_unclear_stays_so_in_a_manifest(tmp_path):
     again = {clip.name: clip.label for clip in find_clips(tmp_path / "list.csv").clips}
     assert again == {clip.name: clip.label for clip in found.clips}
     assert again["train/leak/1.wav"] is None
+
+
+def test_decimal_commas_of_excel(tmp_path):
+    (clip,) = find_clips(manifest(tmp_path, "Datei;start;duration\na.wav;2,5;10\n")).clips
+    assert (clip.start, clip.duration) == (2.5, 10.0)

@@ -1,10 +1,11 @@
 """Layouts as people make them: what is read of their names, and what is asked."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
-from audio_anomaly_detector.data.layouts import find_clips, machines
+from audio_anomaly_detector.data.layouts import find_clips, machines, select_machine
 from audio_anomaly_detector.data.names import Patterns
 from audio_anomaly_detector.errors import UserError
 
@@ -95,6 +96,10 @@ READ = {
         "train_1/normal/1.wav": ("train_1", N, None),
         "train_2/normal/1.wav": ("train_2", N, None),
     },
+    "a data set called test": {
+        "test/fan/id_00/normal/1.wav": ("id_00", N, None),
+        "bench/fan/id_02/normal/1.wav": ("id_02", N, None),
+    },
     "a test alone is no split": {"test/1.wav": ("plant", N, None)},
     "a test bench": {"test_bench_3/normal/1.wav": ("test_bench_3", N, None)},
     "ToyADMOS": {
@@ -115,12 +120,36 @@ READ = {
         "normal_street_fan/normal/1.wav": ("normal_street_fan", N, None),
         "normal_street_fan/abnormal/1.wav": ("normal_street_fan", A, None),
     },
+    "file names below a machine called normal": {
+        "normal_street_fan/ok_1.wav": ("normal_street_fan", N, None),
+        "normal_street_fan/ng_1.wav": ("normal_street_fan", A, None),
+    },
+    "a data set called anomaly": {
+        "anomaly_data/fan/id_00/normal/1.wav": ("id_00", N, None),
+        "anomaly_data/fan/id_00/abnormal/1.wav": ("id_00", A, None),
+    },
+    "a machine called healthy": {"healthy_fan/id_00/normal/1.wav": ("id_00", N, None)},
     "sessions": {"2024-05-01/1.wav": ("plant", N, None), "2024-05-02/1.wav": ("plant", N, None)},
     "weekdays": {"monday/1.wav": ("plant", N, None), "Dienstag/1.wav": ("plant", N, None)},
     "only faults have a word": {
         "1.wav": ("plant", N, None),
         "monday/1.wav": ("plant", N, None),
         "abnormal/1.wav": ("plant", A, None),
+    },
+    "numbers with units": {"1200rpm/1.wav": ("plant", N, None), "09h30/1.wav": ("plant", N, None)},
+    "numbered labels": {
+        "normal_1/1.wav": ("plant", N, None),
+        "normal_2/1.wav": ("plant", N, None),
+        "damage_level_2/1.wav": ("plant", A, None),
+    },
+    "masks of MVTec": {
+        "fan/train/good/1.wav": ("fan", N, "train"),
+        "fan/test/hole/1.wav": ("fan", A, "test"),
+        "fan/ground_truth/hole/1.wav": None,
+    },
+    "ToyADMOS 2": {
+        "ToyCar/train/ToyCar_A1_normal_ch1_0001.wav": ("ToyCar", N, "train"),
+        "ToyCar/test/ToyCar_A1_anomaly_ch1_0001.wav": ("ToyCar", A, "test"),
     },
     "one folder on the way": {"pump/rec/1.wav": ("plant", N, None)},
     "false friends": {"goodyear_1.wav": ("plant", N, None), "badger_2.wav": ("plant", N, None)},
@@ -167,11 +196,20 @@ ASKED = {
     "machines below labels": ["normal/id_00/1.wav", "normal/id_02/1.wav", "abnormal/id_00/1.wav"],
     "places": ["kitchen/1.wav", "hall/1.wav"],
     "classes by number": ["0/1.wav", "1/1.wav"],
+    "classes by name": ["class_0/1.wav", "class_1/1.wav"],
+    "classes in training": ["train/0/1.wav", "train/1/2.wav", "test/3.wav"],
+    "machines in names of labels": ["fan_normal/1.wav", "pump_normal/1.wav", "fan_bad/1.wav"],
+    "machines by number in names of labels": ["room_1_ok/1.wav", "room_2_ok/1.wav"],
+    "good and a reference": ["faulty/1.wav", "reference/1.wav"],
+    "on and off": ["on/1.wav", "off/1.wav"],
+    "bearings of a data set": ["normal/1.wav", "IR007/1.wav", "B021/1.wav"],
     "positive": ["positive/1.wav", "negative/1.wav"],
     "files beside normal": ["a.wav", "normal/1.wav", "abnormal/1.wav"],
     "file names without a word": ["normal_1.wav", "normal_2.wav", "rec_3.wav"],
     "unknown beside labels": ["fan/normal/1.wav", "fan/unknown/1.wav"],
     "contradiction": ["normal/anomaly_1.wav", "normal/2.wav"],
+    "contradicting names of files": ["faulty/fault_1.wav", "faulty/normal_load_2.wav"],
+    "contradicting pure names of files": ["abnormal/anomaly_1.wav", "abnormal/normal_2.wav"],
     "contradicting folders": ["faulty_pump/normal/1.wav"],
     "both in one name": ["normal_abnormal/1.wav", "2.wav"],
     "Korean run on": ["모터정상/1.wav", "모터비정상/1.wav"],
@@ -214,6 +252,9 @@ def test_what_is_unclear_can_be_said_by_layout(tmp_path, case):
         ("abnormal/2024-05-01", 1),
         ("broken_fan", None),
         ("leak", None),
+        ("bearing_crack", None),
+        ("anomaly-sound", 1),
+        ("anomaly-sound/data", 0),
         ("고장", 1),
     ],
 )
@@ -223,6 +264,11 @@ def test_the_name_of_the_root_counts_where_no_other_says_anything(tmp_path, root
     assert bool(found.question()) == (label is None)
     inside = find_clips(touch(tmp_path / "x" / root, "normal/3.wav", "abnormal/4.wav"), "folder")
     assert [c.label for c in inside.clips if "/" in c.name] == [1, 0]
+
+
+def test_a_folder_called_like_a_split_is_a_condition_where_there_is_no_split(tmp_path):
+    root = touch(tmp_path, "test/fan/id_00/normal/1.wav", "test/fan/id_00/abnormal/1.wav")
+    assert {clip.machine.condition for clip in find_clips(root).clips} == {"test"}
 
 
 def test_kinds_of_faults_are_kept(tmp_path):
@@ -251,7 +297,7 @@ def test_how_names_were_read(tmp_path):
     assert find_clips(root).reading == (
         '"good" → normal (2 clips)',
         '"crack_defect" → anomalous (1 clip)',
-        "no audio: 1 × .csv",
+        "other files: 1 × .csv",
     )
 
 
@@ -319,6 +365,18 @@ def test_patterns_in_dcase(tmp_path):
 
 
 # ---------------------------------------------------------------- Unicode
+
+
+def test_names_typed_composed_find_what_a_mac_packed_decomposed(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "팬_01")
+    root = touch(tmp_path / unicodedata.normalize("NFD", "공장"), f"{decomposed}/normal/정.wav")
+    touch(root, "펌프/normal/1.wav")
+    found = find_clips(tmp_path / "공장")
+    (clip,) = select_machine(found.clips, "팬_01")
+    assert select_machine(found.clips, decomposed) == [clip]
+    assert clip.path.exists() and clip.machine.machine_id == "팬_01"
+    (tmp_path / "list.csv").write_text("path\n공장/팬_01/normal/정.wav\n", encoding="utf-8")
+    assert find_clips(tmp_path / "list.csv").clips[0].path.exists()
 
 
 def test_folders_that_differ_in_their_unicode_form_are_one_machine(tmp_path):

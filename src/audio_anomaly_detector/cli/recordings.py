@@ -38,16 +38,16 @@ def find_recordings(
     """
     from audio_anomaly_detector.cli.console import err
     from audio_anomaly_detector.data.layouts import find_clips
-    from audio_anomaly_detector.errors import UserError
+    from audio_anomaly_detector.errors import UserError, one_line
 
     found = find_clips(data, layout, label_patterns(normal, abnormal))
     for problem in found.problems:
-        err.print(f"problem: {problem}")
+        err.print(f"problem: {one_line(problem)}")
     labels = {clip.label for clip in found.clips}
     if to_learn and 1 in labels and 0 not in labels and not found.questions:
         raise UserError(
             f"{found.root}: too little normal sound: no clip is normal; names were read so: "
             f"{'; '.join(found.reading)}; point to a folder with normal clips, or say which are "
-            "with --normal PATTERN"
+            "with --normal PATTERN, or with --layout folder that all are"
         )
     return found

@@ -137,7 +137,7 @@ def print_inspection(inspection: Inspection) -> None:
     for line in inspection.reading:
         remark(line)
     for problem in inspection.problems:
-        remark(f"problem: {problem}")
+        remark(f"problem: {one_line(problem)}")
     if not inspection.problems:
         remark("no problems found")
 

@@ -16,33 +16,34 @@ from audio_anomaly_detector.data.words import word_set
 NAMES = {0: "normal", 1: "anomalous", None: "unknown"}
 
 _NORMAL = """
-    normal normals normale normales normaux normaler nominal good ok okay oks healthy intact
-    undamaged faultless flawless unbroken faultfree defectfree nonfaulty nondefective fehlerfrei
-    fehlerlos einwandfrei inordnung conforme saine sano sana bueno buena buono 정상 양품 양호 합격
-    正常 良品 合格 合格品 良好 完好
+    intakt sağlam норма нормальный нормальные исправный normal normals normale normales normaux
+    normaler nominal good ok okay oks healthy intact undamaged faultless flawless unbroken
+    faultfree defectfree nonfaulty nondefective fehlerfrei fehlerlos einwandfrei inordnung
+    conforme saine sano sana bueno buena buono 정상 양품 양호 합격 正常 良品 合格 合格品 良好 完好
 """
 _ANOMALOUS = """
-    abnormal abnormals anormal anormale anormaux anormales anomal anomale anomaly anomalies
-    anomalous anomalie anomalien anomalia anomalias anomalo anomalos abnormality abnormalities bad
-    nogood notok nok fail fails failed failing failure failures fault faults faulty faulted defect
-    defects defective defectives damage damages damaged broken outlier outliers unhealthy
-    nonnormal malfunction malfunctions malfunctioning reject rejects rejected schlecht fehler
-    fehlern fehlerhaft fehlerhafte defekt defekte storung storungen stoerung stoerungen gestort
-    gestoert kaputt beschadigt beschaedigt schaden ausschuss ausfall mauvais mauvaise defaut
-    defauts defectueux defectueuse panne pannes defaillance fallo fallos falla fallas defecto
-    defectos defectuoso defectuosa averia averias danado guasto difetto difettoso rotto 비정상
-    이상 고장 불량 불량품 불합격 결함 파손 손상 异常 異常 故障 不良 不良品 不合格 不合格品 缺陷
-    損壞 损坏 破損 破损 不正常 非正常 次品 欠陥 不具合
+    schlechte slecht defeito defeitos falha falhas arıza arızalı аномалия аномалии брак дефект
+    неисправный авария 이상치 abnormal abnormals anormal anormale anormaux anormales anomal
+    anomale anomaly anomalies anomalous anomalie anomalien anomalia anomalias anomalo anomalos
+    abnormality abnormalities bad nogood notok nok fail fails failed failing failure failures
+    fault faults faulty faulted defect defects defective defectives damage damages damaged broken
+    outlier outliers unhealthy nonnormal malfunction malfunctions malfunctioning reject rejects
+    rejected schlecht fehler fehlern fehlerhaft fehlerhafte defekt defekte storung storungen
+    stoerung stoerungen gestort gestoert kaputt beschadigt beschaedigt schaden ausschuss ausfall
+    mauvais mauvaise defaut defauts defectueux defectueuse panne pannes defaillance fallo fallos
+    falla fallas defecto defectos defectuoso defectuosa averia averias danado guasto difetto
+    difettoso rotto 비정상 이상 고장 불량 불량품 불합격 결함 파손 손상 异常 異常 故障 不良 不良品
+    不合格 不合格品 缺陷 損壞 损坏 破損 破损 不正常 非正常 次品 欠陥 不具合
 """
-_WEAK_NORMAL = "io pass passed passes gut bon bonne sain"
-_WEAK_ANOMALOUS = "ng nio mal malo mala"
+_WEAK_NORMAL = "io pass passed passes gut gute bon bonne bom sain goed norm nor 好"
+_WEAK_ANOMALOUS = "ng nio ko mal malo mala mau ruim fout anom abn abnorm 坏 壞"
 
-_LABELS = dict.fromkeys(_NORMAL.split(), 0) | dict.fromkeys(_ANOMALOUS.split(), 1)
-_WEAK = dict.fromkeys(_WEAK_NORMAL.split(), 0) | dict.fromkeys(_WEAK_ANOMALOUS.split(), 1)
+_LABELS = dict.fromkeys(word_set(_NORMAL), 0) | dict.fromkeys(word_set(_ANOMALOUS), 1)
+_WEAK = dict.fromkeys(word_set(_WEAK_NORMAL), 0) | dict.fromkeys(word_set(_WEAK_ANOMALOUS), 1)
 _NOT_BEFORE = word_set(
     """
-    not no non ab without zero nicht kein keine keinen ohne sans pas aucun aucune sin ningun 无 無
-    没有 沒有 未 非 不
+    not no non ab without zero nicht kein keine keinen ohne sans pas aucun aucune sin ningun
+    무 无 無 没有 沒有 未 非 不
     """
 )
 _NOT_AFTER = word_set(
@@ -66,6 +67,7 @@ _FAULTS = word_set(
     누출 균열 불균형 泄漏 裂纹 漏れ 亀裂
     """
 )
+_SURROUNDINGS = {"environmental", "environment", "background", "ambient"}
 _PAIRS = {
     ("in", "ordnung"): "inordnung",
     ("inner", "race"): "innerrace",
@@ -89,8 +91,9 @@ class Meaning(NamedTuple):
         fault: a fault that it names, or "".
         train: it is the name of a training folder (True), of a test folder (False), of neither.
         session: it holds nothing but numbers, dates and neutral words.
+        time: it holds nothing but numbers and dates.
         noise: it is a recording of the surroundings.
-        whole: it holds nothing but label words, numbers and neutral words.
+        rest: words that say something else, with the numbers after them.
     """
 
     labels: frozenset[int]
@@ -100,8 +103,9 @@ class Meaning(NamedTuple):
     fault: str
     train: bool | None
     session: bool
+    time: bool
     noise: bool
-    whole: bool
+    rest: tuple[str, ...]
 
 
 @lru_cache(maxsize=65536)
@@ -110,45 +114,38 @@ def meaning(name: str) -> Meaning:
     found = _paired(words.words(name, _KNOWN))
     labels: set[int] = set()
     weak: set[int] = set()
-    said, faults, left = "", "", 0
-    for at, word in enumerate(found):
-        before, after = found[at - 1] if at else "", found[at + 1] if at + 1 < len(found) else ""
-        if (
-            word in _FAULTS
-            and after not in _TASKS
-            and before not in _NOT_BEFORE
-            and after not in _NOT_AFTER
-        ):
-            faults = faults or word
+    said, fault = "", ""
+    rest: list[str] = []
+    for before, word, after in zip(("", *found), found, (*found[1:], ""), strict=False):
         label = _LABELS.get(word, _WEAK.get(word))
-        if label is None:
-            left += not (
-                word.isdigit() or word in _KNOWN or word in words.NEUTRAL | words.TRAIN | words.TEST
-            )
-            continue
+        turned = before in _NOT_BEFORE or (before == "un" and label == 0)
+        turned_after = after in _NOT_AFTER
         if after in _TASKS:
-            left += 1
-            continue
-        turned_before = before in _NOT_BEFORE or (before == "un" and not label)
-        if turned_before or (after in _NOT_AFTER and (label or words.joined(after))):
-            label = 1 - label
-        is_weak = word in _WEAK and not (word == "ng" and "NG" in name)
-        (weak if is_weak else labels).add(label)
-        said = said or word
-    unsure = not labels and any(
-        words.joined(word) and word not in _KNOWN and _begins_or_ends(word) for word in found
-    )
+            rest.append(word)
+        elif label is not None:
+            if turned or (turned_after and (label or words.joined(after))):
+                label = 1 - label
+            is_weak = word in _WEAK and not (word == "ng" and "NG" in name)
+            (weak if is_weak else labels).add(label)
+            said = said or word
+        elif word in _FAULTS:
+            fault = fault or ("" if turned or turned_after else word)
+        elif (word.isdigit() and before in rest) or not (
+            word in _KNOWN or words.says_nothing(word)
+        ):
+            rest.append(word)
+    unsure = not labels and any(words.joined(word) and _begins_or_ends(word) for word in rest)
     return Meaning(
         labels=frozenset(labels),
         word=said,
         weak=frozenset(weak),
         unsure=unsure,
-        fault=faults,
+        fault=fault,
         train=words.split_of(found, _BESIDE),
         session=words.is_session(found),
-        noise=found == ("noise",)
-        or bool({"environmental", "environment", "background", "ambient"} & set(found)),
-        whole=not left,
+        time=words.is_time(found),
+        noise=found == ("noise",) or bool(_SURROUNDINGS & set(found)),
+        rest=tuple(rest),
     )
 
 
@@ -161,7 +158,7 @@ def label_of(text: str) -> int | None:
         return int(text)
     said = meaning(text)
     labels = said.labels | said.weak
-    return min(labels) if len(labels) == 1 and said.whole else None
+    return min(labels) if len(labels) == 1 and not said.rest else None
 
 
 def with_partners(names: Iterable[str]) -> Mapping[str, frozenset[int]]:

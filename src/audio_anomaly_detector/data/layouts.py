@@ -27,7 +27,7 @@ from audio_anomaly_detector.data.labels import meaning
 from audio_anomaly_detector.data.manifest import csv_manifest
 from audio_anomaly_detector.data.names import NO_PATTERNS, Names, Patterns
 from audio_anomaly_detector.data.reading import REMEDY, read_names
-from audio_anomaly_detector.data.walk import listed, walk
+from audio_anomaly_detector.data.walk import as_on_disk, listed, walk
 from audio_anomaly_detector.errors import UserError
 
 
@@ -96,7 +96,7 @@ def find_clips(
         raise UserError("the path is empty; give a folder, a manifest or an audio file")
     root = Path(root).expanduser()
     # Clips outlive the working directory (other processes read them); `..` has no name to show.
-    root = root.resolve() if ".." in root.parts else root.absolute()
+    root = as_on_disk(root.resolve() if ".." in root.parts else root.absolute())
     if not root.exists():
         raise UserError(f"{root}: there is no such folder or file; check the path")
     if root.is_file():

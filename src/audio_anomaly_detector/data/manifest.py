@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast, get_args
 
 from audio_anomaly_detector.data.clips import Clip, Domain, MachineKey, Part
+from audio_anomaly_detector.data.headers import AUDIO_SUFFIXES
 from audio_anomaly_detector.data.labels import NAMES, label_of
+from audio_anomaly_detector.data.walk import as_on_disk
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_csv
 
@@ -24,6 +26,11 @@ _SYNONYMS = {
         ("file_name", "filename", "file", "file_path", "filepath", "audio", "audio_file"), "path"
     ),
     **dict.fromkeys(("audio_path", "audio_filepath", "wav", "wav_path", "wav_file"), "path"),
+    **dict.fromkeys(("datei", "dateiname", "pfad", "fichier", "chemin", "archivo", "ruta"), "path"),
+    **dict.fromkeys(
+        ("파일", "파일명", "경로", "文件", "文件名", "路径", "ファイル", "ファイル名"), "path"
+    ),
+    **dict.fromkeys(("라벨", "레이블", "标签", "標籤", "ラベル", "etiqueta"), "label"),
     **dict.fromkeys(("labels", "is_anomaly", "is_anomalous", "anomaly"), "label"),
     **dict.fromkeys(("machine", "machinetype"), "machine_type"),
     **dict.fromkeys(("machineid", "id"), "machine_id"),
@@ -252,6 +259,8 @@ def _columns(
                 f"{root}: is a table of samples, not a list of clips; save the signal as WAV with "
                 "its sample rate (Python: soundfile.write) and point to that"
             )
+        if any(PurePosixPath(cell.strip()).suffix.lower() in AUDIO_SUFFIXES for cell in header):
+            known = "put a header such as path,label above the clips"
         raise UserError(f"{root}, line {line}: has no column named path; {known}")
     unused = []
     for column, name in zip(header, names, strict=True):
@@ -296,7 +305,7 @@ def _clip(root: Path, row: dict[str, str]) -> Clip:
     def seconds(column: str, least: float) -> float | None:
         value = row.get(column, "")
         try:
-            number = float(value) if value else None
+            number = float(value.replace(",", ".")) if value else None
         except ValueError:
             number = math.nan
         if number is not None and not least <= number < math.inf:
@@ -311,6 +320,9 @@ def _clip(root: Path, row: dict[str, str]) -> Clip:
     path = PurePosixPath(row["path"])
     if "\\" in row["path"] and not (root.parent / path).exists():
         path = PurePosixPath(row["path"].replace("\\", "/"))  # written on Windows
+    there = as_on_disk(root.parent / path)
+    if there != root.parent / path:
+        path = PurePosixPath(_relative(there, root.parent))
     label = _label(row.get("label", ""))
     row["split"] = (
         row.get("split", "").lower().replace("training", "train").replace("testing", "test")

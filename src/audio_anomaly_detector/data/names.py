@@ -10,6 +10,7 @@ from audio_anomaly_detector.data.clips import Part
 from audio_anomaly_detector.data.labels import NAMES
 
 Folder = tuple[str, ...]
+_LINES = 20  # shown of how names were read
 
 
 class Patterns(NamedTuple):
@@ -36,6 +37,7 @@ class Name:
         at: position of the folder that says so, the number of folders for the file name itself;
             None if none does.
         machine: the folders that name the machine.
+        above: folders called like a split, above those.
         split: training or test, where names say so.
         attributes: the kind of fault, where a folder says so.
         placed: whether it belongs to the data set by its name.
@@ -45,6 +47,7 @@ class Name:
     said: str = ""
     at: int | None = None
     machine: Folder = ()
+    above: Folder = ()
     split: Part | None = None
     attributes: str = ""
     placed: bool = True
@@ -73,7 +76,7 @@ class Names:
             kinds[name.machine].add(name.split)
         for file, name in self.of.items():
             if name.split and not {"train", "test"} <= kinds[name.machine]:
-                self.of[file] = replace(name, split=None)
+                self.of[file] = replace(name, split=None, machine=name.above + name.machine)
 
     def reading(self, files: Iterable[PurePosixPath]) -> list[str]:
         """How the names of some files were understood, a line for each word, for the user."""
@@ -90,6 +93,8 @@ class Names:
                 said.items(), key=lambda item: (item[0][1] is None, item[0][1], item[0][0])
             )
         ]
+        if len(lines) > _LINES:
+            lines[_LINES:] = [f"and {len(lines) - _LINES} more such words"]
         if splits:
             parts = ", ".join(f"{splits[part]} {part}" for part in ("train", "test"))
             lines.append(f"split by names: {parts}")

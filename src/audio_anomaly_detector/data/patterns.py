@@ -65,7 +65,8 @@ def _name(parts: Folder, label: int | None, said: str, above: set[Folder]) -> Na
     if splits:
         split = "train" if meaning(parts[splits[-1]]).train else "test"
     placed = label is not None
-    return Name(label, said, end if placed else None, machine, split, placed=placed)
+    at = end if placed else None
+    return Name(label, said, at, machine, split=split, placed=placed)
 
 
 def _fits(file: PurePosixPath, pattern: str) -> bool:

@@ -88,6 +88,7 @@ class _Reader:
         self.names.keep_real_splits()
         self.any_normal = any(0 in children.values() for children in self.children.values())
         good = self._good_trainings()
+        self.mixed_trainings = self._mixed_trainings()
         for file, name in self.names.of.items():
             if name.label is None and name.placed and file not in self.names.questions:
                 kind = self._kind_of_fault(file, name, good)
@@ -99,15 +100,23 @@ class _Reader:
         for file, key in self.asked.items():
             self.names.questions[file] = _question(key, self.unclear[key], self.children)
         self._ask_about_machines_below_labels()
+        self._ask_about_machines_in_labels()
         return self.names
 
     def _kinds_below(self) -> dict[Folder, set[int]]:
-        """The labels that names below each folder state."""
+        """The labels that folders below each folder state.
+
+        Names of files can contradict a folder called by a label alone; where it is called more
+        (`normal_street_fan`), those that say nothing else count as well.
+        """
         kinds: dict[Folder, set[int]] = defaultdict(set)
         for parts in map(parts_of, self.files):
             for at, part in enumerate(parts):
-                if len(self.labels[part]) == 1:
-                    for above in range(at):
+                if len(self.labels[part]) != 1:
+                    continue
+                is_file = at == len(parts) - 1
+                for above in range(at):
+                    if not is_file or (meaning(parts[above]).rest and not meaning(part).rest):
                         kinds[parts[: above + 1]] |= self.labels[part]
         return kinds
 
@@ -139,12 +148,15 @@ class _Reader:
         at = max((i for i in stated if i < last), default=last if stated else None)
         in_folder = at is not None and at < last
         end = at if at is not None else splits[-1] if splits else last
+        aside = {*splits, *(i for i in stated if not meaning(parts[i]).rest)}
         machine = tuple(
             parts[i]
             for i in range(end)
-            if i not in {*splits, *stated} and (in_folder or not meaning(parts[i]).session)
+            if i not in aside and (in_folder or not meaning(parts[i]).session)
         )
-        name = Name(machine=machine, split=split)
+        first = next((i for i in range(end) if parts[i] in machine), 0)
+        above = tuple(parts[i] for i in splits if i < first)
+        name = Name(machine=machine, above=above, split=split)
         if at is None or len(set(stated.values())) == 2:
             self._ask_about_words(file, parts, stated)
             return name
@@ -172,6 +184,15 @@ class _Reader:
             if name.split == "train"
         ]
         return {machine for machine, _ in train} - {machine for machine, good in train if not good}
+
+    def _mixed_trainings(self) -> set[Folder]:
+        """Machines whose training clips without a label lie in places that may be classes."""
+        below: dict[Folder, list[PurePosixPath]] = defaultdict(list)
+        for file, name in self.names.of.items():
+            if name.split == "train" and name.label is None:
+                at = max(i for i, part in enumerate(parts_of(file)) if meaning(part).train)
+                below[name.machine].append(PurePosixPath(*file.parts[at + 1 :] or file.parts[-1:]))
+        return {machine for machine, files in below.items() if _places(files)}
 
     def _kind_of_fault(self, file: PurePosixPath, name: Name, good: set[Folder]) -> str | None:
         """The folder in `test` that names a kind of faults, as in MVTec."""
@@ -214,18 +235,22 @@ class _Reader:
 
     def _apart(self, file: PurePosixPath, name: Name, fault: str | None) -> Name:
         """A file that has no names with labels beside it or its folders."""
+        key: tuple[Folder, str] = ((), "fault")
         if name.split == "test" or (not self.children and name.split is None):
             return name
         if fault and (name.split or not self.any_normal):
-            self._ask(file, ((), "fault"), fault)
-            return name
-        if name.split == "train":
-            return replace(name, label=0, said="training clips")
-        if self.any_normal:
+            child = fault
+        elif name.split == "train":
+            if name.machine not in self.mixed_trainings:
+                return replace(name, label=0, said="training clips")
+            key, child = (name.machine, "places"), file.parts[-2]
+        elif self.any_normal:
             return replace(name, placed=False)
-        if all(meaning(part).session for part in file.parts[:-1]):
+        elif all(meaning(part).session for part in file.parts[:-1]):
             return replace(name, label=0)
-        self._ask(file, ((), "beside"), file.parts[0])
+        else:
+            key, child = ((), "beside"), file.parts[0]
+        self._ask(file, key, child)
         return name
 
     def _ask(self, file: PurePosixPath, key: tuple[Folder, str], child: str) -> None:
@@ -251,20 +276,34 @@ class _Reader:
                 self.names.questions.setdefault(file, question)
                 self.names.of[file] = replace(name, label=None)
 
+    def _ask_about_machines_in_labels(self) -> None:
+        """`fan_normal`, `pump_normal`: several machines in the names of the labels' own folders."""
+        called: dict[Folder, dict[str, tuple[str, ...]]] = defaultdict(dict)
+        for file, name in self.names.of.items():
+            if name.label == 0 and name.at is not None and name.at < len(file.parts) - 1:
+                folder = file.parts[name.at]
+                called[file.parts[: name.at]][folder] = meaning(folder).rest
+        for file, name in self.names.of.items():
+            beside = called.get(file.parts[: name.at or 0], {}) if name.at is not None else {}
+            if len(set(beside.values())) > 1 and file.parts[name.at or 0] in beside:
+                question = f"{_listed(list(beside))} may be several machines"
+                self.names.questions.setdefault(file, question)
+                self.names.of[file] = replace(name, label=None)
+
 
 def _read_plain(root: Path, files: Sequence[PurePosixPath], names: Names) -> None:
     """Files of which no name below the root says anything."""
     own = root
-    while own.name and own != own.parent and meaning(own.name).session:
+    while own.name and own != own.parent and meaning(own.name).time:
         own = own.parent
     said = meaning(own.name)
     shown = f'the folder\'s own name, "{own.name}"'
     places = _places(files)
     faults = dict.fromkeys(part for file in files for part in parts_of(file) if meaning(part).fault)
     question, label = "", 0
-    if said.labels == {1} and said.whole:
+    if said.labels == {1} and not said.rest:
         label = 1
-    elif 1 in said.labels or said.unsure or (said.fault and said.whole):
+    elif 1 in said.labels or said.unsure or said.fault:
         question = f"{shown}, does not say that the clips are normal"
     elif faults:
         question = _question(((), "fault"), list(faults), {})
@@ -311,6 +350,8 @@ def _question(
     above, kind = key
     if kind == "fault":
         return f"{_listed(unclear)} {'names' if len(unclear) == 1 else 'name'} faults, but no label"
+    if kind == "places":
+        return f"{_listed(unclear)} may be several machines or kinds of clips"
     labels = children.get(above) or {k: v for said in children.values() for k, v in said.items()}
     word, label = next(iter(labels.items()))
     place = f"{'/'.join(above)}: " if above else ""

@@ -1,6 +1,7 @@
 """The audio files below a folder, and what lies beside them."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -50,7 +51,22 @@ def walk(root: Path) -> tuple[list[PurePosixPath], list[str], list[str]]:
         kinds = listed(f"{n} × {suffix}" for suffix, n in others.most_common())
         problems.append(f"{others.total()} file(s) are not audio and were passed over: {kinds}")
     kinds = listed(f"{n} × {suffix}" for suffix, n in companions.most_common())
-    return files, problems, [f"no audio: {kinds}"] if kinds else []
+    return files, problems, [f"other files: {kinds}"] if kinds else []
+
+
+def as_on_disk(path: Path) -> Path:
+    """A path as its file is named: in the composed or decomposed Unicode form that is there."""
+    if path.exists() or str(path).isascii():
+        return path
+    here = Path(path.anchor)
+    for part in path.parts[len(here.parts) :]:
+        there = here / part
+        if not there.exists() and here.is_dir():
+            typed = unicodedata.normalize("NFC", part)
+            alike = (p for p in here.iterdir() if unicodedata.normalize("NFC", p.name) == typed)
+            there = next(alike, there)
+        here = there
+    return here
 
 
 def _is_text(name: str) -> bool:

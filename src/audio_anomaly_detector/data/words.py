@@ -11,24 +11,40 @@ import unicodedata
 from collections.abc import Set
 from functools import lru_cache
 
+_JOINED = re.compile(  # scripts that write words together
+    "([\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff]+)"
+)
+
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a list that is written as text."""
-    return frozenset(text.split())
+    """The words of a list that is written as text, as they are compared."""
+    return frozenset(word if joined(word) else plain(word) for word in text.split())
+
+
+def plain(word: str) -> str:
+    """A word of a Latin script without case and accents."""
+    decomposed = unicodedata.normalize("NFKD", word.casefold())
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def joined(word: str) -> bool:
+    """Whether a word is of a script that writes words together."""
+    return bool(_JOINED.match(word))
 
 
 # What may stand beside any other word, and says nothing by itself.
 NEUTRAL = word_set(
     """
     data dataset datasets set sets file files clip clips sound sounds audio audios wav wave waves
-    flac mp3 sample samples recording recordings record records rec recs case cases class state
-    states status condition conditions operation operating signal signals noise ind cnt only all
-    raw cut cuts daten ton aufnahme aufnahmen zustand donnees son enregistrement datos sonido
-    grabacion 데이터 소리 음 음향 음원 음성 파일 녹음 상태 샘플 신호 클립 용 작동 운전 数据 數據
-    样本 樣本 声音 聲音 音 音频 音頻 音声 录音 錄音 録音 文件 状态 狀態 状態 品 データ サンプル
-    ファイル 動作 運転 時
+    flac mp3 sample samples recording recordings record records rec recs operation operating
+    signal signals noise ind cnt only all raw cut cuts daten ton betrieb teil teile aufnahme
+    aufnahmen zustand donnees son enregistrement datos sonido grabacion 데이터 소리 음 음향 음원
+    음성 파일 녹음 상태 샘플 신호 클립 용 작동 운전 数据 數據 样本 樣本 声音 聲音 音 音频 音頻
+    音声 录音 錄音 録音 文件 状态 狀態 状態 品 データ サンプル ファイル 動作 運転 時
     """
 )
+# Of kinds of clips: beside a label they say nothing more, alone they may tell classes apart.
+KINDS = word_set("case cases class classes label state states status condition conditions")
 TRAIN = word_set(
     """
     train training trainset 학습 훈련 训练 訓練 学習
@@ -43,19 +59,16 @@ TEST = word_set(
 # Names of times and of parts of a recording campaign.
 _SESSIONS = word_set(
     """
-    day days date week month year hour hours hr h min minute sec s time morning noon afternoon
-    evening night am pm early late shift session sessions run runs take takes batch part parts
-    track tracks series spring summer autumn fall winter q kw t no nr number monday tuesday
-    wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun january
-    february march april may june july august september october november december jan feb mar apr
-    jun jul aug sep sept oct nov dec montag dienstag mittwoch donnerstag freitag samstag sonntag
-    januar februar marz mai juni juli oktober dezember tag woche monat jahr schicht 월 일 년 시 분
-    월요일 화요일 수요일 목요일 금요일 토요일 일요일 오전 오후 주간 야간 年 月 日 分 月曜日 火曜日
-    水曜日 木曜日 金曜日 土曜日 日曜日 午前 午後 上午 下午 星期
+    rpm hz khz percent day days date week month year hour hours hr h min minute sec s time morning
+    noon afternoon evening night am pm early late shift session sessions run runs take takes batch
+    part parts track tracks series spring summer autumn fall winter q kw t no nr number monday
+    tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun
+    january february march april may june july august september october november december jan feb
+    mar apr jun jul aug sep sept oct nov dec montag dienstag mittwoch donnerstag freitag samstag
+    sonntag januar februar marz mai juni juli oktober dezember tag woche monat jahr schicht 월 일
+    년 시 분 월요일 화요일 수요일 목요일 금요일 토요일 일요일 오전 오후 주간 야간 年 月 日 分
+    月曜日 火曜日 水曜日 木曜日 金曜日 土曜日 日曜日 午前 午後 上午 下午 星期
     """
-)
-_JOINED = re.compile(  # scripts that write words together
-    "([\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff]+)"
 )
 _ABBREVIATION = re.compile(r"(?<![^\W_])[^\W\d_](?:\.[^\W\d_])+(?![^\W_])\.?")  # i.O.
 _RUN = re.compile(r"\d+|[^\W\d_]+")
@@ -104,7 +117,7 @@ def split_of(found: tuple[str, ...], others: Set[str]) -> bool | None:
     rest = [
         word
         for word in found
-        if word not in TRAIN | TEST | NEUTRAL | {"rename", "source", "target"}
+        if word not in TRAIN | TEST | NEUTRAL | KINDS | {"rename", "source", "target"}
     ]
     says_more = any(word in others for word in rest)
     if len(kinds) != 1 or any(
@@ -119,20 +132,23 @@ def is_session(found: tuple[str, ...]) -> bool:
     return all(word.isdigit() or word in _SESSIONS or word in NEUTRAL for word in found)
 
 
-def plain(word: str) -> str:
-    """A word of a Latin script without case and accents."""
-    decomposed = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+def is_time(found: tuple[str, ...]) -> bool:
+    """Whether a name holds nothing but numbers, dates and times."""
+    return all(word.isdigit() or word in _SESSIONS for word in found)
 
 
-def joined(word: str) -> bool:
-    """Whether a word is of a script that writes words together."""
-    return bool(_JOINED.match(word))
+def says_nothing(word: str) -> bool:
+    """Whether a word is a number, a time, or neutral."""
+    return (
+        word.isdigit()
+        or word in _SESSIONS
+        or any(word in neutral for neutral in (NEUTRAL, KINDS, TRAIN, TEST))
+    )
 
 
 @lru_cache(maxsize=4)
 def _with_own(known: Set[str]) -> frozenset[str]:
-    return frozenset(known | NEUTRAL | TRAIN | TEST | _SESSIONS)
+    return frozenset(known | NEUTRAL | KINDS | TRAIN | TEST | _SESSIONS)
 
 
 @lru_cache(maxsize=4)
