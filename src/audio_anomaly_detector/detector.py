@@ -119,10 +119,10 @@ class Detector:
         """
         # Here, so that loading a detector to score imports no training code.
         from audio_anomaly_detector.data.cache import build_store  # noqa: PLC0415
+        from audio_anomaly_detector.data.copies import copies_note, counted_once  # noqa: PLC0415
         from audio_anomaly_detector.data.datasets import (  # noqa: PLC0415
             check_enough,
             cut_few_recordings,
-            sound_seconds,
         )
         from audio_anomaly_detector.files import claim_folder  # noqa: PLC0415
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
@@ -152,7 +152,8 @@ class Detector:
             # A threshold that cannot be drawn is better refused before the work than after.
             calibration_method(config.scoring.threshold, calibration_size(clips, config))
             store = build_store(clips, config.audio, work / "windows", on_error, progress)
-            check_enough(store.clips, sound_seconds(store.clips))
+            store, copies = counted_once(store)
+            check_enough(store.clips, sum(store.seconds), copies_note(copies))
             calibration_method(config.scoring.threshold, calibration_size(store.clips, config))
             microphones = store.windows.shape[1]
             prior = None
@@ -166,6 +167,7 @@ class Detector:
                 calibration_clips=[names[i] for i in fitted.calibration_clips],
                 outliers=[names[i] for i in fitted.outliers],
                 unusable=failure_lines(store.failures),
+                copies=copies,
                 pool=pool_prior.machines if pool_prior else [],
                 codebook_perplexity=fitted.perplexity,
                 history=fitted.history,

@@ -44,6 +44,7 @@ def fit(
     from audio_anomaly_detector.cli.console import start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.recordings import find_recordings
+    from audio_anomaly_detector.data.copies import copies_note
     from audio_anomaly_detector.data.datasets import prepare_split
     from audio_anomaly_detector.data.layouts import select_machine
     from audio_anomaly_detector.loading import RUN_MODEL
@@ -76,6 +77,8 @@ def fit(
         f"{detector.provenance.machine}, preset {config.preset}, "
         f"threshold {detector.threshold:.3f}"
     )
+    for note in copies_note(detector.provenance.copies):
+        stdout.print(note)
     for note in detector.notes:
         stdout.print(note)
     if result.outliers:

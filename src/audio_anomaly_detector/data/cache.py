@@ -16,6 +16,7 @@ import numpy as np
 
 from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.fingerprint import Words, fingerprint
 from audio_anomaly_detector.data.headers import probe
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import write_json
@@ -29,15 +30,19 @@ class WindowStore:
 
     Args:
         windows: read-only memory map ``(W, C, length)``, float32.
-        clip_index: ``(W,)``, the position in `clips` that each window belongs to, ascending.
+        clip_index: ``(W,)``, the position in `clips` that each window belongs to; -1: none.
         clips: the clips that could be read, in the order given.
         failures: one error for each clip that could not.
+        seconds: length of each clip in `clips`.
+        fingerprints: of each clip in `clips`, see `fingerprint`.
     """
 
     windows: np.ndarray
     clip_index: np.ndarray
     clips: list[Clip]
     failures: list[ClipError]
+    seconds: list[float]
+    fingerprints: list[Words]
 
 
 def build_store(
@@ -89,10 +94,12 @@ def build_store(
                     progress.advance("reading clips", done + 1, len(clips))
                 writer.finish()
             part.replace(folder / "windows.npy")
+            _write_fingerprints(folder, writer.fingerprints)
         finally:
             part.unlink(missing_ok=True)
         if not writer.failures:
-            write_json(finished, {"key": key, "clip_index": writer.clip_index})
+            content = {"key": key, "clip_index": writer.clip_index, "seconds": writer.seconds}
+            write_json(finished, content)
     except OSError as error:
         raise UserError(
             f"{folder}: decoded audio cannot be written ({error.strerror}); "
@@ -103,6 +110,8 @@ def build_store(
         clip_index=np.array(writer.clip_index),
         clips=writer.clips,
         failures=writer.failures,
+        seconds=writer.seconds,
+        fingerprints=writer.fingerprints,
     )
 
 
@@ -116,6 +125,8 @@ class _Writer:
         self.clip_index: list[int] = []
         self.clips: list[Clip] = []
         self.failures: list[ClipError] = []
+        self.seconds: list[float] = []
+        self.fingerprints: list[Words] = []
 
     def add(self, clip: Clip, on_error: OnError) -> None:
         try:
@@ -135,6 +146,8 @@ class _Writer:
         self.stream.write(np.ascontiguousarray(windows).data)
         self.clip_index += [len(self.clips)] * len(windows)
         self.clips.append(clip)
+        self.seconds.append(waveform.shape[-1] / self.config.sample_rate)
+        self.fingerprints.append(fingerprint(waveform, self.config.sample_rate))
 
     def finish(self) -> None:
         if not self.clips:
@@ -179,9 +192,24 @@ def _open(clips: Sequence[Clip], folder: Path, key: str) -> WindowStore | None:
         if finished["key"] != key:
             return None
         windows = np.load(folder / "windows.npy", mmap_mode="r")
+        fingerprints = _read_fingerprints(folder)
+        seconds = finished["seconds"]
     except (OSError, ValueError, KeyError):
         return None  # none there, or not finished
-    return WindowStore(windows, np.array(finished["clip_index"]), list(clips), [])
+    index = np.array(finished["clip_index"])
+    return WindowStore(windows, index, list(clips), [], seconds, fingerprints)
+
+
+def _write_fingerprints(folder: Path, fingerprints: Sequence[Words]) -> None:
+    lengths = np.array([len(words) for words in fingerprints])
+    np.save(folder / "fingerprints.npy", np.concatenate([np.zeros(0, np.uint32), *fingerprints]))
+    np.save(folder / "fingerprint_lengths.npy", lengths)
+
+
+def _read_fingerprints(folder: Path) -> list[Words]:
+    lengths = np.load(folder / "fingerprint_lengths.npy")
+    words = np.load(folder / "fingerprints.npy")
+    return np.split(words, np.cumsum(lengths)[:-1])
 
 
 def _usual_channels(clips: Sequence[Clip]) -> int | None:

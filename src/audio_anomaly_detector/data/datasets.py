@@ -111,22 +111,24 @@ def sound_seconds(clips: Sequence[Clip]) -> float:
     return sum(_seconds(clip) for clip in clips)
 
 
-def check_enough(clips: Sequence[Clip], seconds: float) -> None:
+def check_enough(clips: Sequence[Clip], seconds: float, notes: Sequence[str] = ()) -> None:
     """Refuse to learn from too little normal sound.
 
     Args:
         clips: normal clips to train on, after long recordings have been cut.
         seconds: how much sound they hold in all.
+        notes: why they are no more.
 
     Raises:
         UserError: below 4 clips or 40 s.
     """
     if len(clips) < MIN_TRAIN_CLIPS or seconds < MIN_TRAIN_SECONDS:
         where = f" of {clips[0].machine}" if clips else ""
+        reasons = "".join(f"; {note}" for note in notes)
         raise UserError(
             f"too little normal sound{where} to learn from: {len(clips)} clip(s), {seconds:.0f} s; "
             f"record at least {MIN_TRAIN_CLIPS} clips and {MIN_TRAIN_SECONDS:.0f} s "
-            "(20 clips or more for a fine threshold), or one long recording"
+            f"(20 clips or more for a fine threshold), or one long recording{reasons}"
         )
 
 
