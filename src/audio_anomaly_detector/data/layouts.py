@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from audio_anomaly_detector.data.clips import LABEL_NAMES, Clip, Domain, MachineKey, Part
-from audio_anomaly_detector.data.headers import AUDIO_SUFFIXES
+from audio_anomaly_detector.data.kinds import AUDIO_SUFFIXES, is_audio
 from audio_anomaly_detector.data.manifest import csv_manifest
 from audio_anomaly_detector.errors import UserError
 
@@ -260,7 +260,7 @@ def _choose(root: Path, files: Sequence[PurePosixPath], layout: str) -> tuple[st
 
 def _find_in_file(root: Path, layout: str) -> Discovery:
     """Find the clips of a CSV manifest, or take a single audio file as a folder of one."""
-    if root.suffix.lower() in AUDIO_SUFFIXES:
+    if root.suffix.lower() in AUDIO_SUFFIXES or is_audio(root):
         name, clips = "folder", folder(root.parent, [PurePosixPath(root.name)])
     elif root.suffix.lower() == ".csv" or layout == "csv":
         name, clips = "csv", csv_manifest(root, [])
