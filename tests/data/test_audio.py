@@ -16,7 +16,7 @@ from audio_anomaly_detector.data.audio import (
     to_windows,
 )
 from audio_anomaly_detector.data.clips import Clip, MachineKey
-from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.data.decoding import open_sound
 from audio_anomaly_detector.errors import ClipError
 
 CONFIG = AudioConfig()
@@ -222,8 +222,8 @@ def test_what_cannot_be_opened(tmp_path, monkeypatch):
 
 def test_a_file_that_vanishes_while_it_is_read(tmp_path, monkeypatch):
     path = write(tmp_path / "a.wav", tone(1))
-    info = probe(path)
-    monkeypatch.setattr("audio_anomaly_detector.data.audio.probe", lambda _path: info)
+    sound = open_sound(path)
+    monkeypatch.setattr("audio_anomaly_detector.data.audio.open_sound", lambda _path: sound)
     path.unlink()
     assert "cannot be decoded beyond 0.00 s" in refusal(path)
 

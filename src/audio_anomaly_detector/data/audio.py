@@ -22,7 +22,7 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.decoding import Sound, open_sound
 from audio_anomaly_detector.data.kinds import AudioInfo
 from audio_anomaly_detector.data.signal_checks import SignalCheck, SignalError
-from audio_anomaly_detector.errors import ClipError, one_line
+from audio_anomaly_detector.errors import ClipError, UserError, one_line
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,8 @@ def unforeseen(path: Path, error: Exception, what: str = "read") -> ClipError:
     """What nobody foresaw, lack of memory or a fault in a library, as an error of one clip."""
     log.debug("%s: the clip could not be %s", path, what, exc_info=error)
     detail = one_line(error)[:200]
+    if isinstance(error, UserError):
+        return ClipError(path, f"could not be {what}", detail)
     reason = type(error).__name__ + (f": {detail}" if detail else "")
     return ClipError(path, f"could not be {what} ({reason})", "check the file, or leave it out")
 
@@ -285,7 +287,7 @@ def _decode(
         resampler = soxr.ResampleStream(
             info.sample_rate, config.sample_rate, channels, dtype="float32", quality="HQ"
         )
-    check = SignalCheck(channels, info.sample_rate, info.subtype, first)
+    check = SignalCheck(channels, info.sample_rate, info.subtype, first, config.scale != 1)
     pieces = []
     for block in sound.blocks(first, frames):  # (n, channels of the file)
         chosen = _choose(block, config.channels)  # (n, C)

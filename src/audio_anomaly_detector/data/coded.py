@@ -217,7 +217,7 @@ def _declared_mpeg(data: Content, at: int, frame: MpegFrame) -> int | None:
 def _info_frame(data: Content, at: int, frames: int) -> bytes:
     """A frame without sound that declares the number of frames that follow."""
     frame = mpeg_frame(data, at)
-    if frame is None:
+    if frame is None or frame.kind & 6 != 2:  # only layer III has such frames
         return b""
     head = bytearray(data[at : at + 4])
     head[1] |= 1  # no checksum

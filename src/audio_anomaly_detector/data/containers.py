@@ -23,9 +23,52 @@ _FOUR_GIB = 2**32
 _MAX_CHUNKS = 10_000
 # Chunks of notes, which may follow the sound even with a size that is wrong.
 _NOTES = frozenset(
-    "LIST,bext,fact,id3 ,ID3 ,iXML,PEAK,cue ,smpl,JUNK,junk,FLLR,PAD ,_PMX,axml,chna,umid,afsp,"
-    "DISP,inst,levl,note,plst,acid,NAME,AUTH,ANNO,(c) ,MARK,INST,COMT,APPL,info,strg,mark,regn,"
-    "uuid,ovvw,peak,free,MIDI,chan,kuki,pakt".split(",")
+    {
+        "LIST",
+        "bext",
+        "fact",
+        "id3 ",
+        "ID3 ",
+        "iXML",
+        "PEAK",
+        "cue ",
+        "smpl",
+        "JUNK",
+        "junk",
+        "FLLR",
+        "PAD ",
+        "_PMX",
+        "axml",
+        "chna",
+        "umid",
+        "afsp",
+        "DISP",
+        "inst",
+        "levl",
+        "note",
+        "plst",
+        "acid",
+        "NAME",
+        "AUTH",
+        "ANNO",
+        "(c) ",
+        "MARK",
+        "INST",
+        "COMT",
+        "APPL",
+        "info",
+        "strg",
+        "mark",
+        "regn",
+        "uuid",
+        "ovvw",
+        "peak",
+        "free",
+        "MIDI",
+        "chan",
+        "kuki",
+        "pakt",
+    }
 )
 _TAGS = (b"TAG", b"ID3", b"APETAGEX")  # that players put behind the sound
 _SOUND_AGAIN = (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM", b"data", b"SSND", b"caff", b".snd")
@@ -91,19 +134,18 @@ def tail(stream: BinaryIO, container: Container, end: int, size: int) -> Tail:
     """
     if end >= size:
         return "nothing"
-    if container in ("riff", "rifx", "aiff"):
+    if container == "w64" and size - end >= 24:
+        return "chunks"  # names of 16 bytes; nothing else follows by the format
+    found: Tail = "sound"
+    if container == "caf":
+        found = _caf_chunks(stream, end, size)
+    elif container in ("riff", "rifx", "aiff"):
         order = "<" if container == "riff" else ">"
         found = _iff_chunks(stream, order, end + end % 2, size)
         if found == "sound" and end % 2:  # some writers do not pad
             found = _iff_chunks(stream, order, end, size)
-        if found != "sound":
-            return found
-    elif container == "caf":
-        found = _caf_chunks(stream, end, size)
-        if found != "sound":
-            return found
-    elif container == "w64" and size - end >= 24:
-        return "chunks"  # names of 16 bytes; nothing else follows by the format
+    if found != "sound":
+        return found
     stream.seek(end)
     first = stream.read(16)
     if first.startswith(_TAGS):

@@ -6,10 +6,9 @@ is used, where the header promises more the file is cut short and refused.
 """
 
 import mmap
-import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +18,14 @@ import soundfile
 
 from audio_anomaly_detector.data import coded, containers
 from audio_anomaly_detector.data.decoder_noise import decoder_noise
-from audio_anomaly_detector.data.kinds import AudioInfo, Kind, audio_kind, readable_name, what_else
+from audio_anomaly_detector.data.kinds import (
+    NOT_AUDIO,
+    AudioInfo,
+    Kind,
+    audio_kind,
+    readable_name,
+    what_else,
+)
 from audio_anomaly_detector.data.media import open_media
 from audio_anomaly_detector.errors import ClipError
 
@@ -29,6 +35,7 @@ SLACK_S = 0.01
 MIN_RATE, MAX_RATE = 1000, 10_000_000
 MAX_CHANNELS = 128
 
+_MPEG_SUFFIXES = (".mp3", ".mp2")
 _BLOCK = 1 << 21  # samples of all channels that are decoded at once
 _AGAIN = "copy or record it again, or delete it"
 _WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
@@ -105,6 +112,8 @@ def open_sound(path: Path) -> Sound:
         with path.open("rb") as stream:
             head = stream.read(1024)
             kind = audio_kind(head)
+            if kind is None and path.suffix.lower() in _MPEG_SUFFIXES:
+                kind = _cut_mpeg(path, head, status.st_size)
             if kind is None:
                 other = what_else(head)
                 raise ClipError(path, other.what, other.remedy)
@@ -115,13 +124,18 @@ def open_sound(path: Path) -> Sound:
         ) from error
     except soundfile.SoundFileError as error:
         # libsndfile's own reason is left to the traceback: for a text file it may be "not found".
-        raise ClipError(
-            path,
-            "is not audio, or of a kind or with a header that cannot be read",
-            "convert it to WAV or FLAC, or delete it",
-        ) from error
+        raise ClipError(path, NOT_AUDIO.what, NOT_AUDIO.remedy) from error
     _check_plausible(sound)
     return sound
+
+
+def _cut_mpeg(path: Path, head: bytes, size: int) -> Kind | None:
+    """MPEG audio that begins within a frame, because it was cut out of a longer file."""
+    if what_else(head).what != NOT_AUDIO.what:
+        return None
+    with _content(path, 0, size) as content:
+        counted = coded.count_mpeg(content)
+    return Kind("mpeg") if counted is not None and counted.frames > 10 else None
 
 
 def _check_plausible(sound: Sound) -> None:
@@ -245,11 +259,7 @@ def _mpeg(path: Path, start: int, length: int) -> Sound:
     with _content(path, start, length) as content:
         counted = coded.count_mpeg(content)
     if counted is None or not counted.frames:
-        raise ClipError(
-            path,
-            "is not audio, or of a kind or with a header that cannot be read",
-            "convert it to WAV or FLAC, or delete it",
-        )
+        raise ClipError(path, NOT_AUDIO.what, NOT_AUDIO.remedy)
     declared = counted.declared
     remarks = []
     if declared and declared > counted.frames + 1:
@@ -266,13 +276,13 @@ def _mpeg(path: Path, start: int, length: int) -> Sound:
         end = length - counted.first
         return containers.Spliced(counted.info, stream, start + counted.first, end)  # type: ignore[return-value]
 
-    if agrees and start == 0:
-        sound = _plain(path, mpeg=True)
-    elif not counted.info and start == 0:
-        sound = _plain(path, mpeg=True)
-    else:
-        sound = _plain(path, present, mpeg=True)
+    sound = _plain(path, None if agrees and start == 0 else present, mpeg=True)
     seconds = counted.frames * counted.samples / sound.info.sample_rate
+    if not counted.info and not agrees:  # layers I and II, of which libsndfile estimates the length
+        if sound.info.frames < counted.frames * counted.samples:
+            raise ClipError(path, "does not state its length", "convert it to WAV or FLAC")
+        counted_info = sound.info._replace(frames=counted.frames * counted.samples, seconds=seconds)
+        sound = replace(sound, info=counted_info)
     if not declared and start == 0:
         remarks.append(f"its header gives no length; {seconds:.2f} s were counted")
     elif not agrees and start == 0:
@@ -371,7 +381,7 @@ def _plain(path: Path, present: Presented | None = None, *, mpeg: bool = False) 
     return Sound(path, info, [], heard, decode)
 
 
-def _noise(heard: list[str] | None):  # type: ignore[no-untyped-def]
+def _noise(heard: list[str] | None) -> AbstractContextManager[None]:
     return nullcontext() if heard is None else decoder_noise(heard)
 
 

@@ -10,8 +10,37 @@ from typing import Literal, NamedTuple
 
 # Files of a folder that are taken for audio.
 AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .bwf .rf64 .bw64 .w64 .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .caf .au "
-    ".snd .m4a .m4b .aac .mp4 .3gp .3g2 .amr .awb .wma .webm .mka".split()
+    {
+        ".wav",
+        ".wave",
+        ".bwf",
+        ".rf64",
+        ".bw64",
+        ".w64",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".mp2",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".caf",
+        ".au",
+        ".snd",
+        ".m4a",
+        ".m4b",
+        ".aac",
+        ".mp4",
+        ".3gp",
+        ".3g2",
+        ".amr",
+        ".awb",
+        ".wma",
+        ".webm",
+        ".mka",
+    }
 )
 
 Container = Literal["riff", "rifx", "aiff", "w64", "caf", "au", "flac", "ogg", "mpeg", "media"]
@@ -66,7 +95,16 @@ _AUDIO: tuple[tuple[int, bytes, Kind], ...] = (
     (4, b"ftyp", Kind("media", "mov")),
     (4, b"moov", Kind("media", "mov")),
     (4, b"wide", Kind("media", "mov")),
+    (0, b"ID3", Kind("mpeg")),
 )
+_FORMS: dict[tuple[bytes, bytes], Container] = {
+    (b"RIFF", b"WAVE"): "riff",
+    (b"RF64", b"WAVE"): "riff",
+    (b"BW64", b"WAVE"): "riff",
+    (b"RIFX", b"WAVE"): "rifx",
+    (b"FORM", b"AIFF"): "aiff",
+    (b"FORM", b"AIFC"): "aiff",
+}
 
 _OTHER: tuple[tuple[int, bytes, Other], ...] = (
     (
@@ -95,6 +133,8 @@ _OTHER: tuple[tuple[int, bytes, Other], ...] = (
     (0, b"\x93NUMPY", Other("is a NumPy array", "write it as WAV with soundfile.write")),
     (0, b"SQLite format 3", Other("is an SQLite database", _EXPORT)),
     (0, b"PAR1", Other("is a Parquet table", _EXPORT)),
+    (8, b"AVI ", Other("is an AVI video", "extract its sound as WAV")),
+    (8, b"WEBP", Other("is a WebP picture", _AUDIO_ELSEWHERE)),
     (0, b"%PDF", Other("is a PDF document", _AUDIO_ELSEWHERE)),
     (0, b"\x89PNG", Other("is a PNG picture", _AUDIO_ELSEWHERE)),
     (0, b"\xff\xd8\xff", Other("is a JPEG picture", _AUDIO_ELSEWHERE)),
@@ -110,7 +150,19 @@ _OTHER: tuple[tuple[int, bytes, Other], ...] = (
     (0, b"\x00\x05\x16\x07", Other("holds what macOS notes about another file", "delete it")),
 )
 
-_AUDIO_OR_ELSE = Other(
+_TEXTS = (
+    (
+        ("<!doctype html", "<html", "<head", "<body"),
+        Other(
+            "is a web page, not a recording", "download it again: the page may say what went wrong"
+        ),
+    ),
+    (("<",), Other("is not audio but an XML file", _AUDIO_ELSEWHERE)),
+    (("{", "["), Other("is not audio but a JSON file", _AUDIO_ELSEWHERE)),
+    (("#extm3u",), Other("is not audio but a playlist", _AUDIO_ELSEWHERE)),
+)
+
+NOT_AUDIO = Other(
     "is not audio, or of a kind or with a header that cannot be read",
     "convert it to WAV or FLAC, or delete it",
 )
@@ -118,17 +170,12 @@ _AUDIO_OR_ELSE = Other(
 
 def audio_kind(head: bytes) -> Kind | None:
     """The container by a file's first bytes; None if it is none that holds audio."""
-    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
-        return Kind("riff")
-    if head[:4] == b"RIFX" and head[8:12] == b"WAVE":
-        return Kind("rifx")
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return Kind("aiff")
     for offset, magic, kind in _AUDIO:
         if head[offset : offset + len(magic)] == magic:
             return kind
-    if head[:3] == b"ID3":
-        return Kind("mpeg")
+    form = _FORMS.get((head[:4], head[8:12]))
+    if form is not None:
+        return Kind(form)
     if len(head) >= 4 and head[0] == 0xFF:
         # MPEG audio has a layer of 1 to 3; an AAC stream (ADTS) has 0 there.
         if head[1] & 0xF6 == 0xF0:
@@ -145,7 +192,7 @@ def what_else(head: bytes) -> Other:
             return other
     if not head.strip(b"\0"):
         return Other("holds nothing but zeros", "copy or record it again, or delete it")
-    return _text(head) or _AUDIO_OR_ELSE
+    return _text(head) or NOT_AUDIO
 
 
 def is_audio(path: Path) -> bool:
@@ -164,6 +211,8 @@ def readable_name(path: Path) -> bytes | str:
 
 def _text(head: bytes) -> Other | None:
     """What kind of text a file is, if it is text."""
+    if len(head) < 12:  # of anything
+        return None
     try:
         text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -173,17 +222,10 @@ def _text(head: bytes) -> Other | None:
     if any(ord(letter) < 32 and letter not in "\t\n\r\f" for letter in text):
         return None
     start = text.lstrip().lower()
-    if start.startswith(("<!doctype html", "<html", "<head", "<body")):
-        return Other(
-            "is a web page, not a recording", "download it again: the page may say what went wrong"
-        )
-    if start.startswith("<"):
-        return Other("is an XML file, not audio", _AUDIO_ELSEWHERE)
-    if start.startswith(("{", "[")):
-        return Other("is a JSON file, not audio", _AUDIO_ELSEWHERE)
-    if start.startswith("#extm3u"):
-        return Other("is a playlist, not audio", _AUDIO_ELSEWHERE)
+    for beginning, other in _TEXTS:
+        if start.startswith(beginning):
+            return other
     numbers = sum(letter in "0123456789+-.,;eE \t\r\n" for letter in text)
     if text and numbers > 0.9 * len(text):
-        return Other("is a table of numbers, not audio", "write its signal as a WAV file")
-    return Other("is a text, not audio", _AUDIO_ELSEWHERE)
+        return Other("is not audio but a table of numbers", "write its signal as a WAV file")
+    return Other("is not audio but a text", _AUDIO_ELSEWHERE)

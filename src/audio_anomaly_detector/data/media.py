@@ -64,10 +64,7 @@ def _open_with_pyav(path: Path, name: str, av: Any) -> tuple[AudioInfo, list[str
         codec = stream.codec_context.name
         if len(tracks) > 1:
             remarks.append(f"has {len(tracks)} tracks of sound; the first is taken")
-        declared = stream.duration
-        seconds = None if declared is None else float(declared * stream.time_base)
-        if seconds is None and container.duration is not None and name in ("matroska", "asf"):
-            seconds = container.duration / 1e6
+        seconds = _declared_seconds(container, stream, name)
 
     def read() -> Iterator[np.ndarray]:
         return _pyav_blocks(path, name, av)
@@ -88,6 +85,15 @@ def _open_with_pyav(path: Path, name: str, av: Any) -> tuple[AudioInfo, list[str
     if seconds is None and name == "matroska":
         remarks.append(f"its header gives no length; all {frames / rate:.2f} s of it are used")
     return AudioInfo(frames / rate, rate, channels, frames, codec.upper()), remarks, read
+
+
+def _declared_seconds(container: Any, stream: Any, name: str) -> float | None:
+    """Length by the header; None without one, where FFmpeg would only estimate."""
+    if name not in ("mov", "matroska", "asf"):
+        return None
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    return None if container.duration is None else container.duration / 1e6
 
 
 @contextmanager

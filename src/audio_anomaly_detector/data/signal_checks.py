@@ -16,7 +16,7 @@ _TINY = 2.0**-100  # below, float32 loses digits
 LOUDEST = 2.0**17
 # A sensor that drops out within a clip repeats one value exactly. 16 bits of the quietest room do
 # not for so long; coders of 8 bits and lossy ones make zeros of what is merely quiet.
-_FROZEN_S, _FROZEN_COARSE_S = 0.1, 1.0
+_FROZEN_S, _FROZEN_COARSE_S = 0.5, 1.0
 _FINE = frozenset({"PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 _MOST_NAMED = 3
 
@@ -51,12 +51,14 @@ class SignalCheck:
         sample_rate: in Hz.
         subtype: sample format, as `AudioInfo.subtype`.
         first: frame of the file at which the waveform begins.
+        other_unit: samples were scaled from a unit of their own, which has no full scale.
     """
 
     channels: int
     sample_rate: int
     subtype: str = "FLOAT"
     first: int = 0
+    other_unit: bool = False
     _done: int = 0
     _low: np.ndarray = field(init=False)
     _high: np.ndarray = field(init=False)
@@ -111,7 +113,7 @@ class SignalCheck:
                 f"has samples of {peak:.2g} times full scale",
                 "convert it again with samples between -1 and 1, or fit with --set audio.scale",
             )
-        if peak > 1 and self.is_float:
+        if peak > 1 and self.is_float and not self.other_unit:
             remarks.append(f"samples reach {peak:.3g} times full scale; taken as they are")
         step = np.full(self.channels, _STILL)
         if self.is_float:
@@ -144,13 +146,9 @@ class SignalCheck:
         points = block[::stride]
         same = points[1:] == points[:-1]  # (points - 1, C)
         suspects = np.flatnonzero((same[1:] & same[:-1]).any(axis=0))
-        edge = self._last is not None and bool((block[0] == self._last).any())
-        open_ends = [runs and runs[-1].end == self._done for runs in self._runs]
-        end_alike = len(points) > 1 and (block[-1] == block[max(0, len(block) - stride)])
-        candidates = set(suspects.tolist())
-        if edge or any(open_ends) or np.any(end_alike):
-            candidates |= set(np.flatnonzero(end_alike).tolist()) if np.any(end_alike) else set()
-            candidates |= {c for c, is_open in enumerate(open_ends) if is_open}
+        at_end = np.flatnonzero(block[-1] == block[-min(stride, len(block))])
+        going_on = [c for c, runs in enumerate(self._runs) if runs and runs[-1].end == self._done]
+        candidates = {*suspects.tolist(), *at_end.tolist(), *going_on}
         for channel in sorted(candidates):
             self._note_runs(channel, np.ascontiguousarray(block[:, channel]), stride)
         self._last = block[-1].copy()

@@ -45,4 +45,4 @@ def in_full_scale(clips: Sequence[Clip], config: AudioConfig) -> AudioConfig:
     usual = float(np.median(peaks)) if peaks else 0.0
     if usual == 0 or _ORDINARY[0] <= usual <= _ORDINARY[1]:
         return config
-    return config.model_copy(update={"scale": 2.0 ** -(1 + math.floor(math.log2(usual)))})
+    return config.model_copy(update={"scale": 2.0 ** -(2 + math.floor(math.log2(usual)))})
