@@ -27,8 +27,9 @@ from audio_anomaly_detector.errors import ClipError, UserError, one_line
 log = logging.getLogger(__name__)
 
 MIN_SECONDS = 1.0
-# Samples of all channels that one clip may have at the detector's rate: 512 MiB.
-MAX_SAMPLES = 2**27
+# Samples of all channels that one clip may have at the detector's rate, 256 MiB: 70 minutes of one
+# microphone. Scoring takes some four times as much memory.
+MAX_SAMPLES = 2**26
 
 
 class AudioConfig(BaseModel, frozen=True, extra="forbid"):

@@ -21,6 +21,7 @@ _UNKNOWN = 0xFFFFFFFF
 _PIPE_SIZES = range(0x7FFF0000, 0x80000101)
 _FOUR_GIB = 2**32
 _MAX_CHUNKS = 10_000
+_LOOKED_AT = 1 << 24
 # Chunks of notes, which may follow the sound even with a size that is wrong.
 _NOTES = frozenset(
     {
@@ -152,7 +153,7 @@ def tail(stream: BinaryIO, container: Container, end: int, size: int) -> Tail:
         return "chunks"
     if first.startswith(_SOUND_AGAIN):
         return "another"
-    return "padding" if _only_zeros(stream, end) else "sound"
+    return "padding" if _only_zeros(stream, end, size) else "sound"
 
 
 def corrected(stream: BinaryIO, region: Region, sound: int, size: int) -> "Spliced | None":
@@ -338,9 +339,11 @@ def _w64(stream: BinaryIO) -> Region | None:
     return None
 
 
-def _only_zeros(stream: BinaryIO, start: int) -> bool:
-    stream.seek(start)
-    while piece := stream.read(1 << 20):
+def _only_zeros(stream: BinaryIO, start: int, size: int) -> bool:
+    """Whether a file ends with zeros; of gigabytes of them, both ends are looked at."""
+    for place in (start, max(start, size - _LOOKED_AT)):
+        stream.seek(place)
+        piece = stream.read(_LOOKED_AT)
         if piece.count(0) != len(piece):
             return False
     return True

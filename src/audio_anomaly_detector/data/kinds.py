@@ -176,7 +176,7 @@ def audio_kind(head: bytes) -> Kind | None:
     form = _FORMS.get((head[:4], head[8:12]))
     if form is not None:
         return Kind(form)
-    if len(head) >= 4 and head[0] == 0xFF:
+    if len(head) >= 4 and head[0] == 0xFF and head[1] != 0xFE:  # that begins a text in UTF-16
         # MPEG audio has a layer of 1 to 3; an AAC stream (ADTS) has 0 there.
         if head[1] & 0xF6 == 0xF0:
             return Kind("media", "aac")

@@ -63,11 +63,12 @@ class SignalCheck:
     _low: np.ndarray = field(init=False)
     _high: np.ndarray = field(init=False)
     _runs: list[list[_Run]] = field(init=False)
-    _last: np.ndarray | None = None
+    _tail: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self._low = np.full(self.channels, np.inf)
         self._high = np.full(self.channels, -np.inf)
+        self._tail = np.empty((0, self.channels), np.float32)
         self._runs = [[] for _ in range(self.channels)]
 
     @property
@@ -150,30 +151,28 @@ class SignalCheck:
         going_on = [c for c, runs in enumerate(self._runs) if runs and runs[-1].end == self._done]
         candidates = {*suspects.tolist(), *at_end.tolist(), *going_on}
         for channel in sorted(candidates):
-            self._note_runs(channel, np.ascontiguousarray(block[:, channel]), stride)
-        self._last = block[-1].copy()
+            samples = np.concatenate([self._tail[:, channel], block[:, channel]])
+            self._note_runs(channel, samples, stride)
+        self._tail = block[-stride:].copy()
 
     def _note_runs(self, channel: int, samples: np.ndarray, stride: int) -> None:
-        """Note the stretches of one channel that are long, or touch an end of the block."""
+        """Note the stretches of one channel that are long, or touch the end of the block.
+
+        The samples are those of the block with the last ones before it.
+        """
         changes = np.flatnonzero(samples[1:] != samples[:-1]) + 1
-        starts = np.concatenate([[0], changes])
-        ends = np.concatenate([changes, [len(samples)]])
+        first = self._done - len(self._tail)
+        starts = first + np.concatenate([[0], changes])
+        ends = first + np.concatenate([changes, [len(samples)]])
+        behind = first + len(samples)
         long = ends - starts >= stride
         runs = self._runs[channel]
         for start, end in zip(starts[long].tolist(), ends[long].tolist(), strict=True):
-            goes_on = (
-                start == 0
-                and runs
-                and runs[-1].end == self._done
-                and self._last is not None
-                and samples[0] == self._last[channel]
-            )
-            if goes_on:
-                runs[-1].end = self._done + end
-            elif end - start >= self._shortest or end == len(samples):
-                runs.append(_Run(self._done + start, self._done + end))
+            if runs and start < runs[-1].end:  # it is the same, which goes on
+                runs[-1].end = end
+            else:
+                runs.append(_Run(start, end))
         # What ended before it was long enough is forgotten.
-        behind = self._done + len(samples)
         runs[:] = [r for r in runs if r.end - r.start >= self._shortest or r.end == behind]
 
     def _frozen(self, still: np.ndarray) -> list[str]:
