@@ -257,6 +257,38 @@ def test_any_file_is_read_or_refused_in_one_line(tmp_path, sound, kept, seed):
         refusal(path)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("bug"), ValueError("two\nlines")])
+def test_whatever_goes_wrong_costs_one_line(tmp_path, monkeypatch, error):
+    path = write(tmp_path / "a.wav", tone(2, 8000), 8000)
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("audio_anomaly_detector.data.audio.soxr.ResampleStream", fail)
+    assert refusal(path).startswith(f"could not be read ({type(error).__name__}")
+
+
+def test_rates_channels_and_lengths_that_no_clip_has(tmp_path):
+    path = tmp_path / "a.wav"
+    for rate in (1, 999):
+        write(path, tone(2), rate)
+        assert refusal(path).startswith(f"has a sample rate of {rate} Hz; sound is recorded")
+    write(path, np.zeros((200, 200)))
+    assert refusal(path).startswith("has 200 channels; at most 128 are read")
+    soundfile.write(path, np.zeros(5_000_000), 1000, subtype="PCM_U8")
+    assert refusal(path).startswith("lasts 83 min, too long for one clip (at most 70 min of 1")
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    write(tmp_path / "a.wav", tone(1)).rename(path)
+    assert read_clip(clip(path), CONFIG).shape == (1, 16_000)
+    wrong = tone(1)[:100]
+    write(tmp_path / "a.wav", wrong).rename(path)
+    with pytest.raises(ClipError, match="is too short"):
+        read_clip(clip(path), CONFIG)
+
+
 # ---------------------------------------------------------------- windows
 
 
