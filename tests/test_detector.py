@@ -210,6 +210,29 @@ def test_a_clip_that_fails_does_not_stop_the_others(
     assert not isinstance(outcomes[0], ClipError) and not isinstance(outcomes[2], ClipError)
 
 
+def test_a_clip_that_cannot_be_scored_costs_only_itself(
+    fitted: Detector, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = dict(fitted.score_clips(clips[:6]))
+    heavy = read_clip(clips[2], fitted.config.audio)
+    score = Detector._score
+
+    def fail_on_one(self: Detector, waveforms: list[np.ndarray], with_map: bool) -> list[Score]:
+        if any(np.array_equal(one, heavy) for one in waveforms):
+            raise MemoryError
+        return score(self, waveforms, with_map)
+
+    monkeypatch.setattr(Detector, "_score", fail_on_one)
+    for clip, outcome in fitted.score_clips(clips[:6]):
+        if clip == clips[2]:
+            assert isinstance(outcome, ClipError)
+            assert "could not be scored (MemoryError)" in str(outcome)
+        else:
+            before = expected[clip]
+            assert isinstance(outcome, Score) and isinstance(before, Score)
+            assert outcome.score == pytest.approx(before.score, abs=1e-3)
+
+
 def test_clips_scored_together_get_the_scores_that_each_gets_alone(
     fitted: Detector, clips: list[Clip], tmp_path: Path
 ) -> None:

@@ -15,8 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
-from audio_anomaly_detector.data.audio import Reading, equalise_level, read_microphones, to_windows
+from audio_anomaly_detector.data.audio import (
+    Reading,
+    read_microphones,
+    to_windows,
+    unforeseen,
+)
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
 from audio_anomaly_detector.model_file import (
@@ -40,6 +46,9 @@ from audio_anomaly_detector.threads import each_in_turn
 if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
     from audio_anomaly_detector.learning.pool import PoolPrior
     from audio_anomaly_detector.learning.stages import Watch
+
+# Samples of clips that are scored together; longer clips are scored alone.
+_SAMPLES_TOGETHER = 2**24
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,7 @@ class Detector:
             check_enough,
             cut_few_recordings,
         )
+        from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
         from audio_anomaly_detector.files import claim_folder  # noqa: PLC0415
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
         from audio_anomaly_detector.learning.folds import calibration_size  # noqa: PLC0415
@@ -149,6 +159,9 @@ class Detector:
                 work = stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-"))
             work = Path(work)
             claim_folder(work, fit_identity(config, clips))
+            if pool_prior is None:  # what is pooled is measured alike
+                audio = in_full_scale(clips, config.audio)
+                config = config.model_copy(update={"audio": audio})
             # A threshold that cannot be drawn is better refused before the work than after.
             calibration_method(config.scoring.threshold, calibration_size(clips, config))
             store = build_store(clips, config.audio, work / "windows", on_error, progress)
@@ -206,11 +219,11 @@ class Detector:
         """Score a waveform.
 
         Args:
-            waveform: ``(C, T)`` at the config's sample rate, full scale ±1, at least 1 s.
+            waveform: ``(C, T)`` at the config's sample rate, at least 1 s; see `checked_waveform`.
             with_map: fill `Score.map` too.
 
         Raises:
-            UserError: another number of microphones, too short, or not finite.
+            UserError: as `checked_waveform`.
         """
         return self.score_waveforms([waveform], with_map)[0]
 
@@ -218,7 +231,11 @@ class Detector:
         self, waveforms: Sequence[ArrayLike], with_map: bool = False
     ) -> list[Score]:
         """Score several waveforms ``(C, T)`` together; see `score`."""
-        return self._score([self._checked(waveform) for waveform in waveforms], with_map)
+        checked = [
+            checked_waveform(waveform, self.config.audio, self.microphones)
+            for waveform in waveforms
+        ]
+        return self._score(checked, with_map)
 
     def score_clip(self, clip: Clip, with_map: bool = False) -> Score:
         """Score a clip from its file.
@@ -241,42 +258,42 @@ class Detector:
             yield from scored
 
     def _read_and_score(self, clips: list[Clip]) -> list[tuple[Clip, Score | ClipError]]:
-        read: list[Reading | ClipError] = []
+        """Read and score clips together, as many at a time as memory is meant for."""
+        scored: list[tuple[Clip, Score | ClipError]] = []
+        waiting: list[tuple[Clip, Reading]] = []
         for clip in clips:
             try:
-                read.append(self._read(clip))
+                reading = self._read(clip)
             except ClipError as error:
-                read.append(error)
-        sound = [one.waveform for one in read if not isinstance(one, ClipError)]
-        scores = iter(self._score(sound, with_map=False) if sound else [])
+                scored += [*self._score_readings(waiting), (clip, error)]
+                waiting = []
+                continue
+            waiting.append((clip, reading))
+            if sum(one.waveform.size for _, one in waiting) > _SAMPLES_TOGETHER:
+                scored += self._score_readings(waiting)
+                waiting = []
+        return scored + self._score_readings(waiting)
+
+    def _score_readings(
+        self, readings: list[tuple[Clip, Reading]]
+    ) -> list[tuple[Clip, Score | ClipError]]:
+        """Score clips together; if that fails, alone, so that one costs only itself."""
+        if not readings:
+            return []
+        try:
+            scores = self._score([one.waveform for _, one in readings], with_map=False)
+        except Exception as error:
+            if len(readings) > 1:
+                return [scored for one in readings for scored in self._score_readings([one])]
+            clip = readings[0][0]
+            return [(clip, unforeseen(clip.path, error, "scored"))]
         return [
-            (
-                clip,
-                one if isinstance(one, ClipError) else replace(next(scores), remarks=one.remarks),
-            )
-            for clip, one in zip(clips, read, strict=True)
+            (clip, replace(score, remarks=reading.remarks))
+            for (clip, reading), score in zip(readings, scores, strict=True)
         ]
 
     def _read(self, clip: Clip) -> Reading:
         return read_microphones(clip, self.config.audio, self.microphones)
-
-    def _checked(self, waveform: ArrayLike) -> NDArray[np.float32]:
-        """A waveform ``(C, T)`` from memory as it would be read from a file."""
-        array = np.atleast_2d(np.asarray(waveform, np.float32))
-        if array.shape[-1] < self.config.audio.sample_rate:
-            raise UserError(f"the waveform has {array.shape[-1]} samples; give at least 1 s")
-        if not np.isfinite(array).all():
-            raise UserError("the waveform holds nan or infinite samples")
-        if len(array) != self.microphones:
-            raise UserError(
-                f"the waveform has {len(array)} channels, the detector was fitted on "
-                f"{self.microphones}"
-            )
-        if self.config.audio.level == "equalised":
-            if not array.any():
-                raise UserError("the waveform is silent: all its samples are 0; check the source")
-            array = equalise_level(array, self.config.audio.equalised_rms)
-        return array
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""

@@ -18,7 +18,7 @@ from audio_anomaly_detector.tensor_files import load_tensors
 FORMAT = 6  # raised whenever an older program could not read the file
 # What stood in the program of version 0.2.0, by section of today's settings.
 _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
-    "audio": {"equalised_rms": 0.05, "window_slack": 0.01},
+    "audio": {"equalised_rms": 0.05, "scale": 1.0, "window_slack": 0.01},
     "logmel": {"power_floor": 1e-10},
     "despawn": {"slope": 10.0, "silence": 1e-6, "attention_floor": 1e-6},
     "transformer": {"log_variance_bound": 6.0, "scoring_masks": 2, "scoring_seed": 0},

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows
+from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows, unforeseen
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.fingerprint import Words, fingerprint
 from audio_anomaly_detector.data.headers import probe
@@ -132,14 +132,12 @@ class _Writer:
         try:
             waveform = read_clip(clip, self.config)  # (C, T)
             self._check_channels(clip, len(waveform))
+            windows = self._windows(clip, waveform)  # (W, C, length)
         except ClipError as error:
             if on_error == "stop":
                 raise
             self.failures.append(error)
             return
-        windows = to_windows(
-            waveform, self.config.length, self.config.window_slack
-        )  # (W, C, length)
         if not self.clips:
             self.n_channels = len(waveform)
             self._write_header()
@@ -155,6 +153,12 @@ class _Writer:
             raise UserError(f"none of {len(self.failures)} clips can be used{first}")
         self.stream.seek(0)
         self._write_header()
+
+    def _windows(self, clip: Clip, waveform: np.ndarray) -> np.ndarray:
+        try:
+            return to_windows(waveform, self.config.length, self.config.window_slack)
+        except MemoryError as error:
+            raise unforeseen(clip.path, error) from error
 
     def _check_channels(self, clip: Clip, channels: int) -> None:
         if self.n_channels not in (None, channels):

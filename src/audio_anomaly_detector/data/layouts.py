@@ -22,7 +22,7 @@ from typing import get_args
 
 from audio_anomaly_detector.choices import LayoutName
 from audio_anomaly_detector.data.clips import Clip, Domain, MachineKey, Part
-from audio_anomaly_detector.data.headers import AUDIO_SUFFIXES
+from audio_anomaly_detector.data.kinds import AUDIO_SUFFIXES, is_audio
 from audio_anomaly_detector.data.labels import meaning
 from audio_anomaly_detector.data.manifest import csv_manifest
 from audio_anomaly_detector.data.names import NO_PATTERNS, Names, Patterns
@@ -354,7 +354,7 @@ def _choose(
 
 def _find_in_file(root: Path, layout: str, patterns: Patterns) -> Discovery:
     """Find the clips of a CSV manifest, or take a single audio file as a folder of one."""
-    if root.suffix.lower() in AUDIO_SUFFIXES:
+    if root.suffix.lower() in AUDIO_SUFFIXES or is_audio(root):
         names = read_names(root.parent, [PurePosixPath(root.name)], patterns, layout == "folder")
         clips = folder(root.parent, names) or []
         found = Discovery(

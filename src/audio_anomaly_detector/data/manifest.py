@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, cast, get_args
 
 from audio_anomaly_detector.data.clips import Clip, Domain, MachineKey, Part
-from audio_anomaly_detector.data.headers import AUDIO_SUFFIXES
+from audio_anomaly_detector.data.kinds import AUDIO_SUFFIXES
 from audio_anomaly_detector.data.labels import NAMES, label_of
 from audio_anomaly_detector.data.walk import as_on_disk
 from audio_anomaly_detector.errors import UserError

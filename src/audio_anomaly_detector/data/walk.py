@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from audio_anomaly_detector.data.headers import AUDIO_SUFFIXES
+from audio_anomaly_detector.data.kinds import AUDIO_SUFFIXES
 
 # Files that belong to a data set and are no audio: tables, texts, pictures.
 _COMPANIONS = {

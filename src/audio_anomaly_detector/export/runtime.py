@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from audio_anomaly_detector.data.audio import AudioConfig, read_microphones
+from audio_anomaly_detector.data.audio import AudioConfig, read_microphones, unforeseen
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of
 from audio_anomaly_detector.score import Score, judged
@@ -149,19 +150,17 @@ class OnnxDetector:
         return replace(self, threshold_config=config)
 
     def score(self, waveform: ArrayLike) -> Score:
-        """Score a waveform ``(C, T)`` at the graph's sample rate.
+        """Score a waveform ``(C, T)`` at the graph's sample rate; see `checked_waveform`.
 
         Raises:
-            UserError: another number of microphones, a length beyond the graph's bounds, or
-                samples that are not finite.
+            UserError: as `checked_waveform`, or a length beyond the graph's bounds.
         """
-        array = np.atleast_2d(np.asarray(waveform, np.float32))
-        microphones, samples = array.shape
+        return self._score(checked_waveform(waveform, self.facts.audio, self.facts.microphones))
+
+    def _score(self, array: NDArray[np.float32]) -> Score:
+        """Score a waveform that was checked or read."""
         facts = self.facts
-        if microphones != facts.microphones:
-            raise UserError(
-                f"{microphones} channels, the detector was fitted on {facts.microphones}"
-            )
+        samples = array.shape[1]
         if not facts.min_samples <= samples <= facts.max_samples:
             raise UserError(
                 f"lasts {samples / facts.sample_rate:.2f} s, the exported graph takes "
@@ -169,10 +168,6 @@ class OnnxDetector:
                 f"{facts.max_samples / facts.sample_rate:g} s; cut it, or export with a "
                 "greater --max-seconds"
             )
-        if not np.isfinite(array).all():
-            raise UserError("the waveform holds nan or infinite samples")
-        if not array.any():
-            raise UserError("the waveform is silent: all its samples are 0; check the source")
         try:
             scores, components, families = self.session.run(OUTPUTS, {INPUT: array[None]})
             score = float(scores[0])
@@ -194,11 +189,15 @@ class OnnxDetector:
         for clip in clips:
             try:
                 reading = read_microphones(clip, self.facts.audio, self.facts.microphones)
-                yield clip, replace(self.score(reading.waveform), remarks=reading.remarks)
+                score = replace(self._score(reading.waveform), remarks=reading.remarks)
             except ClipError as error:
                 yield clip, error
             except UserError as error:
                 yield clip, ClipError(clip.path, str(error), "see 'aad export --help'")
+            except Exception as error:  # ONNX Runtime has a dozen kinds without a common one
+                yield clip, unforeseen(clip.path, error, "scored")
+            else:
+                yield clip, score
 
     def describe(self) -> dict[str, Any]:
         """What this graph is, as plain data."""
