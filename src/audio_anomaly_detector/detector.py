@@ -22,6 +22,7 @@ from audio_anomaly_detector.data.audio import (
     unforeseen,
 )
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.formats import mixed_notes, recording_formats, unlike_normals
 from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
@@ -181,6 +182,7 @@ class Detector:
                 outliers=[names[i] for i in fitted.outliers],
                 unusable=failure_lines(store.failures),
                 copies=copies,
+                formats=recording_formats(store.infos),
                 pool=pool_prior.machines if pool_prior else [],
                 codebook_perplexity=fitted.perplexity,
                 history=fitted.history,
@@ -293,7 +295,9 @@ class Detector:
         ]
 
     def _read(self, clip: Clip) -> Reading:
-        return read_microphones(clip, self.config.audio, self.microphones)
+        reading = read_microphones(clip, self.config.audio, self.microphones)
+        unlike = unlike_normals(reading.info, self.provenance.formats, self.sample_rate)
+        return reading._replace(remarks=[*reading.remarks, *unlike])
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""
@@ -322,7 +326,8 @@ class Detector:
     def notes(self) -> list[str]:
         """What a user should know of its verdicts, a sentence each."""
         coarseness = self.normal_scores.coarseness(self.threshold_config)
-        return [coarseness, *self.pipeline.calibration.notes]
+        mixed = mixed_notes(self.provenance.formats, self.sample_rate)
+        return [coarseness, *self.pipeline.calibration.notes, *mixed]
 
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""

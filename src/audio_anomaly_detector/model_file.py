@@ -120,9 +120,16 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
             return _from_format_4(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedError("parts of it are missing") from error
-    if number not in (5, FORMAT):
+    if number == 5:  # which had another container, and no unit of recordings
+        try:
+            config = json.loads(content["config"])
+            config["audio"]["scale"] = 1.0
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError("parts of it are missing") from error
+        return {**content, "format": FORMAT, "config": json.dumps(config)}
+    if number != FORMAT:
         raise DamagedError(f"there is no format {number}")
-    return {**content, "format": FORMAT}  # format 5 had another container
+    return content
 
 
 def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:

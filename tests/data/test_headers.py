@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.data.decoding import probe
 from audio_anomaly_detector.errors import ClipError
 
 

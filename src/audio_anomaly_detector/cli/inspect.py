@@ -28,11 +28,15 @@ def inspect(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> int:
-    """Print what was found below DATA: ids, clips, minutes, rates, channels and problems."""
+    """Print what was found below DATA: ids, clips, minutes, rates, channels and problems.
+
+    Every clip is decoded; what is found is printed as it comes.
+    """
     from audio_anomaly_detector.cli.console import start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.recordings import label_patterns
-    from audio_anomaly_detector.cli.tables import print_inspection
+    from audio_anomaly_detector.cli.tables import InspectionTable
+    from audio_anomaly_detector.data.inspection import examine
     from audio_anomaly_detector.data.inspection import inspect as inspect_data
     from audio_anomaly_detector.data.layouts import find_clips
     from audio_anomaly_detector.data.manifest import write_manifest as write_clips
@@ -44,9 +48,13 @@ def inspect(
         read = find_clips(data, layout, patterns)
         write_clips(write_manifest, read.clips, read.questions)
     with ProgressDisplay(quiet) as progress:
-        found = inspect_data(data, layout, progress=progress, patterns=patterns)
-    if as_json:
-        print(json.dumps(asdict(found), indent=2))
-    else:
-        print_inspection(found)
-    return SOME_FAILED if found.problems else DONE
+        if as_json:
+            found = inspect_data(data, layout, progress=progress, patterns=patterns)
+            print(json.dumps(asdict(found), indent=2, allow_nan=False))
+            return SOME_FAILED if found.problems else DONE
+        examination = examine(data, layout, progress=progress, patterns=patterns)
+        table = InspectionTable(examination.found)
+        for finding in examination.findings:
+            with progress.aside():
+                table.add(finding)
+        return SOME_FAILED if table.finish() else DONE

@@ -15,7 +15,8 @@ from audio_anomaly_detector.errors import one_line
 
 if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
     from audio_anomaly_detector.benchmark.leaderboard import Leaderboard
-    from audio_anomaly_detector.data.inspection import Inspection
+    from audio_anomaly_detector.data.inspection import MachineSummary
+    from audio_anomaly_detector.data.layouts import Discovery
     from audio_anomaly_detector.metrics.classification import Metrics
 
 WIDE = 100  # columns from which tables show more than the essentials
@@ -109,37 +110,61 @@ def _end(name: str, width: int) -> str:
     return f"…{name}"
 
 
-def print_inspection(inspection: Inspection) -> None:
-    """A row for each machine id, then every problem."""
-    counts = {
-        "normal": [machine.normal for machine in inspection.machines],
-        "anomalous": [machine.anomalous for machine in inspection.machines],
-        "unlabelled": [machine.unknown for machine in inspection.machines],
-        "unusable": [machine.unusable for machine in inspection.machines],
-        "train": [machine.train for machine in inspection.machines],
-        "test": [machine.test for machine in inspection.machines],
-    }
-    if in_terminal():  # a pipe always has the same columns
-        counts = {name: column for name, column in counts.items() if any(column)}
-    table = _table(f"{inspection.root} ({inspection.layout} layout)", "machine", *counts)
-    for name in ("minutes", "Hz", "channels"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row, machine in enumerate(inspection.machines):
-        key = (machine.condition, machine.machine_type, machine.machine_id)
-        table.add_row(
+class InspectionTable:
+    """A row for each machine id and a line for each problem, as they come.
+
+    Args:
+        found: the clips, from whose labels the columns follow.
+    """
+
+    def __init__(self, found: Discovery) -> None:
+        clips = found.clips
+        there = {
+            "normal": any(clip.label == 0 for clip in clips),
+            "anomalous": any(clip.label == 1 for clip in clips),
+            "unlabelled": any(clip.label is None for clip in clips),
+            "unusable": True,
+            "train": any(clip.split == "train" for clip in clips),
+            "test": any(clip.split == "test" for clip in clips),
+        }
+        # A pipe always has the same columns.
+        self._counts = [name for name, is_there in there.items() if is_there or not in_terminal()]
+        columns = [Column(name, len(name), is_number=True) for name in self._counts]
+        rest = [Column("minutes", 7, True), Column("Hz", 11, True), Column("channels", 8, True)]
+        remark(f"{found.root} ({found.layout} layout)")
+        for line in found.reading:
+            remark(line)
+        self._table = RunningTable("machine", [*columns, *rest])
+        self._problems = 0
+
+    def add(self, finding: MachineSummary | str) -> None:
+        """Print a finding."""
+        if isinstance(finding, str):
+            self._problems += 1
+            remark(f"problem: {one_line(finding)}")
+            return
+        counts = {
+            "normal": finding.normal,
+            "anomalous": finding.anomalous,
+            "unlabelled": finding.unknown,
+            "unusable": finding.unusable,
+            "train": finding.train,
+            "test": finding.test,
+        }
+        key = (finding.condition, finding.machine_type, finding.machine_id)
+        self._table.row(
             "/".join(filter(None, key)),
-            *(str(column[row]) for column in counts.values()),
-            f"{machine.seconds / 60:.1f}",
-            ", ".join(map(str, machine.sample_rates)),
-            ", ".join(map(str, machine.channels)),
+            *(str(counts[name]) for name in self._counts),
+            f"{finding.seconds / 60:.1f}",
+            ", ".join(map(str, finding.sample_rates)),
+            ", ".join(map(str, finding.channels)),
         )
-    print_table(table)
-    for line in inspection.reading:
-        remark(line)
-    for problem in inspection.problems:
-        remark(f"problem: {one_line(problem)}")
-    if not inspection.problems:
-        remark("no problems found")
+
+    def finish(self) -> int:
+        """Say if there were no problems; how many there were."""
+        if not self._problems:
+            remark("no problems found")
+        return self._problems
 
 
 def print_metrics(title: str, metrics: Metrics | None) -> None:

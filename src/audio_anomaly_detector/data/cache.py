@@ -6,6 +6,7 @@ or for other clips or another configuration, the store is built anew.
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows, unforeseen
+from audio_anomaly_detector.data.audio import AudioConfig, examine_clip, to_windows, unforeseen
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.decoding import probe
 from audio_anomaly_detector.data.fingerprint import Words, fingerprint
-from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.data.kinds import AudioInfo
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import write_json
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.run_options import OnError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class WindowStore:
         failures: one error for each clip that could not.
         seconds: length of each clip in `clips`.
         fingerprints: of each clip in `clips`, see `fingerprint`.
+        infos: of each clip in `clips`, what its file is.
     """
 
     windows: np.ndarray
@@ -43,6 +48,7 @@ class WindowStore:
     failures: list[ClipError]
     seconds: list[float]
     fingerprints: list[Words]
+    infos: list[AudioInfo]
 
 
 def build_store(
@@ -98,7 +104,12 @@ def build_store(
         finally:
             part.unlink(missing_ok=True)
         if not writer.failures:
-            content = {"key": key, "clip_index": writer.clip_index, "seconds": writer.seconds}
+            content = {
+                "key": key,
+                "clip_index": writer.clip_index,
+                "seconds": writer.seconds,
+                "infos": writer.infos,
+            }
             write_json(finished, content)
     except OSError as error:
         raise UserError(
@@ -112,6 +123,7 @@ def build_store(
         failures=writer.failures,
         seconds=writer.seconds,
         fingerprints=writer.fingerprints,
+        infos=writer.infos,
     )
 
 
@@ -127,10 +139,12 @@ class _Writer:
         self.failures: list[ClipError] = []
         self.seconds: list[float] = []
         self.fingerprints: list[Words] = []
+        self.infos: list[AudioInfo] = []
 
     def add(self, clip: Clip, on_error: OnError) -> None:
         try:
-            waveform = read_clip(clip, self.config)  # (C, T)
+            reading = examine_clip(clip, self.config)
+            waveform = reading.waveform  # (C, T)
             self._check_channels(clip, len(waveform))
             windows = self._windows(clip, waveform)  # (W, C, length)
         except ClipError as error:
@@ -138,6 +152,8 @@ class _Writer:
                 raise
             self.failures.append(error)
             return
+        for remark in reading.remarks:
+            log.warning("%s: %s", clip.path, remark)
         if not self.clips:
             self.n_channels = len(waveform)
             self._write_header()
@@ -146,6 +162,7 @@ class _Writer:
         self.clips.append(clip)
         self.seconds.append(waveform.shape[-1] / self.config.sample_rate)
         self.fingerprints.append(fingerprint(waveform, self.config.sample_rate))
+        self.infos.append(reading.info)
 
     def finish(self) -> None:
         if not self.clips:
@@ -198,10 +215,11 @@ def _open(clips: Sequence[Clip], folder: Path, key: str) -> WindowStore | None:
         windows = np.load(folder / "windows.npy", mmap_mode="r")
         fingerprints = _read_fingerprints(folder)
         seconds = finished["seconds"]
-    except (OSError, ValueError, KeyError):
+        infos = [AudioInfo(*info) for info in finished["infos"]]
+    except (OSError, ValueError, KeyError, TypeError):
         return None  # none there, or not finished
     index = np.array(finished["clip_index"])
-    return WindowStore(windows, index, list(clips), [], seconds, fingerprints)
+    return WindowStore(windows, index, list(clips), [], seconds, fingerprints, infos)
 
 
 def _write_fingerprints(folder: Path, fingerprints: Sequence[Words]) -> None:

@@ -88,6 +88,7 @@ def counted_once(store: WindowStore) -> tuple[WindowStore, list[Copy]]:
         clips=clips,
         seconds=[store.seconds[i] for i in found.kept],
         fingerprints=[store.fingerprints[i] for i in found.kept],
+        infos=[store.infos[i] for i in found.kept],
     )
     names = [clip.name for clip in store.clips]
     return once, [Copy(names[clip], names[of]) for clip, of in sorted(found.copies.items())]

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.data.clips import Clip, Split, split_clips
-from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.data.decoding import probe
 from audio_anomaly_detector.data.layouts import find_clips, select_machine
 from audio_anomaly_detector.errors import ClipError, UserError
 

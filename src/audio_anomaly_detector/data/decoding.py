@@ -129,6 +129,11 @@ def open_sound(path: Path) -> Sound:
     return sound
 
 
+def probe(path: Path) -> AudioInfo:
+    """Length, rate, channels and sample format of a file; raises `ClipError` like `open_sound`."""
+    return open_sound(path).info
+
+
 def _cut_mpeg(path: Path, head: bytes, size: int) -> Kind | None:
     """MPEG audio that begins within a frame, because it was cut out of a longer file."""
     if what_else(head).what != NOT_AUDIO.what:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from audio_anomaly_detector.data.audio import AudioConfig, read_microphones, unforeseen
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.formats import RecordingFormat, unlike_normals
 from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of
@@ -49,6 +50,7 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     components: list[str]
     families: list[str]
     audio: AudioConfig
+    formats: list[RecordingFormat]  # of the normal clips
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -189,7 +191,9 @@ class OnnxDetector:
         for clip in clips:
             try:
                 reading = read_microphones(clip, self.facts.audio, self.facts.microphones)
-                score = replace(self._score(reading.waveform), remarks=reading.remarks)
+                unlike = unlike_normals(reading.info, self.facts.formats, self.sample_rate)
+                remarks = [*reading.remarks, *unlike]
+                score = replace(self._score(reading.waveform), remarks=remarks)
             except ClipError as error:
                 yield clip, error
             except UserError as error:

@@ -87,6 +87,7 @@ def export_onnx(
         normal_scores=detector.normal_scores.scores.tolist(),
         components=list(families),
         families=list(dict.fromkeys(families.values())),
+        formats=detector.provenance.formats,
         # The graph equalises the level itself.
         audio=audio.model_copy(update={"level": "recorded"}),
     )
