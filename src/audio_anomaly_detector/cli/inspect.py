@@ -29,7 +29,7 @@ def inspect(
     quiet: options.Quiet = False,
 ) -> int:
     """Print what was found below DATA: ids, clips, minutes, rates, channels and problems."""
-    from audio_anomaly_detector.cli.console import start_logging
+    from audio_anomaly_detector.cli.console import remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.recordings import label_patterns
     from audio_anomaly_detector.cli.tables import print_inspection
@@ -43,6 +43,7 @@ def inspect(
     if write_manifest is not None:
         read = find_clips(data, layout, patterns)
         write_clips(write_manifest, read.clips, read.questions)
+        remark(f"manifest: {write_manifest}")
     with ProgressDisplay(quiet) as progress:
         found = inspect_data(data, layout, progress=progress, patterns=patterns)
     if as_json:
