@@ -200,6 +200,7 @@ ASKED = {
     "several machines": ["pump1/1.wav", "pump2/1.wav"],
     "machine ids": ["id_00/1.wav", "id_02/1.wav"],
     "machines below labels": ["normal/id_00/1.wav", "normal/id_02/1.wav", "abnormal/id_00/1.wav"],
+    "unsorted test clips": ["train/good/1.wav", "test/good/2.wav", "test/unknown/3.wav"],
     "machines below labels, by name": ["ok/fan/1.wav", "ok/pump/1.wav", "ng/fan/1.wav"],
     "machines below sessions": ["monday/pump1/1.wav", "tuesday/pump2/1.wav"],
     "places": ["kitchen/1.wav", "hall/1.wav"],

@@ -44,6 +44,7 @@ REMEDY = (
     "called anomalous for normal with --layout folder"
 )
 _LEFT_OUT = {"ground_truth"}  # of MVTec: masks
+_UNSORTED = {"unknown", "unlabeled", "unlabelled", "unsorted", "other", "others", "misc", "new"}
 
 
 def read_names(
@@ -211,7 +212,8 @@ class _Reader:
         if at is None or at + 1 == len(folders):
             return None
         kind = folders[at + 1]
-        return None if meaning(kind).session or meaning(kind).unsure else kind
+        no_kind = meaning(kind).session or meaning(kind).unsure or kind.lower() in _UNSORTED
+        return None if no_kind else kind
 
     def _unlabelled(self, file: PurePosixPath, name: Name) -> Name:
         """What a file is whose own path says nothing."""
