@@ -60,6 +60,6 @@ def test_patterns_are_expanded_where_the_shell_does_not(tmp_path):
     assert names(root / "[x].wav") == ["[x].wav"]
     found = find_inputs([root / "c*.wav", root / "b.wav"])
     assert [clip.name for clip in found.clips] == ["b.wav"]
-    assert "no file fits this pattern" in str(found.failures[0])
-    with pytest.raises(UserError, match="no file fits"):
+    assert "c*.wav: there is no such folder or file" in str(found.failures[0])
+    with pytest.raises(UserError, match="no such folder or file"):
         find_inputs([root / "c*.wav"], on_error="stop")

@@ -69,7 +69,8 @@ def test_every_problem_is_named(tmp_path):
         "leave out those that differ, or use --channels mean or --channels 0",
         f"{key}: clips differ in sample rate (7 at 16000 Hz, 1 at 48000 Hz); all are resampled, "
         "but the slower ones lack the highest frequencies and may stand out by that alone",
-        f"{key}: 0.wav, copy.wav are copies of one recording; keep one of them",
+        f"{key}: copy.wav repeat(s) the sound of 0.wav, a fit uses the sound once; keep one of "
+        "them",
     ]
     (machine,) = found.machines
     assert (machine.normal, machine.unusable, machine.seconds) == (10, 2, 71.0)

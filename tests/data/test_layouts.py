@@ -211,6 +211,8 @@ def test_a_name_that_is_no_text_is_passed_over(tmp_path):
     found = find_clips(tmp_path)
     assert [clip.name for clip in found.clips] == ["a.wav"]
     assert "the name is not valid text" in found.problems[0]
+    with pytest.raises(UserError, match="the name is not valid text; rename it"):
+        find_clips(str(tmp_path) + "/b\udcff.wav")
 
 
 def test_a_relative_root_gives_absolute_paths(tmp_path, monkeypatch):

@@ -136,6 +136,12 @@ READ = {
         "monday/1.wav": ("plant", N, None),
         "abnormal/1.wav": ("plant", A, None),
     },
+    "kinds of faults below a label": {
+        "normal/0/1.wav": ("plant", N, None),
+        "normal/1/1.wav": ("plant", N, None),
+        "abnormal/type_1/1.wav": ("plant", A, None),
+        "abnormal/type_2/1.wav": ("plant", A, None),
+    },
     "numbers with units": {"1200rpm/1.wav": ("plant", N, None), "09h30/1.wav": ("plant", N, None)},
     "numbered labels": {
         "normal_1/1.wav": ("plant", N, None),
@@ -194,6 +200,9 @@ ASKED = {
     "several machines": ["pump1/1.wav", "pump2/1.wav"],
     "machine ids": ["id_00/1.wav", "id_02/1.wav"],
     "machines below labels": ["normal/id_00/1.wav", "normal/id_02/1.wav", "abnormal/id_00/1.wav"],
+    "unsorted test clips": ["train/good/1.wav", "test/good/2.wav", "test/unknown/3.wav"],
+    "machines below labels, by name": ["ok/fan/1.wav", "ok/pump/1.wav", "ng/fan/1.wav"],
+    "machines below sessions": ["monday/pump1/1.wav", "tuesday/pump2/1.wav"],
     "places": ["kitchen/1.wav", "hall/1.wav"],
     "classes by number": ["0/1.wav", "1/1.wav"],
     "classes by name": ["class_0/1.wav", "class_1/1.wav"],
@@ -365,6 +374,11 @@ def test_patterns_in_dcase(tmp_path):
 
 
 # ---------------------------------------------------------------- Unicode
+
+
+def test_one_place_in_two_unicode_forms(tmp_path):
+    found = find_clips(touch(tmp_path / "plant", "\u1103\u1161/1.wav", "다/2.wav"))
+    assert found.question() == ""
 
 
 def test_names_typed_composed_find_what_a_mac_packed_decomposed(tmp_path):

@@ -38,9 +38,9 @@ def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
     """
     found: list[Discovery] = []
     failures: list[UserError] = []
-    for given in paths:
+    for path in (each for given in paths for each in _expanded(given)):
         try:
-            found += [find_clips(path) for path in _expanded(given)]
+            found.append(find_clips(path))
         except UserError as error:
             if on_error == "stop":
                 raise
@@ -61,15 +61,12 @@ def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
 
 
 def _expanded(given: Path) -> list[Path]:
-    """The paths that a pattern fits; any other path is itself."""
+    """The paths that a pattern fits; any other path, and a pattern that fits none, is itself."""
     path = given.expanduser()
     if not set("*?[") & set(str(path)) or os.path.lexists(path):
         return [given]
     anchor = Path(path.anchor)
-    fitting = sorted(anchor.glob(str(path.relative_to(anchor))))
-    if not fitting:
-        raise UserError(f"{given}: no file fits this pattern; check the path")
-    return fitting
+    return sorted(anchor.glob(str(path.relative_to(anchor)))) or [given]
 
 
 def _named(found: Sequence[Discovery]) -> list[Clip]:

@@ -27,7 +27,7 @@ from audio_anomaly_detector.data.labels import meaning
 from audio_anomaly_detector.data.manifest import csv_manifest
 from audio_anomaly_detector.data.names import NO_PATTERNS, Names, Patterns
 from audio_anomaly_detector.data.reading import REMEDY, read_names
-from audio_anomaly_detector.data.walk import as_on_disk, listed, walk
+from audio_anomaly_detector.data.walk import as_on_disk, is_text, listed, walk
 from audio_anomaly_detector.errors import UserError
 
 
@@ -99,6 +99,8 @@ def find_clips(
     root = as_on_disk(root.resolve() if ".." in root.parts else root.absolute())
     if not root.exists():
         raise UserError(f"{root}: there is no such folder or file; check the path")
+    if not is_text(str(root)):
+        raise UserError(f"{root}: the name is not valid text; rename it")
     if root.is_file():
         return _find_in_file(root, layout, patterns)
     files, problems, companions = walk(root)

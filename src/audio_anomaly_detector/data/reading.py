@@ -15,7 +15,7 @@ Clips that are unclear have no label, and with it a question to the user.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -30,7 +30,13 @@ from audio_anomaly_detector.data.names import (
     parts_of,
 )
 from audio_anomaly_detector.data.patterns import read_patterns
-from audio_anomaly_detector.data.words import same
+from audio_anomaly_detector.data.plain_names import (
+    fault_question,
+    may_be_classes,
+    places,
+    quoted,
+    read_plain,
+)
 
 REMEDY = (
     "say which clips are which with --normal PATTERN and --abnormal PATTERN, or in a manifest (aad "
@@ -38,6 +44,7 @@ REMEDY = (
     "called anomalous for normal with --layout folder"
 )
 _LEFT_OUT = {"ground_truth"}  # of MVTec: masks
+_UNSORTED = {"unknown", "unlabeled", "unlabelled", "unsorted", "other", "others", "misc", "new"}
 
 
 def read_names(
@@ -63,7 +70,7 @@ def read_names(
                 names.of[file] = replace(name, label=0, placed=True)
                 names.questions.pop(file, None)
     elif all(name.at is None and name.split is None for name in names.of.values()):
-        _read_plain(root, files, names)
+        read_plain(root, files, names)
     return names
 
 
@@ -192,7 +199,7 @@ class _Reader:
             if name.split == "train" and name.label is None:
                 at = max(i for i, part in enumerate(parts_of(file)) if meaning(part).train)
                 below[name.machine].append(PurePosixPath(*file.parts[at + 1 :] or file.parts[-1:]))
-        return {machine for machine, files in below.items() if _places(files)}
+        return {machine for machine, files in below.items() if may_be_classes(files)}
 
     def _kind_of_fault(self, file: PurePosixPath, name: Name, good: set[Folder]) -> str | None:
         """The folder in `test` that names a kind of faults, as in MVTec."""
@@ -205,7 +212,8 @@ class _Reader:
         if at is None or at + 1 == len(folders):
             return None
         kind = folders[at + 1]
-        return None if meaning(kind).session or meaning(kind).unsure else kind
+        no_kind = meaning(kind).session or meaning(kind).unsure or kind.lower() in _UNSORTED
+        return None if no_kind else kind
 
     def _unlabelled(self, file: PurePosixPath, name: Name) -> Name:
         """What a file is whose own path says nothing."""
@@ -259,21 +267,24 @@ class _Reader:
         self.asked[file] = key
 
     def _ask_about_machines_below_labels(self) -> None:
-        """`normal/id_00`, `normal/id_02`: several machines below a label."""
-        below: dict[Folder, dict[str, None]] = defaultdict(dict)
-        labelled = {
-            file: file.parts[: name.at + 1]
-            for file, name in self.names.of.items()
-            if name.at is not None and name.at < len(file.parts) - 2 and not name.attributes
-        }
-        for file, folder in labelled.items():
-            below[folder][file.parts[len(folder)]] = None
-        several = {folder: _numbered(children) for folder, children in below.items()}
-        for file, folder in labelled.items():
-            if several[folder]:
+        """`normal/fan`, `normal/pump`: several machines below a label."""
+        below: dict[Folder, list[PurePosixPath]] = defaultdict(list)
+        for file, name in self.names.of.items():
+            if name.label == 0 and name.at is not None and name.at < len(file.parts) - 1:
+                below[file.parts[: name.at + 1]].append(file)
+        for folder, files in below.items():
+            deeper = (
+                PurePosixPath(
+                    *(f for f in file.parts[len(folder) : -1] if meaning(f).train is None),
+                    file.name,
+                )
+                for file in files
+            )
+            apart = [place for place in places(deeper) if place]
+            for file in files if len(apart) > 1 else ():
                 name = self.names.of[file]
-                question = f"{_listed(several[folder])} below {name.said} may be several machines"
-                self.names.questions.setdefault(file, question)
+                question = f"{quoted(apart)} below {name.said} may be several machines"
+                self.names.questions[file] = question
                 self.names.of[file] = replace(name, label=None)
 
     def _ask_about_machines_in_labels(self) -> None:
@@ -286,62 +297,9 @@ class _Reader:
         for file, name in self.names.of.items():
             beside = called.get(file.parts[: name.at or 0], {}) if name.at is not None else {}
             if len(set(beside.values())) > 1 and file.parts[name.at or 0] in beside:
-                question = f"{_listed(list(beside))} may be several machines"
+                question = f"{quoted(list(beside))} may be several machines"
                 self.names.questions.setdefault(file, question)
                 self.names.of[file] = replace(name, label=None)
-
-
-def _read_plain(root: Path, files: Sequence[PurePosixPath], names: Names) -> None:
-    """Files of which no name below the root says anything."""
-    own = root
-    while own.name and own != own.parent and meaning(own.name).time:
-        own = own.parent
-    said = meaning(own.name)
-    shown = f'the folder\'s own name, "{own.name}"'
-    places = _places(files)
-    faults = dict.fromkeys(part for file in files for part in parts_of(file) if meaning(part).fault)
-    question, label = "", 0
-    if said.labels == {1} and not said.rest:
-        label = 1
-    elif 1 in said.labels or said.unsure or said.fault:
-        question = f"{shown}, does not say that the clips are normal"
-    elif faults:
-        question = _question(((), "fault"), list(faults), {})
-    elif places:
-        question = f"{_listed(places)} may be several machines or kinds of clips"
-    for file, name in names.of.items():
-        if file in names.questions or not name.placed:
-            continue
-        if question:
-            names.questions[file] = question
-        else:
-            names.of[file] = replace(name, label=label, said=shown if said.labels else "")
-
-
-def _places(files: Sequence[PurePosixPath]) -> list[str]:
-    """Sub-folders side by side, or beside files, that differ by more than dates and numbers."""
-    children: dict[Folder, dict[str, None]] = defaultdict(dict)
-    with_files: set[Folder] = set()
-    for file in files:
-        folders = file.parts[:-1]
-        with_files.add(folders)
-        for at, folder in enumerate(folders):
-            children[folders[:at]][folder] = None
-    for above, names in children.items():
-        classes = {same(name) for name in names} == {"0", "1"}
-        odd = [name for name in names if not meaning(name).session]
-        if classes or (odd and (len(names) > 1 or above in with_files)):
-            return list(names)
-    return []
-
-
-def _numbered(children: Iterable[str]) -> list[str]:
-    """Names that differ by their numbers alone and are no dates."""
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for child in children:
-        if not meaning(child).session:
-            kinds["".join(c for c in same(child) if not c.isdigit())].append(child)
-    return next((names for names in kinds.values() if len(names) > 1), [])
 
 
 def _question(
@@ -349,15 +307,10 @@ def _question(
 ) -> str:
     above, kind = key
     if kind == "fault":
-        return f"{_listed(unclear)} {'names' if len(unclear) == 1 else 'name'} faults, but no label"
+        return fault_question(unclear)
     if kind == "places":
-        return f"{_listed(unclear)} may be several machines or kinds of clips"
+        return f"{quoted(unclear)} may be several machines or kinds of clips"
     labels = children.get(above) or {k: v for said in children.values() for k, v in said.items()}
     word, label = next(iter(labels.items()))
     place = f"{'/'.join(above)}: " if above else ""
-    return f'{place}"{word}" says {NAMES[label]}, but what is {_listed(unclear)}?'
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f'"{name}"' for name in names[:most]) + rest
+    return f'{place}"{word}" says {NAMES[label]}, but what is {quoted(unclear)}?'

@@ -43,7 +43,7 @@ def walk(root: Path) -> tuple[list[PurePosixPath], list[str], list[str]]:
                 companions[file.suffix or name] += 1
             elif file.suffix.lower() not in AUDIO_SUFFIXES:
                 others[file.suffix or name] += 1
-            elif not _is_text(str(file)):
+            elif not is_text(str(file)):
                 problems.append(f"{file}: the name is not valid text; rename the file")
             else:
                 files.append(PurePosixPath(file.relative_to(root).as_posix()))
@@ -69,7 +69,7 @@ def as_on_disk(path: Path) -> Path:
     return here
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Whether a file name can be written into a UTF-8 file."""
     try:
         name.encode()
