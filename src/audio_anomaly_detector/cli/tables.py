@@ -130,7 +130,7 @@ class InspectionTable:
         # A pipe always has the same columns.
         self._counts = [name for name, is_there in there.items() if is_there or not in_terminal()]
         columns = [Column(name, len(name), is_number=True) for name in self._counts]
-        rest = [Column("minutes", 7, True), Column("Hz", 11, True), Column("channels", 8, True)]
+        rest = [Column("minutes", 7, True), Column("Hz", 5, True), Column("channels", 8, True)]
         remark(f"{found.root} ({found.layout} layout)")
         for line in found.reading:
             remark(line)
