@@ -11,9 +11,9 @@ PACKAGE = Path(audio_anomaly_detector.__file__).parent
 TABLE = Path(__file__).parents[1] / "docs/architecture.md"
 # From the ground up; rooms of one line stand side by side and do not use each other.
 FLOORS = [
-    {"choices", "errors", "seeding", "threads"},
+    {"choices", "errors", "integrity", "seeding", "threads"},
     {"devices", "engines", "files", "progress", "settings"},
-    {"run_options", "tensor_files"},
+    {"model_container", "run_options", "tensor_files"},
     {"data", "models"},
     {"scoring", "synthesis"},
     {"config", "metrics", "provenance", "score"},

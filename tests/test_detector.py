@@ -19,6 +19,8 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.model_container import pack
+from audio_anomaly_detector.model_file import read_model_file
 from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.components import COMPONENTS, FAMILIES, SIGNAL_FAMILIES
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
@@ -270,8 +272,7 @@ def test_a_model_that_runs_code_is_not_run(tmp_path: Path) -> None:
 def test_a_model_of_another_format_names_its_version(fitted: Detector, tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     fitted.save(path)
-    content = torch.load(path, weights_only=True)
-    torch.save({**content, "format": 99, "version": "9.9"}, path)
+    path.write_bytes(pack({**read_model_file(path), "format": 99, "version": "9.9"}))
     with pytest.raises(UserError, match=r"version 9\.9 in format 99"):
         Detector.load(path)
     torch.save({"weights": torch.ones(3)}, path)

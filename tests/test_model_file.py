@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from audio_anomaly_detector import provenance
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.model_file import FORMAT, read_model_file
+from audio_anomaly_detector.model_container import pack, unpack
+from audio_anomaly_detector.model_file import FORMAT, read_model_file, write_model_file
 from audio_anomaly_detector.provenance import Provenance
 from audio_anomaly_detector.scoring import calibration
-from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
+from audio_anomaly_detector.tensor_files import save_tensors
 from synthetic_data import SAMPLE_RATE, hum, knock
 
-# Written by version 0.2.0 (format 4) from the synthetic machine of conftest, with its scores.
+# Written by version 0.2.0 (format 4) from the synthetic machine of conftest, with its scores, and
+# one of them as written before format 6.
 FORMATS = Path(__file__).parent / "formats"
 EXPECTED = json.loads((FORMATS / "expected.json").read_text())
 
@@ -43,7 +47,7 @@ def test_a_model_of_a_past_format_scores_as_it_did(name: str, tmp_path: Path) ->
             assert score.is_anomalous == expected["is_anomalous"]
         # Saved again it is a model of today's format.
         detector.save(tmp_path / "model.pth")
-        assert load_tensors(tmp_path / "model.pth")["format"] == FORMAT
+        assert unpack((tmp_path / "model.pth").read_bytes())["format"] == FORMAT
         detector = Detector.load(tmp_path / "model.pth")
     assert detector.provenance.version == "0.2.0"
 
@@ -60,7 +64,7 @@ def test_constants_of_scoring_stand_in_the_file(
     monkeypatch.setattr(calibration, "_STEEPNESS", 0.5)
     again = Detector.load(tmp_path / "model.pth")
     assert again.score(knock(1).T) == fitted.score(knock(1).T)
-    content = load_tensors(tmp_path / "model.pth")
+    content = unpack((tmp_path / "model.pth").read_bytes())
     signals = json.loads(content["config"])["signals"]
     assert signals["narrow_frame_s"] == 0.256 and signals["power_floor"] == 1e-10
     assert json.loads(content["config"])["scoring"]["threshold"]["gamma_shape"] == 16
@@ -114,7 +118,7 @@ def test_a_setting_of_the_file_is_the_one_that_scores(
     components = []
     for other in ({}, {key: value}):
         config[section] |= other
-        save_tensors(tmp_path / "model.pth", {**content, "config": json.dumps(config)})
+        write_model_file(tmp_path / "model.pth", {**content, "config": json.dumps(config)})
         detector = Detector.load(tmp_path / "model.pth", "cpu")
         # Half a window more than one, and its end is another sound.
         samples = detector.config.audio.length * 3 // 2
@@ -170,3 +174,124 @@ def test_clip_records_hash_each_file_once(
     )
     records = provenance.clip_records(cuts)
     assert len({record.sha256 for record in records}) == 1 and len(hashed) == 1
+
+
+@pytest.mark.parametrize("container", [5, FORMAT])
+def test_a_flipped_bit_is_damage(
+    container: int, normals: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pth"
+    if container == FORMAT:
+        Detector.fit(normals, without_networks).detector.save(path)
+    else:
+        path.write_bytes((FORMATS / "format-5-networks.pth").read_bytes())
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(len(whole), size=150):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        if container == FORMAT:
+            with pytest.raises(UserError, match="damaged"):
+                read_model_file(path)
+            continue
+        try:  # bits between the parts of an archive belong to nothing
+            content = read_model_file(path)
+        except UserError:
+            continue
+        assert _same(content, _read(whole, tmp_path))
+
+
+def _read(data: bytes, folder: Path) -> dict[str, Any]:
+    (folder / "whole.pth").write_bytes(data)
+    return read_model_file(folder / "whole.pth")
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    return bool(torch.equal(a, b)) if isinstance(a, torch.Tensor) else bool(a == b)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 100, 0.5, 0.99])
+def test_a_cut_file_is_damage(cut: float, tmp_path: Path) -> None:
+    for name in EXPECTED:
+        data = (FORMATS / f"{name}.pth").read_bytes()
+        (tmp_path / "cut.pth").write_bytes(data[: int(cut * len(data) if cut < 1 else cut)])
+        with pytest.raises(UserError, match="damaged"):
+            Detector.load(tmp_path / "cut.pth")
+
+
+def _at(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    *parents, name = path.split("/")
+    for parent in parents:
+        tree = tree[parent]
+    return tree, name
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("banks/logmel_mean/mean", lambda t: t[:, :1]),
+        ("banks/logmel_mean/mean", lambda t: t[:1, :1]),
+        ("banks/logmel_mean/clips", lambda t: t[:0]),
+        ("banks/logmel_mean/clips", lambda t: t[..., :5]),
+        ("banks/logmel_mean/scale", lambda t: t * 0),
+        ("banks/logmel_mean/gain", lambda t: t[:, :1]),
+        ("banks/logmel_mean/weight", lambda t: t.int()),
+        ("banks/logmel_mean", lambda _: None),
+        ("banks", lambda _: {}),
+        ("calibration/spread/logmel_mean", lambda t: -t),
+        ("calibration/centre/logmel_mean", lambda t: t[:0]),
+        ("calibration/centre", lambda _: {}),
+        ("calibration/family_weight", lambda _: {}),
+        ("calibration/steepness", lambda _: 0.0),
+        ("normal_scores", lambda t: t[:1]),
+        ("normal_scores", lambda t: t[None]),
+        ("microphones", lambda _: 0),
+        ("microphones", lambda n: n + 1),
+        ("microphones", lambda _: True),
+        ("microphones", lambda _: "1"),
+        ("networks", lambda _: None),
+        ("networks", lambda _: {}),
+        ("config", lambda _: "{}"),
+        ("config", lambda _: "nothing"),
+        ("provenance", lambda _: "{}"),
+        ("provenance", lambda _: 7),
+        ("format", lambda _: FORMAT + 1),
+        ("format", lambda _: "6"),
+        ("format", lambda _: True),
+        ("format", lambda _: -1),
+    ],
+)
+def test_an_altered_model_is_refused(place: str, change: Any, tmp_path: Path) -> None:
+    """Altered and sealed again: what does not fit together is no model."""
+    content = read_model_file(FORMATS / "format-5-networks.pth")
+    parent, name = _at(content, place)
+    parent[name] = change(parent[name])
+    (tmp_path / "altered.pth").write_bytes(pack(content))
+    with pytest.raises(UserError, match=r"altered|damaged|install that version") as caught:
+        Detector.load(tmp_path / "altered.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_left_out_or_not_finite_is_refused(tmp_path: Path) -> None:
+    whole = read_model_file(FORMATS / "format-5-networks.pth")
+    for name in set(whole) - {"version", "format"}:
+        (tmp_path / "altered.pth").write_bytes(pack({k: v for k, v in whole.items() if k != name}))
+        with pytest.raises(UserError, match="altered"):
+            Detector.load(tmp_path / "altered.pth")
+    whole["normal_scores"][0] = torch.nan
+    (tmp_path / "altered.pth").write_bytes(pack(whole))
+    with pytest.raises(UserError, match="not finite"):
+        Detector.load(tmp_path / "altered.pth")
+    with pytest.raises(UserError, match="not written"):
+        write_model_file(tmp_path / "new.pth", whole)
+    assert not (tmp_path / "new.pth").exists()
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", bytes(50_000_000))
+    with pytest.raises(UserError, match="size"):
+        read_model_file(tmp_path / "bomb.pth")

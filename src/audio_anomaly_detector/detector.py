@@ -18,7 +18,7 @@ from audio_anomaly_detector.config import Config, load_config, parse_config
 from audio_anomaly_detector.data.audio import Reading, equalise_level, read_microphones, to_windows
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.devices import DeviceName, resolve_device
-from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.errors import ClipError, UserError, one_line
 from audio_anomaly_detector.model_file import (
     network_weights,
     read_model_file,
@@ -348,27 +348,43 @@ class Detector:
         """
         where = resolve_device(device)
         content = read_model_file(path)
-        if "banks" not in content:
+        if "held_out" in content:
             raise UserError(f"{path}: holds the prior of a pool, no detector; give a best_*.pth")
+        try:
+            return cls._restored(content, where)
+        except Exception as error:  # what an altered file holds can be wrong in any way
+            reason = one_line(error) if isinstance(error, UserError | ValueError) else "incomplete"
+            raise UserError(
+                f"{path}: the model is damaged or altered: {reason}; "
+                "copy it again or fit the detector again"
+            ) from error
+
+    @classmethod
+    def _restored(cls, content: dict[str, Any], where: torch.device) -> "Detector":
         unknown = set(content["banks"]) - set(COMPONENTS)
         if unknown:
             raise UserError(
-                f"{path}: written by version {content['version']}, has components that this "
-                f"program does not know ({', '.join(sorted(unknown))}); install that version"
+                f"components that this program does not know ({', '.join(sorted(unknown))}), "
+                f"written by version {content['version']}"
             )
         config = parse_config(json.loads(content["config"]))
+        microphones = content["microphones"]
+        if isinstance(microphones, bool) or not isinstance(microphones, int) or microphones < 1:
+            raise ValueError(f"a number of microphones of {microphones!r}")
         networks = None
         if content["networks"] is not None:
             networks = restore_networks(config, content["networks"], where)
         pipeline = Pipeline(
-            make_measure(config, content["microphones"], where, content["banks"]),
+            make_measure(config, microphones, where, content["banks"]),
             networks,
             {name: Bank(**parts) for name, parts in content["banks"].items()},
             Calibration(**content["calibration"]),
         )
+        if any(len(bank.mean) != microphones for bank in pipeline.banks.values()):
+            raise ValueError("banks of another number of microphones")
         return cls(
             config=config,
-            microphones=content["microphones"],
+            microphones=microphones,
             pipeline=pipeline,
             normal_scores=NormalScores(content["normal_scores"].numpy()),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),

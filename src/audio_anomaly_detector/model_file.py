@@ -1,6 +1,8 @@
 """The container of models and pool priors: a format number, tensors and plain data."""
 
+import io
 import json
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,18 @@ import torch
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import write_bytes
+from audio_anomaly_detector.model_container import (
+    DamagedError,
+    all_finite,
+    is_container,
+    pack,
+    unpack,
+)
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.provenance import PACKAGE
-from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
 
-FORMAT = 5  # raised whenever an older program could not read the file
+FORMAT = 6  # raised whenever an older program could not read the file
 # What stood in the program of version 0.2.0, by section of today's settings.
 _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
     "audio": {"equalised_rms": 0.05, "window_slack": 0.01},
@@ -28,36 +37,34 @@ def write_model_file(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain data under today's format; the same content gives the same bytes.
 
     Raises:
-        UserError: the place cannot be written or the disk is full.
+        UserError: the place cannot be written or the disk is full; a number is not finite.
     """
-    save_tensors(path, {"format": FORMAT, "version": version(PACKAGE), **content})
+    if not all_finite(content):
+        raise UserError(f"{path}: the model holds numbers that are not finite; it was not written")
+    write_bytes(path, pack({"format": FORMAT, "version": version(PACKAGE), **content}))
 
 
 def read_model_file(path: Path | str) -> dict[str, Any]:
     """The content of a model file, of which nothing is executed.
 
     Raises:
-        UserError: no such file, not a model file, or one of a later format.
+        UserError: no such file, not a model file, a damaged one, or one of a later format.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such model file; 'aad fit' or run_all.py makes one")
     try:
-        content = load_tensors(path)
-    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
+        data = path.read_bytes()
+    except OSError as error:
         raise UserError(
-            f"{path}: not a model file of this program, or damaged; fit the detector again"
+            f"{path}: no such model file ({error.strerror}); 'aad fit' or run_all.py makes one"
         ) from error
-    if not isinstance(content, dict) or "format" not in content:
-        raise UserError(f"{path}: holds no detector; give a file written by 'aad fit'")
-    if content["format"] == 4:
-        return _from_format_4(content)
-    if content["format"] != FORMAT:
+    try:
+        content = unpack(data) if is_container(data) else _before_format_6(data)
+        return _in_todays_format(content)
+    except DamagedError as error:
         raise UserError(
-            f"{path}: written by version {content.get('version')} in format {content['format']}, "
-            f"this program reads format {FORMAT}; install that version or fit again"
-        )
-    return content
+            f"{path}: not a model file of this program, or damaged: {error}; "
+            "copy it again or fit the detector again"
+        ) from error
 
 
 def network_weights(networks: Networks) -> dict[str, torch.Tensor]:
@@ -68,11 +75,81 @@ def network_weights(networks: Networks) -> dict[str, torch.Tensor]:
 def restore_networks(
     config: Config, state: dict[str, torch.Tensor], device: torch.device
 ) -> Networks:
-    """Trained networks from their weights, ready to score."""
+    """Trained networks from their weights, ready to score.
+
+    Raises:
+        DamagedError: the weights are not those of such networks.
+    """
+    if "vqvae.code_variance" not in state or state["vqvae.code_variance"].ndim != 1:
+        raise DamagedError("weights of its networks are missing")
     n_codes = len(state["vqvae.code_variance"])
+    # Weights of other shapes are found before memory is taken for the config's.
+    with torch.device("meta"):
+        wanted = Networks(config.despawn, config.transformer, config.vqvae, n_codes).state_dict()
+    if {name: value.shape for name, value in wanted.items()} != {
+        name: value.shape for name, value in state.items()
+    }:
+        raise DamagedError("its networks are not those of its settings")
     networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
     networks.load_state_dict(state)
     return networks.to(device).eval()
+
+
+def _before_format_6(data: bytes) -> dict[str, Any]:
+    """The content of a file of format 4 or 5, which `torch.save` wrote.
+
+    They have no seal, but their archive has a checksum of every part, which PyTorch does not check.
+
+    Raises:
+        DamagedError: none of these, or a damaged one.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = archive.infolist()
+            # Parts are not compressed: what a file unpacks to is bounded by its size.
+            bounded = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+            bounded = bounded and sum(part.file_size for part in parts) <= len(data)
+            broken = archive.testzip() if bounded else "list"
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise DamagedError("it is not a container of this program") from error
+    if broken is not None:
+        raise DamagedError(f"the checksum or size of its part {broken} is wrong")
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
+        raise DamagedError("its content cannot be read") from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise DamagedError("it holds no detector")
+    if content["format"] not in (4, 5):
+        raise DamagedError(f"format {content['format']!r} in the container of formats 4 and 5")
+    return content
+
+
+def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
+    """Content of any format, in today's.
+
+    Raises:
+        DamagedError: it is not what such a file holds.
+        UserError: of a later format.
+    """
+    number = content.get("format")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise DamagedError("it has no format number")
+    if number > FORMAT:
+        raise UserError(
+            f"the model was written by version {content.get('version')} in format {number}, this "
+            f"program reads formats 4 to {FORMAT}; install that version or fit again"
+        )
+    if not all_finite(content):
+        raise DamagedError("it holds numbers that are not finite")
+    if number == 4:
+        try:
+            return _from_format_4(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedError("parts of it are missing") from error
+    if number not in (5, FORMAT):
+        raise DamagedError(f"there is no format {number}")
+    return {**content, "format": FORMAT}  # format 5 had another container
 
 
 def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class ClipEvidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Everything that a clip passes through.
+    """Everything that a clip passes through; raises `ValueError` for parts of different models.
 
     Args:
         measure: measures the statistics of every component.
@@ -53,6 +53,21 @@ class Pipeline:
     banks: dict[str, Bank]
     calibration: Calibration
     precision: torch.dtype = torch.float64
+
+    def __post_init__(self) -> None:
+        families, calibration = self.measure.families, self.calibration
+        for part in (self.banks, calibration.centre, calibration.spread):
+            if part.keys() != families.keys():
+                raise ValueError("banks and calibration are not of the same components")
+        if not families.keys() <= calibration.component_weight.keys():
+            raise ValueError("the calibration lacks the weight of a component")
+        if not set(families.values()) <= calibration.family_weight.keys():
+            raise ValueError("the calibration lacks the weight of a family")
+        for name, bank in self.banks.items():
+            if len(bank.mean) != len(calibration.centre[name]):
+                raise ValueError(f"bank and calibration of {name} differ in microphones")
+        if self.networks is None and self.measure.network_components:
+            raise ValueError("components of networks, and no networks")
 
     def score(self, clips: Sequence[Tensor], with_maps: bool = False) -> ClipEvidence:
         """Evidence of clips, given as the windows ``(W, C, T)`` of each.

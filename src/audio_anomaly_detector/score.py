@@ -1,5 +1,6 @@
 """The verdict on a clip, and what gives one, whatever computes it; needs no PyTorch."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, Self
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 
 
@@ -91,7 +92,14 @@ def judged(
         score: anomaly score.
         components: see `Score`.
         families: see `Score`.
+
+    Raises:
+        UserError: a number is not finite, which no comparison with a threshold would notice.
     """
+    if not all(map(math.isfinite, (score, *components.values(), *families.values()))):
+        raise UserError(
+            "its statistics are not finite, so it has no score; record it again at a usual level"
+        )
     return Score(
         score=score,
         p_value=scorer.normal_scores.p_value(score, scorer.threshold_config),

@@ -1,4 +1,4 @@
-"""Files of tensors and plain data; reading one never executes anything in it."""
+"""Checkpoints: tensors and plain data; reading one never executes anything in it."""
 
 import io
 from pathlib import Path

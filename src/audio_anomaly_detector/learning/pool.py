@@ -148,18 +148,22 @@ class PoolPrior:
         content = read_model_file(path)
         if "held_out" not in content:
             raise UserError(f"{path}: holds no pool; 'aad run-all --pool' makes them")
-        config = parse_config(json.loads(content["config"]))
-        networks = [restore_networks(config, state, device) for state in content["networks"]]
-        return cls(
-            config,
-            networks,
-            content["held_out"],
-            content["machines"],
-            [tuple(machine) for machine in content["sample"]],
-            content["signal"],
-            content["of_networks"],
-            content["fingerprint"],
-        )
+        try:
+            config = parse_config(json.loads(content["config"]))
+            return cls(
+                config,
+                [restore_networks(config, state, device) for state in content["networks"]],
+                content["held_out"],
+                content["machines"],
+                [tuple(machine) for machine in content["sample"]],
+                content["signal"],
+                content["of_networks"],
+                content["fingerprint"],
+            )
+        except Exception as error:  # what an altered file holds can be wrong in any way
+            raise UserError(
+                f"{path}: the pool is damaged or altered; delete it, and it is learned again"
+            ) from error
 
 
 def fit_pool(

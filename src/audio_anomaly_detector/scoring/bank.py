@@ -55,6 +55,10 @@ class Bank:
         axes: directions in which normal clips vary together, unit vectors, ``(C, r, D)``.
         gain: what is left of a unit along each axis, less one, ``(C, r)``.
         weight: how much each decorrelated feature counts, 1 on average, ``(C, D)``.
+
+    Raises:
+        ValueError: shapes that do not belong together, numbers that are not finite, no clip, or a
+            unit that is not above 0.
     """
 
     clips: Tensor
@@ -63,6 +67,30 @@ class Bank:
     axes: Tensor
     gain: Tensor
     weight: Tensor
+
+    def __post_init__(self) -> None:
+        parts = vars(self)
+        if not all(torch.is_floating_point(part) for part in parts.values()):
+            raise ValueError("a bank holds floating-point numbers")
+        # Shapes that broadcast would give a score, and a wrong one.
+        if self.mean.ndim != 2 or self.axes.ndim != 3 or self.clips.ndim != 3:
+            raise ValueError("a bank has parts of other dimensions")
+        microphones, features = self.mean.shape
+        wanted = {
+            "clips": (max(1, len(self.clips)), microphones, features),
+            "mean": (microphones, features),
+            "scale": (microphones, features),
+            "axes": (microphones, self.axes.shape[1], features),
+            "gain": (microphones, self.axes.shape[1]),
+            "weight": (microphones, features),
+        }
+        for name, part in parts.items():
+            if tuple(part.shape) != wanted[name]:
+                raise ValueError(f"a bank's {name} have shape {tuple(part.shape)}")
+            if not torch.isfinite(part).all():
+                raise ValueError(f"a bank's {name} are not finite")
+        if not (self.scale > 0).all():
+            raise ValueError("a bank has a unit that is not above 0")
 
     @classmethod
     def fit(
@@ -128,7 +156,15 @@ class Bank:
 
         Absolute and not squared: with a handful of clips some features' spreads come out far too
         small, and squares would let those few dominate.
+
+        Raises:
+            ValueError: statistics of another shape than the bank's.
         """
+        if statistics.shape[1:] != self.mean.shape:
+            raise ValueError(
+                f"statistics of shape {tuple(statistics.shape[1:])} where the bank has "
+                f"{tuple(self.mean.shape)}"
+            )
         standard = _standardise(statistics, self.mean, self.scale)  # (C, m, D)
         queries = _decorrelate(standard, self.axes, self.gain) * self.weight.unsqueeze(1)
         known = self.clips.transpose(0, 1)  # (C, n, D)

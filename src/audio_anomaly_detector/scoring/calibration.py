@@ -1,5 +1,6 @@
 """Raw component scores to common units, and their join into one score, without labels."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -55,8 +56,12 @@ class Calibration:
             the centre, or vary so much that a fault is hardly visible.
         family_weight: by family, 0 to 1: the better it separates the machine from surrogates, the
             more; networks less while clips are few.
-        steepness: of the soft maximum of the families: 0 is their mean, large values approach
-            their maximum.
+        steepness: of the soft maximum of the families: near 0 it is their mean, large values
+            approach their maximum.
+
+    Raises:
+        ValueError: a number that is not finite, a spread or steepness that is not above 0, a
+            weight below 0.
     """
 
     centre: dict[str, Tensor]
@@ -64,6 +69,21 @@ class Calibration:
     component_weight: dict[str, float]
     family_weight: dict[str, float]
     steepness: float
+
+    def __post_init__(self) -> None:
+        for name, spread in self.spread.items():
+            centre = self.centre[name]
+            if centre.ndim != 1 or centre.shape != spread.shape:
+                raise ValueError(f"the calibration of {name} has parts of different shapes")
+            if not (torch.isfinite(centre).all() and torch.isfinite(spread).all()):
+                raise ValueError(f"the calibration of {name} is not finite")
+            if not (spread > 0).all():
+                raise ValueError(f"the calibration of {name} has a spread that is not above 0")
+        weights = [*self.component_weight.values(), *self.family_weight.values()]
+        if not all(0 <= weight < math.inf for weight in weights):
+            raise ValueError("the calibration has a weight that is negative or not finite")
+        if not 0 < self.steepness < math.inf:
+            raise ValueError(f"the calibration has a steepness of {self.steepness}")
 
     @classmethod
     def fit(

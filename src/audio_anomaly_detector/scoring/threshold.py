@@ -83,10 +83,19 @@ class NormalScores:
     """The joined scores of normal clips that the detector was not fitted on.
 
     Args:
-        scores: ``(n,)``.
+        scores: ``(n,)``, n >= 2.
+
+    Raises:
+        ValueError: of another shape, too few, or not finite.
     """
 
     scores: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.scores.ndim != 1 or len(self.scores) < 2:
+            raise ValueError(f"scores of normal clips have shape {self.scores.shape}")
+        if not np.isfinite(self.scores).all():
+            raise ValueError("scores of normal clips are not finite")
 
     def method(self, config: ThresholdConfig) -> Literal["gamma", "conformal"]:
         """How p-values are made of them; see `calibration_method`."""

@@ -1,0 +1,98 @@
+"""The container of model files: plain data and tensors in a sealed safetensors file.
+
+Nothing in it can be executed, what it takes to read is bounded by its size, and a changed bit is
+noticed.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from audio_anomaly_detector.integrity import UNSEALED, seal_of, sealed
+
+_KEY = "audio_anomaly_detector"  # of the metadata; one, for safetensors puts several in any order
+_TENSOR = "tensor"  # marks where in the plain data a tensor belongs
+
+
+class DamagedError(ValueError):
+    """Content that no program of ours wrote; the text says what is wrong."""
+
+
+def pack(content: Mapping[str, Any]) -> bytes:
+    """The bytes of a file; the same content gives the same bytes.
+
+    Args:
+        content: dictionaries with text keys, lists, tensors, and what JSON knows.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def plain(value: Any, name: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[name] = value.detach().cpu().contiguous().clone()
+            return {_TENSOR: name}
+        if isinstance(value, Mapping):
+            return {
+                key: plain(part, f"{name}/{key}" if name else key) for key, part in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [plain(part, f"{name}/{place}") for place, part in enumerate(value)]
+        return value
+
+    tree = plain(content, "")
+    text = json.dumps({"seal": UNSEALED, "content": tree}, allow_nan=False)
+    return sealed(safetensors.torch.save(tensors, {_KEY: text}))
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """The content of a file's bytes; lists and tuples come back as lists.
+
+    Raises:
+        DamagedError: not a container, or a changed one.
+    """
+    if seal_of(data) is None:
+        raise DamagedError("its content differs from what was written")
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        tree = json.loads(header["__metadata__"][_KEY])["content"]
+        tensors = safetensors.torch.load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedError("it is not a container of this program") from error
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(part) for part in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) != {_TENSOR}:
+            return {key: filled(part) for key, part in value.items()}
+        name = value[_TENSOR]
+        if not isinstance(name, str) or name not in tensors:
+            raise DamagedError("a tensor is missing")
+        return tensors.pop(name)
+
+    content = filled(tree)
+    if tensors or not isinstance(content, dict):
+        raise DamagedError("it holds tensors that belong nowhere")
+    return content
+
+
+def is_container(data: bytes) -> bool:
+    """Whether bytes begin like a safetensors file: the length of a header, then the header."""
+    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
+
+
+def all_finite(content: Any) -> bool:
+    """Whether every number in tensors and plain data is finite."""
+    if isinstance(content, Tensor):
+        return bool(torch.isfinite(content).all())
+    if isinstance(content, Mapping):
+        return all(map(all_finite, content.values()))
+    if isinstance(content, list | tuple):
+        return all(map(all_finite, content))
+    return not isinstance(content, float) or abs(content) < float("inf")
