@@ -10,10 +10,11 @@ import numpy as np
 # What is right for a case; no case may cost a traceback, a second line, 3 GB or 20 s.
 #   heard     scored, like the reference if there is one, or with a remark
 #   whole     scored like the reference, or with a remark, or refused: never a part for the whole
+#   same      scored exactly like the reference, or refused: a remark excuses nothing
 #   said      scored with a remark, or refused: something about it is wrong in any case
 #   refused   there is nothing in it to be scored
 #   any       any finite score, or refused
-Right = Literal["heard", "whole", "said", "refused", "any"]
+Right = Literal["heard", "whole", "same", "said", "refused", "any"]
 
 
 class Case(NamedTuple):

@@ -1,6 +1,7 @@
 """Scores the cases of a campaign in a process of its own, which the campaign watches and may end.
 
-Reads cases from stdin, one JSON object a line, and writes what came of them as JSON lines to the
+Reads cases from stdin, one JSON object a line (name, model, path, and model and path of the
+reference), and writes what came of them as JSON lines to the
 file descriptor it is given. Everything that anybody prints meanwhile is caught and handed on.
 """
 
@@ -82,10 +83,9 @@ def _peak() -> int:
 def _answer(case: dict[str, Any]) -> dict[str, Any]:
     """Verdict or error on a case, and the verdict on its reference."""
     try:
-        answer = _verdict(case["model"], case["path"])
+        answer = _verdict(load_scorer(Path(case["model"]), "cpu"), case["path"])
         if case["reference"] and "error" not in answer:
-            reference = _reference(case["reference_model"], case["reference"])
-            answer["expected"] = reference.get("scores") or reference
+            answer["expected"] = _reference(*case["reference"])
     except UserError as error:
         return {"error": one_line(error)}
     except BaseException as error:
@@ -95,18 +95,12 @@ def _answer(case: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-_scorer = cache(load_scorer)
-
-
 @cache
 def _reference(model: str, path: str) -> dict[str, Any]:
-    return _verdict(model, path)
+    return _verdict(load_scorer(Path(model), "cpu"), path)
 
 
-def _verdict(model: str, path: str) -> dict[str, Any]:
-    scorer: Scorer = (
-        _scorer(Path(model), "cpu") if model.endswith(".kept") else load_scorer(Path(model), "cpu")
-    )
+def _verdict(scorer: Scorer, path: str) -> dict[str, Any]:
     json.dumps(scorer.describe())
     found = find_inputs([Path(path)])
     answer: dict[str, Any] = {"scores": [], "remarks": list(found.problems)}
@@ -120,7 +114,7 @@ def _verdict(model: str, path: str) -> dict[str, Any]:
             answer["scores"].append(plain)
     if not answer["scores"]:
         answer["error"] = errors[0] if errors else ""
-    elif errors:
+    else:
         answer["remarks"] += errors
     return answer
 

@@ -15,8 +15,8 @@ ENCODINGS = [
     (kind, subtype, endian)
     for kind in (*FORMATS, *RARE_FORMATS, "RAW")
     for subtype in soundfile.available_subtypes(kind)
-    for endian in ("LITTLE", "BIG")
-    if soundfile.check_format(kind, subtype, endian) or endian == "LITTLE"
+    for endian in ("FILE", "LITTLE", "BIG")
+    if soundfile.check_format(kind, subtype, endian)
 ]
 
 
