@@ -20,12 +20,14 @@ from hostile.audio_inputs import KINDS as AUDIO
 from hostile.cases import Case, Kind, make_case
 from hostile.foreign_models import EXECUTED
 from hostile.model_alterations import kinds as model_kinds
+from hostile.folders import scored_as_folder
 from hostile.models_to_alter import Models, make_models
 from hostile.report import Counts, page_with, printed
-from hostile.verdicts import BREACHES, Verdict, judged
+from hostile.verdicts import BREACHES, CRASH, MEMORY, SLOW, Verdict, judged
 from hostile.watch import Task, answers
 
 AT_ONCE = 150  # cases on the disk at a time
+FOUND_IN_FOLDERS = (".wav", ".flac", ".ogg", ".mp3", ".aiff")  # whatever else may be
 SEEDS = 100_000  # more than a kind has cases: another seed of the campaign, other cases
 
 
@@ -75,6 +77,8 @@ def run(
 ) -> Iterator[tuple[str, Verdict]]:
     """Make cases, have them scored, judge the answers.
 
+    Recordings are scored each alone and then once more all together, as a folder.
+
     Args:
         names: of the cases, ``kind:seed``.
         kinds: all kinds.
@@ -85,18 +89,30 @@ def run(
     for first in range(0, len(names), AT_ONCE):
         cases = {name: make_case(kinds, name, folder) for name in names[first : first + AT_ONCE]}
         tasks = [_task(name, case, models) for name, case in cases.items()]
+        alone: dict[Path, float] = {}
         for task, answer in answers(tasks):
             place = folder / task.name.replace(":", "-")
             verdict = judged(cases[task.name], answer, place / EXECUTED)
             if keep is not None and verdict.outcome in BREACHES:
                 shutil.copytree(place, keep / place.name, symlinks=True, dirs_exist_ok=True)
+            if not _is_audio(task.name) or verdict.outcome in (SLOW, MEMORY, CRASH):
+                shutil.rmtree(place)  # one of these would end the whole folder
+            elif answer.get("scores") and task.path.suffix in FOUND_IN_FOLDERS:
+                alone[task.path] = answer["scores"][0]["score"]
             yield task.name, verdict
+        if any(folder.iterdir()):
+            together = scored_as_folder(models.today[0], folder, alone)
+            yield f"whole_folder:{first // AT_ONCE}", together
         shutil.rmtree(folder)
+
+
+def _is_audio(name: str) -> bool:
+    return name.partition(":")[0] in AUDIO
 
 
 def _task(name: str, case: Case, models: Models) -> Task:
     """A recording is scored by the intact model, an altered model scores intact recordings."""
-    if name.partition(":")[0] in AUDIO:
+    if _is_audio(name):
         model = models.today[0]
         reference = None if case.reference is None else (model, case.reference)
         return Task(name, model, case.path, reference)

@@ -46,8 +46,8 @@ def _pickle(rng: np.random.Generator, path: Path, _: Path) -> None:
         written(path, pickled)
         return
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", pickled)
-        archive.writestr("archive/version", "3\n")
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), pickled)
+        archive.writestr(zipfile.ZipInfo("archive/version"), "3\n")
 
 
 def _torch_files(rng: np.random.Generator, path: Path, _: Path) -> None:
@@ -113,13 +113,15 @@ def _graph(rng: np.random.Generator, path: Path, _: Path) -> None:
 def _packed(gigabytes: int) -> bytes:
     """An archive of a few MB that unpacks to gigabytes."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         pickled = pickle.dumps({"format": 5})
-        archive.writestr("archive/data.pkl", pickled)
-        with archive.open("archive/data/0", "w", force_zip64=True) as part:
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), pickled)
+        zeros = zipfile.ZipInfo("archive/data/0")
+        zeros.compress_type = zipfile.ZIP_DEFLATED
+        with archive.open(zeros, "w", force_zip64=True) as part:
             for _ in range(gigabytes * 64):
                 part.write(bytes(2**24))
-        archive.writestr("archive/version", "3\n")
+        archive.writestr(zipfile.ZipInfo("archive/version"), "3\n")
     return buffer.getvalue()
 
 

@@ -32,7 +32,7 @@ LFS_POINTER = (
 def _zip(content: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("sound.wav", content)
+        archive.writestr(zipfile.ZipInfo("sound.wav"), content)
     return buffer.getvalue()
 
 
@@ -76,7 +76,7 @@ FOREIGN: dict[str, Callable[[bytes], bytes]] = {
     "utf16": lambda _: "sound of a pump\r\n".encode("utf-16") * 9,
     "zip": _zip,
     "tar": _tar,
-    "gzip": gzip.compress,
+    "gzip": lambda content: gzip.compress(content, mtime=0),
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "pdf": lambda _: b"%PDF-1.7\n1 0 obj <</Type /Catalog>> endobj\n%%EOF\n",

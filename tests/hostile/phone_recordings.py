@@ -42,7 +42,8 @@ def recording(
     # To a file, because an index at the beginning is written by reading the file again.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording"
-        _write(path, samples, WRITTEN[suffix], options or {})
+        exact = {"fflags": "+bitexact"}  # no time of writing, no number drawn by chance
+        _write(path, samples, WRITTEN[suffix], exact | (options or {}))
         return path.read_bytes()
 
 
@@ -105,7 +106,7 @@ def _film(rng: np.random.Generator, folder: Path) -> Case:
     """Pictures without a sound."""
     suffix, container = [(".mp4", "mp4"), (".mov", "mov"), (".webm", "matroska")][rng.integers(3)]
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container) as output:
+    with av.open(buffer, "w", format=container, options={"fflags": "+bitexact"}) as output:
         stream = output.add_stream("mpeg4", rate=25)
         stream.width = stream.height = 64
         for _ in range(60):

@@ -49,7 +49,41 @@ def encoded(
     """A file of a sound ``(T, C)`` as libsndfile writes it."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=kind, subtype=subtype, endian=endian)
-    return buffer.getvalue()
+    content = bytearray(buffer.getvalue())
+    peak = content.find(b"PEAK")
+    if peak > 0:
+        content[peak + 12 : peak + 16] = bytes(4)  # the time of writing
+    return _with_serial_number(content) if kind == "OGG" else bytes(content)
+
+
+def _with_serial_number(content: bytearray) -> bytes:
+    """An Ogg file whose streams have the number 0 instead of one drawn by chance (RFC 3533)."""
+    start = 0
+    while start < len(content):
+        segments = content[start + 27 : start + 27 + content[start + 26]]
+        end = start + 27 + len(segments) + sum(segments)
+        content[start + 14 : start + 18] = content[start + 22 : start + 26] = bytes(4)
+        check = 0
+        for byte in content[start:end]:
+            check = (check << 8) & 0xFFFFFFFF ^ _OGG_TABLE[check >> 24 ^ byte]
+        content[start + 22 : start + 26] = check.to_bytes(4, "little")
+        start = end
+    return bytes(content)
+
+
+def _ogg_table() -> list[int]:
+    """CRC-32 of every byte with the polynomial of Ogg, most significant bit first."""
+    table = []
+    for value in range(256):
+        check = value << 24
+        for _ in range(8):
+            check = (check << 1) ^ (0x04C11DB7 if check >> 31 else 0)
+            check &= 0xFFFFFFFF
+        table.append(check)
+    return table
+
+
+_OGG_TABLE = _ogg_table()
 
 
 def pcm(samples: np.ndarray) -> bytes:

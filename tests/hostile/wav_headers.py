@@ -69,7 +69,8 @@ def _size_near(rng: np.random.Generator, folder: Path) -> Case:
     near = [len(data) + off for off in (-16, -8, -4, -3, -2, -1, 1, 2, 3, 4, 8, 16)]
     size = int(rng.choice([0, UNKNOWN, *near]))
     content = wav(fmt(), chunk(b"data", data, size))
-    return beside(folder, "near.wav", content, "heard", intact(data), tolerance=0.01)
+    # Four samples fewer or more move the score a little.
+    return beside(folder, "near.wav", content, "heard", intact(data), tolerance=0.05)
 
 
 def _size_far(rng: np.random.Generator, folder: Path) -> Case:
