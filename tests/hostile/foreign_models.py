@@ -6,6 +6,7 @@ import os
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -109,30 +110,37 @@ def _graph(rng: np.random.Generator, path: Path, _: Path) -> None:
     written(path, model.SerializeToString())
 
 
+_ZEROS = 255 * 2**24  # as many as fit into 32 bits
+_CHECK = 0xB9401305  # CRC-32 of so many zeros
+
+
 @cache
-def _packed(gigabytes: int) -> bytes:
-    """An archive of a few MB that unpacks to gigabytes."""
+def _bombs() -> tuple[bytes, bytes]:
+    """Archives of 4 MB that unpack to 4 GB: of nothing else, and with a part of a model so large."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    zeros = block * 255 + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+    model = io.BytesIO()
+    torch.save({"format": 5, "banks": torch.zeros(4)}, model)
+    with zipfile.ZipFile(model) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    large = next(name for name in parts if name.endswith("/data/0"))
+    return _archive({"zeros": zeros}, "zeros"), _archive({**parts, large: zeros}, large)
+
+
+def _archive(parts: dict[str, bytes], packed: str) -> bytes:
+    """An archive, one part of which is packed already."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        pickled = pickle.dumps({"format": 5})
-        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), pickled)
-        zeros = zipfile.ZipInfo("archive/data/0")
-        zeros.compress_type = zipfile.ZIP_DEFLATED
-        with archive.open(zeros, "w", force_zip64=True) as part:
-            for _ in range(gigabytes * 64):
-                part.write(bytes(2**24))
-        archive.writestr(zipfile.ZipInfo("archive/version"), "3\n")
+        for name, content in parts.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+        entry = archive.getinfo(packed)  # the directory at the end is written from these
+        entry.compress_type, entry.file_size, entry.CRC = zipfile.ZIP_DEFLATED, _ZEROS, _CHECK
     return buffer.getvalue()
 
 
 def _bomb(rng: np.random.Generator, path: Path, _: Path) -> None:
-    """A real model one of whose parts unpacks to gigabytes, or an archive of nothing else."""
-    data = _packed(4)
-    if rng.integers(2):
-        data = data.replace(b"archive/data/0", b"archive/data.x").replace(
-            b"archive/data.pkl", b"archive/data/000"
-        )
-    written(path, data)
+    written(path, _bombs()[rng.integers(2)])
 
 
 def _other_bytes(rng: np.random.Generator, path: Path, model: Path) -> None:
