@@ -18,9 +18,9 @@ from pathlib import Path
 
 from hostile.audio_inputs import KINDS as AUDIO
 from hostile.cases import Case, Kind, make_case
+from hostile.folders import scored_as_folder
 from hostile.foreign_models import EXECUTED
 from hostile.model_alterations import kinds as model_kinds
-from hostile.folders import scored_as_folder
 from hostile.models_to_alter import Models, make_models
 from hostile.report import Counts, page_with, printed
 from hostile.verdicts import BREACHES, CRASH, MEMORY, SLOW, Verdict, judged
@@ -49,7 +49,8 @@ def main() -> None:
         for case_name, verdict in run(names, kinds, models, folder / "cases", options.keep):
             counts[case_name.partition(":")[0]][verdict.outcome] += 1
             if verdict.outcome in BREACHES or options.names:
-                print(f"{case_name}: {verdict.outcome}: {verdict.detail}", flush=True)
+                detail = " ".join(verdict.detail.split())
+                print(f"{case_name}: {verdict.outcome}: {detail}", flush=True)
     print(printed(counts))
     if options.page:
         page_with(counts, options.page)
@@ -92,7 +93,8 @@ def run(
         alone: dict[Path, float] = {}
         for task, answer in answers(tasks):
             place = folder / task.name.replace(":", "-")
-            verdict = judged(cases[task.name], answer, place / EXECUTED)
+            found = judged(cases[task.name], answer, place / EXECUTED)
+            verdict = found._replace(detail=found.detail.replace(f"{folder}/", ""))
             if keep is not None and verdict.outcome in BREACHES:
                 shutil.copytree(place, keep / place.name, symlinks=True, dirs_exist_ok=True)
             if not _is_audio(task.name) or verdict.outcome in (SLOW, MEMORY, CRASH):

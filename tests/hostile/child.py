@@ -15,7 +15,7 @@ import time
 import traceback
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import torch
 
@@ -45,9 +45,13 @@ def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "w")
     remarks = _Remarks()
     logging.getLogger("audio_anomaly_detector").addHandler(remarks)
-    printed = tempfile.TemporaryFile("w+b")
-    os.dup2(printed.fileno(), 1)
-    os.dup2(printed.fileno(), 2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        _score_all(answers, remarks, printed)
+
+
+def _score_all(answers: TextIO, remarks: _Remarks, printed: BinaryIO) -> None:
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + _ADDRESS_SPACE, resource.RLIM_INFINITY))
     base = _peak()

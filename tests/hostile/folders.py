@@ -41,7 +41,10 @@ def scored_as_folder(model: Path, folder: Path, alone: Mapping[Path, float]) -> 
     if any(ord(letter) < 32 and letter != "\n" for letter in errors):
         return Verdict(LINES, "control characters reach the terminal")
     found: list[dict[str, Any]] = json.loads(ran.stdout)
-    scores = {Path(one["path"]): float(one["score"]) for one in found if "score" in one}
+    return _compared({Path(one["path"]): one["score"] for one in found if "score" in one}, alone)
+
+
+def _compared(scores: Mapping[Path, float], alone: Mapping[Path, float]) -> Verdict:
     if not all(map(math.isfinite, scores.values())):
         return Verdict(NOT_FINITE)
     missing = [path for path in alone if path not in scores]

@@ -63,9 +63,7 @@ def _torch_files(rng: np.random.Generator, path: Path, _: Path) -> None:
         {1: 2},
     ]
     zipped = bool(rng.integers(2))
-    torch.save(
-        contents[rng.integers(len(contents))], path, _use_new_zipfile_serialization=zipped
-    )
+    torch.save(contents[rng.integers(len(contents))], path, _use_new_zipfile_serialization=zipped)
 
 
 def _safetensors(rng: np.random.Generator, path: Path, _: Path) -> None:
@@ -116,7 +114,7 @@ _CHECK = 0xB9401305  # CRC-32 of so many zeros
 
 @cache
 def _bombs() -> tuple[bytes, bytes]:
-    """Archives of 4 MB that unpack to 4 GB: of nothing else, and with a part of a model so large."""
+    """Archives of 4 MB that unpack to 4 GB: one of nothing else, one of a model."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(2**24)) + packer.flush(zlib.Z_FULL_FLUSH)
     zeros = block * 255 + zlib.compressobj(9, zlib.DEFLATED, -15).flush()

@@ -98,7 +98,9 @@ def _node(rng: np.random.Generator, model: Any) -> Right:
     if way == 0:
         del nodes[place]
     elif way == 1:
-        node.op_type = str(rng.choice(["Abs", "Neg", "Identity", "Sqrt", "Log", "Nothing", "Shape"]))
+        node.op_type = str(
+            rng.choice(["Abs", "Neg", "Identity", "Sqrt", "Log", "Nothing", "Shape"])
+        )
     elif way == 2:
         node.domain = str(rng.choice(["com.example", "ai.onnx.ml", "\0"]))
     elif way == 3 and node.input:

@@ -38,12 +38,12 @@ class Models(NamedTuple):
         return self.clips[microphones]
 
 
-def make_models(folder: Path, with_graph: bool = True) -> Models:
+def make_models(folder: Path, small_graph: bool = False) -> Models:
     """Fit the models: half a minute, most of it for the graph.
 
     Args:
         folder: for models and clips.
-        with_graph: export a graph too, if the extra `onnx` is there.
+        small_graph: export a detector of one family, which takes some seconds.
     """
     normal = folder / "data" / "normal"
     normal.mkdir(parents=True)
@@ -55,10 +55,14 @@ def make_models(folder: Path, with_graph: bool = True) -> Models:
     instant.save(folder / "instant.pth")
     networks.save(folder / "networks.pth")
     graphs = []
-    if with_graph and find_spec("onnxruntime") is not None:
+    if find_spec("onnxruntime") is not None:
         from audio_anomaly_detector.export.write import export_onnx
 
-        graphs.append(export_onnx(instant, folder / "graph.onnx", max_seconds=10).path)
+        exported = instant
+        if small_graph:
+            level = load_config("instant", overrides=(LENGTH, "scoring.families=[level]"))
+            exported = Detector.fit(clips, level).detector
+        graphs.append(export_onnx(exported, folder / "graph.onnx", max_seconds=10).path)
     return Models(
         [folder / "instant.pth", folder / "networks.pth"],
         sorted(FORMATS.glob("*.pth")),

@@ -63,7 +63,9 @@ def _picture(_: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + check
 
     header = part(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(b"\0\0")) + part(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(b"\0\0")) + part(b"IEND", b"")
+    )
 
 
 FOREIGN: dict[str, Callable[[bytes], bytes]] = {
@@ -128,7 +130,7 @@ def _playlist(rng: np.random.Generator, folder: Path) -> Case:
         '<Period><AdaptationSet mimeType="audio/wav"><Representation id="1" bandwidth="1">'
         f"<BaseURL>{named}</BaseURL></Representation></AdaptationSet></Period></MPD>",
         "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
-        f"TITLE x\nFILE \"{named}\" WAVE\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n",
+        f'TITLE x\nFILE "{named}" WAVE\n  TRACK 01 AUDIO\n    INDEX 01 00:00:00\n',
     ]
     suffix = str(rng.choice([".wav", ".mp3", ".m4a", ".m3u8", ".ogg", ".mp4"]))
     content = lists[rng.integers(len(lists))].encode()
@@ -146,7 +148,8 @@ def _sparse(rng: np.random.Generator, folder: Path) -> Case:
         head,
         b"",
         wav(fmt(rate=rate), size=UNKNOWN) + data,
-        wav(ds64, fmt(rate=rate), magic=b"RF64", size=UNKNOWN) + struct.pack("<4sI", b"data", UNKNOWN),
+        wav(ds64, fmt(rate=rate), magic=b"RF64", size=UNKNOWN)
+        + struct.pack("<4sI", b"data", UNKNOWN),
         encoded(sound(rng), "W64"),
         encoded(sound(rng), "FLAC"),
         encoded(sound(rng), "MP3"),
@@ -202,7 +205,7 @@ def _manifest(rng: np.random.Generator, folder: Path) -> Case:
         "path\n../../../../etc/passwd\n/dev/zero\n",
         "path,path\nsound.wav,other.wav\n",
         "time;value\n0,0;1,5\n0,1;1,7\n",
-        "path\n\"sound.wav\n",
+        'path\n"sound.wav\n',
         "path,machine\nsound.wav,\x1b[31m\n",
         "Path,Label\nsound.wav,normal\n",
         "=cmd(),path\n1,sound.wav\n",

@@ -27,7 +27,7 @@ SHARE = 0.03
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return make_models(tmp_path_factory.mktemp("models"), with_graph=False)
+    return make_models(tmp_path_factory.mktemp("models"), small_graph=True)
 
 
 def test_no_hostile_file_breaks_the_contract(models: Models, tmp_path: Path) -> None:
@@ -69,6 +69,7 @@ def _score(value: float, threshold: float = 2.0) -> dict[str, Any]:
         ("said", {"remarks": ["is cut off"]}, verdicts.SCORED),
         ("whole", {"expected": {"scores": [_score(1.0)]}}, verdicts.SCORED),
         ("whole", {"expected": {"scores": [_score(1.1)]}}, verdicts.WRONG),
+        ("whole", {"expected": {"error": "intact.w64: is not audio"}}, verdicts.LOST),
         ("whole", {"expected": {"scores": [_score(1.1)]}, "remarks": ["cut"]}, verdicts.SCORED),
         ("same", {"expected": {"scores": [_score(1.1)]}, "remarks": ["cut"]}, verdicts.WRONG),
         ("same", {"expected": {"scores": [_score(1.0, 0.5)]}}, verdicts.WRONG),

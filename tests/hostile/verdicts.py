@@ -32,6 +32,23 @@ def judged(case: Case, answer: dict[str, Any], marker: Path) -> Verdict:
         answer: of the child process or of the watch.
         marker: exists if code in the case was executed.
     """
+    excess = _excess(answer, marker)
+    if excess is not None:
+        return excess
+    if fault := answer.get("fault"):
+        return Verdict(FAULT, fault)
+    if answer["printed"]:
+        return Verdict(LINES, f"printed: {answer['printed'][:200]!r}")
+    error = answer.get("error")
+    if error is None:
+        return _scored(case, answer)
+    if not error or "\n" in error:
+        return Verdict(LINES, f"error: {error!r}")
+    return Verdict(LOST if case.right == "heard" else REFUSED, error)
+
+
+def _excess(answer: dict[str, Any], marker: Path) -> Verdict | None:
+    """What no answer excuses."""
     if marker.exists():
         return Verdict(EXECUTED)
     if ended := answer.get("ended"):
@@ -39,37 +56,31 @@ def judged(case: Case, answer: dict[str, Any], marker: Path) -> Verdict:
         return Verdict(kind, ended)
     if answer["megabytes"] > MEGABYTES:
         return Verdict(MEMORY, f"{answer['megabytes']:.0f} MB")
-    if fault := answer.get("fault"):
-        return Verdict(FAULT, fault)
-    if answer["printed"]:
-        return Verdict(LINES, f"printed: {answer['printed'][:200]!r}")
-    error = answer.get("error")
-    if error is not None:
-        if not error or "\n" in error:
-            return Verdict(LINES, f"error: {error!r}")
-        lost = case.right == "heard"
-        return Verdict(LOST if lost else REFUSED, error)
-    if not all(math.isfinite(value) for value in _numbers(answer["scores"])):
-        return Verdict(NOT_FINITE, f"score {answer['scores'][0]['score']}")
-    return _scored(case, answer)
+    return None
 
 
 def _scored(case: Case, answer: dict[str, Any]) -> Verdict:
     """Whether a score is the right one."""
+    if not all(math.isfinite(value) for value in _numbers(answer["scores"])):
+        return Verdict(NOT_FINITE, f"score {answer['scores'][0]['score']}")
     remarks = answer["remarks"]
     score = f"score {answer['scores'][0]['score']:.6g}"
     if case.right == "refused":
         return Verdict(WRONG, f"{score}, though there is nothing to be scored")
     if case.right == "said" and not remarks:
         return Verdict(WRONG, f"{score} without a remark")
-    expected = answer.get("expected")
-    if expected is None or (remarks and case.right != "same"):
-        return Verdict(SCORED, "; ".join(remarks))
+    expected = answer.get("expected", {})
     if "error" in expected:
-        return Verdict(WRONG, f"{score}; the intact file is refused: {expected['error']}")
-    if _alike(answer["scores"], expected["scores"], case.tolerance):
-        return Verdict(SCORED)
-    return Verdict(WRONG, f"{score}, that of the intact file is {expected['scores'][0]['score']:.6g}")
+        return Verdict(LOST, f"the intact file is refused: {expected['error']}")
+    excused = remarks and case.right != "same"
+    if (
+        expected
+        and not excused
+        and not _alike(answer["scores"], expected["scores"], case.tolerance)
+    ):
+        intact = f"{expected['scores'][0]['score']:.6g}"
+        return Verdict(WRONG, f"{score}, that of the intact file is {intact}")
+    return Verdict(SCORED, "; ".join(remarks))
 
 
 def _alike(found: list[Any], expected: list[Any], tolerance: float) -> bool:
