@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from hostile.verdicts import FAULT, LINES, LOST, NOT_FINITE, SCORED, SLOW, WRONG, Verdict
 
 _SECONDS_A_FILE = 20
+_ADDRESS_SPACE = 16 * 2**30  # so that a breach does not take the whole machine
 _TOLERANCE = 1e-3  # clips scored together differ by rounding
 
 
@@ -31,6 +33,7 @@ def scored_as_folder(model: Path, folder: Path, alone: Mapping[Path, float]) -> 
             capture_output=True,
             timeout=60 + _SECONDS_A_FILE * len(alone),
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            preexec_fn=_limit,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -42,6 +45,10 @@ def scored_as_folder(model: Path, folder: Path, alone: Mapping[Path, float]) -> 
         return Verdict(LINES, "control characters reach the terminal")
     found: list[dict[str, Any]] = json.loads(ran.stdout)
     return _compared({Path(one["path"]): one["score"] for one in found if "score" in one}, alone)
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
 
 
 def _compared(scores: Mapping[Path, float], alone: Mapping[Path, float]) -> Verdict:
