@@ -12,7 +12,7 @@ from typing import Any
 
 from hostile.verdicts import FAULT, LINES, LOST, NOT_FINITE, SCORED, SLOW, WRONG, Verdict
 
-_SECONDS_A_FILE = 20
+_SECONDS_A_FILE = 2
 _ADDRESS_SPACE = 16 * 2**30  # so that a breach does not take the whole machine
 _TOLERANCE = 1e-3  # clips scored together differ by rounding
 
