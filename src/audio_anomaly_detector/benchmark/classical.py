@@ -145,7 +145,9 @@ def local_outlier_factor(normals: Floats, seed: int) -> Callable[[Floats], Float
 def one_class_svm(normals: Floats, seed: int) -> Callable[[Floats], Floats]:
     """One-class support vector machine (Schölkopf et al., 2001), RBF kernel, nu = 0.1."""
     scaler = StandardScaler().fit(normals)
-    machine = OneClassSVM(nu=0.1, gamma="scale").fit(scaler.transform(normals))
+    machine = OneClassSVM(nu=0.1, gamma="scale")
+    machine.random_state = seed  # without one it draws from NumPy's shared generator, for nothing
+    machine.fit(scaler.transform(normals))
     return lambda others: -machine.decision_function(scaler.transform(others))
 
 

@@ -1,0 +1,62 @@
+"""The counts of a campaign: as a table on the screen, and before and after in the docs."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from hostile.verdicts import BREACHES, REFUSED, SCORED
+
+Counts = dict[str, Counter[str]]  # by kind, then by outcome
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, RECORD = DOCS / "reliability.md", DOCS / "reliability.json"
+_START, _END = "<!-- counts -->", "<!-- /counts -->"
+_OUTCOMES = (SCORED, REFUSED, *BREACHES)
+
+
+def printed(counts: Counts) -> str:
+    """The table for the screen: a line for each kind, a column for each outcome there was."""
+    outcomes = [name for name in _OUTCOMES if any(counts[kind][name] for kind in counts)]
+    rows = [["kind", "cases", *outcomes]]
+    for kind, found in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
+        numbers = [found.total(), *(found[name] for name in outcomes)]
+        rows.append([kind, *(str(number or "·") for number in numbers)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def page_with(counts: Counts, when: str) -> None:
+    """Keep the counts of one state of the program and enter both into the page."""
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    record[when] = {kind: dict(found) for kind, found in counts.items()}
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    page = PAGE.read_text()
+    before, _, rest = page.partition(_START)
+    _, _, after = rest.partition(_END)
+    PAGE.write_text(f"{before}{_START}\n\n{_table(record)}\n\n{_END}{after}")
+
+
+def _table(record: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    """Counts by kind: cases, and breaches before and after."""
+    old, new = record.get("before", {}), record.get("after", {})
+    lines = [
+        "| kind | cases | breaches before | scored, refused after | breaches after |",
+        "|---|---:|---|---|---:|",
+    ]
+    for kind in dict.fromkeys((*new, *old)):
+        was, now = Counter(old.get(kind, {})), Counter(new.get(kind, {}))
+        breaches = ", ".join(f"{was[name]} {name}" for name in BREACHES if was[name]) or "0"
+        kept = f"{now[SCORED]}, {now[REFUSED]}" if kind in new else "—"
+        left = sum(now[name] for name in BREACHES)
+        lines.append(
+            f"| `{kind}` | {(now or was).total()} | {breaches if kind in old else '—'} "
+            f"| {kept} | {left if kind in new else '—'} |"
+        )
+    return "\n".join(lines)
