@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from audio_anomaly_detector.choices import Plots
 from audio_anomaly_detector.devices import DeviceName
 
 OnError = Literal["skip", "stop"]
@@ -17,9 +18,11 @@ class RunOptions:
         on_error: leave out clips that cannot be used, or stop at the first.
         watch_test: print metrics on labelled test clips after every epoch; changes no result.
         threads: CPU threads of PyTorch for a job; None leaves them as they are.
+        plots: what an evaluation draws: all plots and the sheet of them, the sheet, or nothing.
     """
 
     device: DeviceName = "auto"
     on_error: OnError = "skip"
     watch_test: bool = False
     threads: int | None = None
+    plots: Plots = "all"

@@ -27,6 +27,7 @@ def evaluate(
     threshold_method: options.ThresholdMethod = None,
     threshold: options.ThresholdValue = None,
     device: options.Device = "auto",
+    plots: options.Plots = "all",
 ) -> int:
     """Score the test clips below DATA and write metrics, scores, plots and a report.
 
@@ -60,7 +61,7 @@ def evaluate(
     out = out or run_folder(model)
     try:
         with ProgressDisplay(quiet) as progress:
-            evaluation = evaluate_machine(detector, test, out, progress)
+            evaluation = evaluate_machine(detector, test, out, progress, plots)
     except NothingToEvaluate as reason:
         remark(f"nothing to evaluate: {reason}")
         return DONE

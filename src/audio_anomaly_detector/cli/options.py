@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from audio_anomaly_detector.choices import LayoutName, PoolScope, RuntimeName
+from audio_anomaly_detector.choices import Plots as PlotsName
 from audio_anomaly_detector.choices import Preset as PresetName
 from audio_anomaly_detector.devices import DeviceName
 from audio_anomaly_detector.errors import UserError
@@ -196,6 +197,14 @@ ThresholdMethod = Annotated[
 ThresholdValue = Annotated[
     float | None,
     typer.Option("--threshold", help="Decide by this score instead.", rich_help_panel=DECISION),
+]
+Plots = Annotated[
+    PlotsName,
+    typer.Option(
+        metavar="all|sheet|none",
+        help="Draw every plot and the sheet of them all, the sheet alone, or nothing.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
 Runtime = Annotated[
     RuntimeName,

@@ -65,6 +65,7 @@ def run_all(
     tta: options.Views = None,
     watch_test: options.WatchTest = True,
     oracle_epoch: options.OracleEpoch = False,
+    plots: options.Plots = "sheet",
 ) -> int:
     """Fit and evaluate a detector for every machine id below DATA, and sum up.
 
@@ -72,16 +73,16 @@ def run_all(
     on.
     """
     from audio_anomaly_detector.cli.configuration import read_config
-    from audio_anomaly_detector.cli.console import remark, start_logging
+    from audio_anomaly_detector.cli.console import err, remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.recordings import find_recordings
     from audio_anomaly_detector.cli.tables import print_table
     from audio_anomaly_detector.devices import uses_gpu
     from audio_anomaly_detector.engines import make_engine
-    from audio_anomaly_detector.fleet.jobs import make_jobs
+    from audio_anomaly_detector.fleet.jobs import Outcome, make_jobs
     from audio_anomaly_detector.fleet.pools import make_pools
     from audio_anomaly_detector.fleet.run import run_all as run_jobs
-    from audio_anomaly_detector.fleet.summary import summary_table
+    from audio_anomaly_detector.fleet.summary import outcome_line, summary_table
     from audio_anomaly_detector.run_options import RunOptions
 
     # The epochs' figures go through the log, as the jobs may run in other processes.
@@ -101,12 +102,18 @@ def run_all(
     found = find_recordings(options.one_place("DATA", data, root), layout, normal, abnormal)
     found.require_labels(clips := found.clips)
     folder = options.one_place("--save", save or SAVE)
-    run_options = RunOptions(device, on_error, watch_test, threads=runner.cores)
+    run_options = RunOptions(device, on_error, watch_test, runner.cores, plots)
     pools = make_pools(clips, config, folder, run_options)
     jobs = make_jobs(clips, config, folder, run_options, pools)
     summary = folder / "summary.csv"
     with ProgressDisplay(quiet) as progress:
-        outcomes = run_jobs(jobs, runner, summary, progress, pools)
+
+        def show(outcome: Outcome) -> None:
+            if not quiet and outcome.status != "skipped":
+                with progress.aside():
+                    err.print(outcome_line(outcome))
+
+        outcomes = run_jobs(jobs, runner, summary, progress, pools, show)
     print_table(summary_table(outcomes))
     remark(f"summary: {summary}")
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]

@@ -248,7 +248,7 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
         "model": job.model.name,
     }
     if split.test:
-        evaluation = evaluate_machine(detector, split.test, job.folder, progress)
+        evaluation = evaluate_machine(detector, split.test, job.folder, progress, job.options.plots)
         if evaluation.failures and job.options.on_error == "stop":
             raise evaluation.failures[0]
         figures["n_failed_clips"] += len(evaluation.failures)

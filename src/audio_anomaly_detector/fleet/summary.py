@@ -85,6 +85,14 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
+def outcome_line(outcome: Outcome) -> str:
+    """One line on an outcome, for whoever watches them come."""
+    if outcome.status == "failed":
+        return f"{_name(outcome)}: failed: {outcome.error}"
+    auroc = "" if outcome.auroc is None else f", AUROC {_figure(outcome.auroc)}"
+    return f"{_name(outcome)}: {outcome.status}{auroc}"
+
+
 def _title(outcomes: Sequence[Outcome]) -> str:
     states = ("done", "skipped", "failed")
     counts = {state: sum(outcome.status == state for outcome in outcomes) for state in states}

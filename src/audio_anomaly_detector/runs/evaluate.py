@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from audio_anomaly_detector.choices import Plots
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.detector import Detector
@@ -52,7 +53,11 @@ class Evaluation:
 
 
 def evaluate_machine(
-    detector: Detector, clips: Sequence[Clip], folder: Path, progress: Progress = SILENT
+    detector: Detector,
+    clips: Sequence[Clip],
+    folder: Path,
+    progress: Progress = SILENT,
+    plots: Plots = "all",
 ) -> Evaluation:
     """Score clips the detector was not fitted on and write scores, metrics, plots and report.
 
@@ -61,6 +66,7 @@ def evaluate_machine(
         clips: test clips, with or without labels.
         folder: the run folder.
         progress: receives the number of clips scored.
+        plots: see `RunOptions.plots`; those of an earlier evaluation are removed in any case.
 
     Raises:
         NothingToEvaluate: there are no clips.
@@ -71,17 +77,24 @@ def evaluate_machine(
         raise NothingToEvaluate("there are no clips to test on")
     _refuse_training_clips(detector, clips)
     with hold_folder(folder):
-        return _evaluate(detector, clips, folder, progress)
+        return _evaluate(detector, clips, folder, progress, plots)
 
 
 def remove_evaluation(folder: Path) -> None:
     """Remove what an evaluation wrote: beside another model it would pass for that model's."""
-    for name in (SCORES, METRICS, REPORT, SHEET, *picture_names()):
+    for name in (SCORES, METRICS, REPORT):
+        (folder / name).unlink(missing_ok=True)
+    remove_pictures(folder)
+
+
+def remove_pictures(folder: Path) -> None:
+    """Remove the pictures of an earlier evaluation."""
+    for name in (SHEET, *picture_names()):
         (folder / name).unlink(missing_ok=True)
 
 
 def _evaluate(
-    detector: Detector, clips: Sequence[Clip], folder: Path, progress: Progress
+    detector: Detector, clips: Sequence[Clip], folder: Path, progress: Progress, plots: Plots
 ) -> Evaluation:
     outcomes = _outcomes(detector, clips, progress)
     scored = [(clip, one) for clip, one in outcomes if not isinstance(one, ClipError)]
@@ -94,8 +107,10 @@ def _evaluate(
     data = _evaluation_data(detector, scored, folder)
     notes = _notes(detector)
     write_json(folder / METRICS, _metrics_record(detector, scored, data.metrics, failures, notes))
-    pictures = save_plots(data, folder)
-    save_figure(evaluation_sheet(data), folder / SHEET)
+    remove_pictures(folder)
+    pictures = save_plots(data, folder) if plots == "all" else {}
+    if plots != "none":
+        save_figure(evaluation_sheet(data), folder / SHEET)
     _write_report(detector, data, pictures, failures, folder)
     return Evaluation(scored, failures, data.metrics, notes)
 
