@@ -5,6 +5,7 @@ python examples/score_onnx.py model.onnx recording.wav ...
 
 import argparse
 import json
+import math
 import sys
 
 import onnxruntime
@@ -17,10 +18,16 @@ def main() -> None:
     parser.add_argument("model", help="file written by `aad export`")
     parser.add_argument("recordings", nargs="+", help="audio files")
     arguments = parser.parse_args()
-    session = onnxruntime.InferenceSession(arguments.model, providers=["CPUExecutionProvider"])
-    facts = json.loads(session.get_modelmeta().custom_metadata_map["audio_anomaly_detector"])
+    try:
+        session = onnxruntime.InferenceSession(arguments.model, providers=["CPUExecutionProvider"])
+        facts = json.loads(session.get_modelmeta().custom_metadata_map["audio_anomaly_detector"])
+    except Exception as error:  # ONNX Runtime has a dozen kinds without a common one
+        sys.exit(f"{arguments.model}: no exported detector ({type(error).__name__})")
     for name in arguments.recordings:
-        samples, rate = soundfile.read(name, dtype="float32", always_2d=True)  # (T, C)
+        try:
+            samples, rate = soundfile.read(name, dtype="float32", always_2d=True)  # (T, C)
+        except (OSError, soundfile.SoundFileError) as error:
+            sys.exit(f"{name}: cannot be read ({error})")
         if rate != facts["sample_rate"]:
             sys.exit(f"{name}: {rate} Hz, the graph takes {facts['sample_rate']}; resample it")
         if samples.shape[1] != facts["microphones"]:
@@ -29,6 +36,8 @@ def main() -> None:
             shortest, longest = facts["min_samples"] / rate, facts["max_samples"] / rate
             sys.exit(f"{name}: {len(samples) / rate:.2f} s, not {shortest:g} to {longest:g} s")
         score = session.run(["score"], {"waveform": samples.T[None]})[0][0]
+        if not math.isfinite(score):
+            sys.exit(f"{name}: has no finite score; check its samples")
         print(f"{name}: {score:.4f} {'ANOMALOUS' if score > facts['threshold'] else 'normal'}")
 
 

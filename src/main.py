@@ -33,6 +33,8 @@ def main(
     tta: options.Views = None,
     device: options.Device = "auto",
     oracle_epoch: options.OracleEpoch = False,
+    normal: options.Normal = None,
+    abnormal: options.Abnormal = None,
 ) -> int:
     """Learn one machine's normal sound, judge its test clips, write model, plots and report."""
     model = out / "final_audio_anomaly_model.pth"
@@ -51,9 +53,14 @@ def main(
         settings=settings,
         watch_test=True,
         oracle_epoch=oracle_epoch,
+        normal=normal,
+        abnormal=abnormal,
         quiet=quiet,
     )
-    return max(fitted, cli.evaluate(model, data, device=device, quiet=quiet))
+    evaluated = cli.evaluate(
+        model, data, device=device, normal=normal, abnormal=abnormal, quiet=quiet
+    )
+    return max(fitted, evaluated)
 
 
 if __name__ == "__main__":

@@ -177,3 +177,24 @@ def test_a_missing_config_file(tmp_path: Path) -> None:
 def test_a_pool_takes_no_oracle_epochs() -> None:
     with pytest.raises(UserError, match="one machine"):
         load_config("small", overrides=["pool=all", "stages.oracle_epoch=true"])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "logmel.n_fft=1073741824",
+        "logmel.hop_length=1",
+        "scoring.views=1000000",
+        "audio.length=1000000000000",
+        "audio.sample_rate=1000000000",
+        "audio.equalised_rms=.inf",
+        "transformer.width=1000000",
+        "transformer.depth=1000000",
+        "signals.packet_band_hz=1e-3",
+        "vqvae.codes=1000000000",
+        "scoring.threshold.gamma_shape=.nan",
+    ],
+)
+def test_settings_that_no_computer_can_hold_are_refused(setting: str) -> None:
+    with pytest.raises(UserError, match=r"setting|more than|narrow"):
+        load_config("small", overrides=[setting])

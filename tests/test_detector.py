@@ -135,7 +135,7 @@ def test_many_clips_calibrate_on_a_held_out_part(
     normals: list[Clip], without_networks: Config
 ) -> None:
     clips = [
-        dataclasses.replace(clip, name=f"{clip.name}#{part}", start=part, duration=4.2)
+        dataclasses.replace(clip, name=f"{clip.name}#{part}", start=2.1 * part, duration=2.1)
         for clip in normals
         for part in range(3)
     ]
@@ -208,6 +208,29 @@ def test_a_clip_that_fails_does_not_stop_the_others(
     outcomes = [outcome for _, outcome in fitted.score_clips([clips[0], broken, clips[2]])]
     assert isinstance(outcomes[1], ClipError)
     assert not isinstance(outcomes[0], ClipError) and not isinstance(outcomes[2], ClipError)
+
+
+def test_a_clip_that_cannot_be_scored_costs_only_itself(
+    fitted: Detector, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = dict(fitted.score_clips(clips[:6]))
+    heavy = read_clip(clips[2], fitted.config.audio)
+    score = Detector._score
+
+    def fail_on_one(self: Detector, waveforms: list[np.ndarray], with_map: bool) -> list[Score]:
+        if any(np.array_equal(one, heavy) for one in waveforms):
+            raise MemoryError
+        return score(self, waveforms, with_map)
+
+    monkeypatch.setattr(Detector, "_score", fail_on_one)
+    for clip, outcome in fitted.score_clips(clips[:6]):
+        if clip == clips[2]:
+            assert isinstance(outcome, ClipError)
+            assert "could not be scored (MemoryError)" in str(outcome)
+        else:
+            before = expected[clip]
+            assert isinstance(outcome, Score) and isinstance(before, Score)
+            assert outcome.score == pytest.approx(before.score, abs=1e-3)
 
 
 def test_clips_scored_together_get_the_scores_that_each_gets_alone(

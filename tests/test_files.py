@@ -1,3 +1,4 @@
+import csv
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,27 @@ def test_a_work_folder_belongs_to_one_piece_of_work(tmp_path: Path) -> None:
     assert not (work / "checkpoint").exists()
     with pytest.raises(UserError, match="holds files of others"):
         claim_folder(tmp_path, "first")
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "written"),
+    [
+        ("path", "=cmd()|x.wav", "./=cmd()|x.wav"),
+        ("path", "+1.wav", "./+1.wav"),
+        ("path", "-2.wav", "./-2.wav"),
+        ("path", "@x/a.wav", "./@x/a.wav"),
+        ("path", "-6_dB_fan/fan/id_00/a.wav#t=0,10", "-6_dB_fan/fan/id_00/a.wav#t=0,10"),
+        ("path", "-6_dB_fan/=x|y.wav", "./-6_dB_fan/=x|y.wav"),
+        ("machine", "=1+1", "'=1+1"),
+        ("machine", "\t=1+1", "'\t=1+1"),
+        ("condition", "-6_dB_fan", "-6_dB_fan"),
+        ("score", "-0.25", "-0.25"),
+        ("score", "-inf", "-inf"),
+        ("score", "-", "-"),
+        ("label", "a=b", "a=b"),
+    ],
+)
+def test_no_text_opens_a_cell_as_a_formula(tmp_path, column, text, written):
+    write_csv(tmp_path / "t.csv", ["n", column], [[1, text], [-2, text]])
+    with (tmp_path / "t.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["n", column], ["1", written], ["-2", written]]

@@ -8,7 +8,15 @@ from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.loading import find_model, load_detector, load_scorer, run_folder
+from audio_anomaly_detector.loading import (
+    find_model,
+    load_detector,
+    load_scorer,
+    run_folder,
+    verify_model,
+)
+from audio_anomaly_detector.model_container import pack
+from audio_anomaly_detector.model_file import read_model_file
 
 
 @pytest.mark.parametrize(
@@ -70,11 +78,28 @@ def test_a_model_file_is_scored_by_torch(
         assert scorer.threshold == detector.threshold
 
 
+def test_verifying_names_what_is_damaged(
+    normals: list[Clip], without_networks: Config, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pth"
+    detector = Detector.fit(normals, without_networks).detector
+    detector.save(str(path))
+    assert "whole" in verify_model(path)
+    content = read_model_file(path)
+    # A bank of other settings: nothing in the file says so, scoring does.
+    bank = content["banks"]["logmel_mean"]
+    for part in ("clips", "mean", "scale", "axes", "weight"):
+        bank[part] = bank[part][..., :-1]
+    path.write_bytes(pack(content))
+    with pytest.raises(UserError, match="altered"):
+        verify_model(path)
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model.bin"])
 def test_an_exported_graph_is_recognised(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_bytes(b"\x08\x0a")
-    with pytest.raises(UserError, match="not a readable ONNX file"):
+    with pytest.raises(UserError, match="export it again"):
         load_scorer(file)
     with pytest.raises(UserError, match="the model file that it was exported from"):
         load_detector(file)

@@ -8,3 +8,4 @@ from typing import Literal
 Preset = Literal["instant", "small", "base", "paper"]
 PoolScope = Literal["none", "machine", "all"]
 RuntimeName = Literal["auto", "torch", "onnx"]
+LayoutName = Literal["auto", "mimii", "dcase", "folder", "csv"]

@@ -14,7 +14,7 @@ from audio_anomaly_detector.models.logmel import LogMelConfig
 from audio_anomaly_detector.models.masked_transformer import MaskedTransformerConfig
 from audio_anomaly_detector.models.vqvae import VQVAEConfig
 from audio_anomaly_detector.scoring.components import FAMILIES, NETWORK_FAMILIES, SIGNAL_FAMILIES
-from audio_anomaly_detector.scoring.signals import SignalConfig
+from audio_anomaly_detector.scoring.signals import SignalConfig, envelope_frame, packet_levels
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.settings import merged, parse_override, read_yaml, validated
 
@@ -22,32 +22,45 @@ from audio_anomaly_detector.settings import merged, parse_override, read_yaml, v
 DEFAULT_PRESET: Preset = "instant"
 
 
-class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
+# Beyond these a setting is a slip of the pen, or of a file somebody altered: float32 values of one
+# microphone's spectrogram of a window, depth of the wavelet packets, samples of a frame whose
+# transform is a matrix product, weights of the transformer.
+_LARGEST_SPECTROGRAM = 2**25
+_MOST_PACKET_LEVELS = 12
+_LARGEST_ENVELOPE_FRAME = 8192
+_MOST_WEIGHTS = 1_000_000_000
+
+
+class TrainingConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How one stage is trained."""
 
-    epochs: int = Field(ge=0, description="epochs of the stage; 0: as initialised")
+    epochs: int = Field(ge=0, le=100_000, description="epochs of the stage; 0: as initialised")
     steps_per_epoch: int | None = Field(
-        None, gt=0, description="optimiser steps an epoch; none: once through the data"
+        None,
+        gt=0,
+        le=1_000_000,
+        description="optimiser steps an epoch; none: once through the data",
     )
-    batch_size: int = Field(16, gt=0, description="windows of one microphone a step")
+    batch_size: int = Field(16, gt=0, le=65_536, description="windows of one microphone a step")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps with rising rate")
     clip_norm: float = Field(1.0, gt=0, description="largest gradient norm of a step")
 
 
-class StagesConfig(BaseModel, frozen=True, extra="forbid"):
+class StagesConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Training of the three stages."""
 
     despawn: TrainingConfig
     transformer: TrainingConfig
     vqvae: TrainingConfig
     despawn_crop: int = Field(
-        32_768, gt=0, description="samples of the random crops DeSpaWN is trained on"
+        32_768, gt=0, le=16_777_216, description="samples of the random crops DeSpaWN is trained on"
     )
     held_out_factor: int = Field(
         1,
         gt=0,
+        le=1_000,
         description="times as many epochs where a held-out part of many clips saves the "
         "cross-fits, and in a pool",
     )
@@ -58,23 +71,28 @@ class StagesConfig(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class ScoringConfig(BaseModel, frozen=True, extra="forbid"):
+class ScoringConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """From components to one score."""
 
     families: tuple[str, ...] = Field(
         default=FAMILIES, description="families that make up the score"
     )
     views: int = Field(
-        default=0, ge=0, description="test-time views besides the clip itself (--tta)"
+        default=0, ge=0, le=100, description="test-time views besides the clip itself (--tta)"
     )
     view_noise_db: float = Field(
         default=-30.0, lt=0, description="noise of the views, dB re clip level"
     )
-    bank_capacity: int = Field(default=2000, gt=1, description="normal clips kept for distances")
-    folds: int = Field(default=4, ge=2, description="folds of the cross-fitted calibration")
+    bank_capacity: int = Field(
+        default=2000, gt=1, le=1_000_000, description="normal clips kept for distances"
+    )
+    folds: int = Field(
+        default=4, ge=2, le=1_000, description="folds of the cross-fitted calibration"
+    )
     hold_out_from: int = Field(
         default=400,
         ge=2,
+        le=10_000_000,
         description="training clips from which a held-out part replaces cross-fitting",
     )
     threshold: ThresholdConfig = ThresholdConfig()
@@ -93,7 +111,7 @@ class ScoringConfig(BaseModel, frozen=True, extra="forbid"):
         return families
 
 
-class Config(BaseModel, frozen=True, extra="forbid"):
+class Config(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Everything that decides what a fitted detector is."""
 
     preset: Preset = DEFAULT_PRESET
@@ -118,9 +136,37 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("logmel.sample_rate and audio.sample_rate differ")
         if self.transformer.n_mels != self.logmel.n_mels:
             raise ValueError("transformer.n_mels and logmel.n_mels differ")
+        self._check_size()
         if self.pool != "none" and self.stages.oracle_epoch:
             raise ValueError("oracle epochs are chosen for one machine; leave the pool out")
         return self
+
+    def _check_size(self) -> None:
+        """Refuse settings whose intermediate results no computer holds, before any is made."""
+        rate, length = self.audio.sample_rate, self.audio.length
+        frame, hop = envelope_frame(self.signals, rate)
+        for name, n_fft, step in (
+            ("logmel.n_fft and logmel.hop_length", self.logmel.n_fft, self.logmel.hop_length),
+            ("signals.envelope_frame_s and signals.envelope_hop_s", frame, hop),
+        ):
+            if n_fft // 2 * (length // step + 1) > _LARGEST_SPECTROGRAM:
+                raise ValueError(
+                    f"{name} make a spectrogram of more than {_LARGEST_SPECTROGRAM} values from "
+                    f"a window of {length} samples; take a longer hop or a shorter window"
+                )
+        if packet_levels(self.signals, rate) > _MOST_PACKET_LEVELS:
+            raise ValueError("signals.packet_band_hz is too narrow for the sample rate")
+        if frame > _LARGEST_ENVELOPE_FRAME:
+            raise ValueError("signals.envelope_frame_s is too long for the sample rate")
+        width, inner = self.transformer.width, self.transformer.decoder_width
+        weights = 12 * (
+            self.transformer.depth * width**2 + self.transformer.decoder_depth * inner**2
+        )
+        if weights > _MOST_WEIGHTS:
+            raise ValueError(
+                f"transformer.width, depth, decoder_width and decoder_depth make more than "
+                f"{_MOST_WEIGHTS} weights; take a smaller width"
+            )
 
 
 def _stage(epochs: int, steps: int | None, batch_size: int, rate: float) -> dict[str, Any]:

@@ -15,8 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from audio_anomaly_detector.config import Config, load_config, parse_config
-from audio_anomaly_detector.data.audio import Reading, equalise_level, read_microphones, to_windows
+from audio_anomaly_detector.data.audio import (
+    Reading,
+    read_microphones,
+    to_windows,
+    unforeseen,
+)
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.formats import mixed_notes, recording_formats, unlike_normals
+from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
 from audio_anomaly_detector.model_file import (
@@ -35,14 +42,14 @@ from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
-from audio_anomaly_detector.threads import each_on_one_thread
+from audio_anomaly_detector.threads import each_in_turn
 
 if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
     from audio_anomaly_detector.learning.pool import PoolPrior
     from audio_anomaly_detector.learning.stages import Watch
 
-# Times that every thread scores some clips before results are handed out.
-_TURNS = 4
+# Samples of clips that are scored together; longer clips are scored alone.
+_SAMPLES_TOGETHER = 2**24
 
 
 @dataclass(frozen=True)
@@ -115,26 +122,29 @@ class Detector:
             pool_prior: what was learned from a pool of machines, which is used as it is.
 
         Raises:
-            UserError: anomalous clips among them, too few clips (also for the threshold that is
-                asked for), full disk; the config asks for a pool and none is given, or one of
-                another config.
+            UserError: anomalous clips or clips without a label among them, too few clips (also for
+                the threshold that is asked for), full disk; the config asks for a pool and none is
+                given, or one of another config.
             ClipError: with ``on_error="stop"``, the first clip that cannot be used.
         """
         # Here, so that loading a detector to score imports no training code.
         from audio_anomaly_detector.data.cache import build_store  # noqa: PLC0415
+        from audio_anomaly_detector.data.copies import copies_note, counted_once  # noqa: PLC0415
         from audio_anomaly_detector.data.datasets import (  # noqa: PLC0415
             check_enough,
             cut_few_recordings,
-            sound_seconds,
         )
+        from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
         from audio_anomaly_detector.files import claim_folder  # noqa: PLC0415
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
         from audio_anomaly_detector.learning.folds import calibration_size  # noqa: PLC0415
         from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
         from audio_anomaly_detector.scoring.threshold import calibration_method  # noqa: PLC0415
 
-        if any(clip.label == 1 for clip in clips):
-            raise UserError("training takes normal clips only, some here are labelled anomalous")
+        for clip in clips:
+            if clip.label != 0:
+                kind = "has no label" if clip.label is None else "is labelled anomalous"
+                raise UserError(f"training takes normal clips only; {clip.name} {kind}")
         where = resolve_device(device)
         config = config or load_config()
         fits = same_fit(pool_prior.config, config) if pool_prior else config.pool == "none"
@@ -150,10 +160,14 @@ class Detector:
                 work = stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-"))
             work = Path(work)
             claim_folder(work, fit_identity(config, clips))
+            if pool_prior is None:  # what is pooled is measured alike
+                audio = in_full_scale(clips, config.audio)
+                config = config.model_copy(update={"audio": audio})
             # A threshold that cannot be drawn is better refused before the work than after.
             calibration_method(config.scoring.threshold, calibration_size(clips, config))
             store = build_store(clips, config.audio, work / "windows", on_error, progress)
-            check_enough(store.clips, sound_seconds(store.clips))
+            store, copies = counted_once(store)
+            check_enough(store.clips, sum(store.seconds), copies_note(copies))
             calibration_method(config.scoring.threshold, calibration_size(store.clips, config))
             microphones = store.windows.shape[1]
             prior = None
@@ -167,6 +181,8 @@ class Detector:
                 calibration_clips=[names[i] for i in fitted.calibration_clips],
                 outliers=[names[i] for i in fitted.outliers],
                 unusable=failure_lines(store.failures),
+                copies=copies,
+                formats=recording_formats(store.infos),
                 pool=pool_prior.machines if pool_prior else [],
                 codebook_perplexity=fitted.perplexity,
                 history=fitted.history,
@@ -187,6 +203,16 @@ class Detector:
         return replace(self, config=self.config.model_copy(update={"scoring": scoring}))
 
     @property
+    def sample_rate(self) -> int:
+        """Of the waveforms that it scores, Hz."""
+        return self.config.audio.sample_rate
+
+    @property
+    def components(self) -> list[str]:
+        """Names of the components of its scores."""
+        return list(self.pipeline.measure.families)
+
+    @property
     def threshold_config(self) -> ThresholdConfig:
         """How the threshold is drawn; see `with_threshold`."""
         return self.config.scoring.threshold
@@ -195,11 +221,11 @@ class Detector:
         """Score a waveform.
 
         Args:
-            waveform: ``(C, T)`` at the config's sample rate, full scale ±1, at least 1 s.
+            waveform: ``(C, T)`` at the config's sample rate, at least 1 s; see `checked_waveform`.
             with_map: fill `Score.map` too.
 
         Raises:
-            UserError: another number of microphones, too short, or not finite.
+            UserError: as `checked_waveform`.
         """
         return self.score_waveforms([waveform], with_map)[0]
 
@@ -207,7 +233,11 @@ class Detector:
         self, waveforms: Sequence[ArrayLike], with_map: bool = False
     ) -> list[Score]:
         """Score several waveforms ``(C, T)`` together; see `score`."""
-        return self._score([self._checked(waveform) for waveform in waveforms], with_map)
+        checked = [
+            checked_waveform(waveform, self.config.audio, self.microphones)
+            for waveform in waveforms
+        ]
+        return self._score(checked, with_map)
 
     def score_clip(self, clip: Clip, with_map: bool = False) -> Score:
         """Score a clip from its file.
@@ -221,53 +251,53 @@ class Detector:
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score many clips, in order; one that fails yields its error, the rest goes on.
 
-        Every thread reads and scores some clips together; the scores are those of `score_clip` but
-        for rounding.
+        Every thread reads and scores some clips together, and a few are read ahead; the scores are
+        those of `score_clip` but for rounding.
         """
-        remaining = iter(clips)
-        together = clips_at_once(self.microphones)
-        while turn := list(islice(remaining, _TURNS * torch.get_num_threads() * together)):
-            pieces = [turn[first : first + together] for first in range(0, len(turn), together)]
-            for scored in each_on_one_thread(self._read_and_score, pieces):
-                yield from scored
+        remaining, together = iter(clips), clips_at_once(self.microphones)
+        pieces = iter(lambda: list(islice(remaining, together)), [])
+        for scored in each_in_turn(self._read_and_score, pieces):
+            yield from scored
 
     def _read_and_score(self, clips: list[Clip]) -> list[tuple[Clip, Score | ClipError]]:
-        read: list[Reading | ClipError] = []
+        """Read and score clips together, as many at a time as memory is meant for."""
+        scored: list[tuple[Clip, Score | ClipError]] = []
+        waiting: list[tuple[Clip, Reading]] = []
         for clip in clips:
             try:
-                read.append(self._read(clip))
+                reading = self._read(clip)
             except ClipError as error:
-                read.append(error)
-        sound = [one.waveform for one in read if not isinstance(one, ClipError)]
-        scores = iter(self._score(sound, with_map=False) if sound else [])
+                scored += [*self._score_readings(waiting), (clip, error)]
+                waiting = []
+                continue
+            waiting.append((clip, reading))
+            if sum(one.waveform.size for _, one in waiting) > _SAMPLES_TOGETHER:
+                scored += self._score_readings(waiting)
+                waiting = []
+        return scored + self._score_readings(waiting)
+
+    def _score_readings(
+        self, readings: list[tuple[Clip, Reading]]
+    ) -> list[tuple[Clip, Score | ClipError]]:
+        """Score clips together; if that fails, alone, so that one costs only itself."""
+        if not readings:
+            return []
+        try:
+            scores = self._score([one.waveform for _, one in readings], with_map=False)
+        except Exception as error:
+            if len(readings) > 1:
+                return [scored for one in readings for scored in self._score_readings([one])]
+            clip = readings[0][0]
+            return [(clip, unforeseen(clip.path, error, "scored"))]
         return [
-            (
-                clip,
-                one if isinstance(one, ClipError) else replace(next(scores), remarks=one.remarks),
-            )
-            for clip, one in zip(clips, read, strict=True)
+            (clip, replace(score, remarks=reading.remarks))
+            for (clip, reading), score in zip(readings, scores, strict=True)
         ]
 
     def _read(self, clip: Clip) -> Reading:
-        return read_microphones(clip, self.config.audio, self.microphones)
-
-    def _checked(self, waveform: ArrayLike) -> NDArray[np.float32]:
-        """A waveform ``(C, T)`` from memory as it would be read from a file."""
-        array = np.atleast_2d(np.asarray(waveform, np.float32))
-        if array.shape[-1] < self.config.audio.sample_rate:
-            raise UserError(f"the waveform has {array.shape[-1]} samples; give at least 1 s")
-        if not np.isfinite(array).all():
-            raise UserError("the waveform holds nan or infinite samples")
-        if len(array) != self.microphones:
-            raise UserError(
-                f"the waveform has {len(array)} channels, the detector was fitted on "
-                f"{self.microphones}"
-            )
-        if self.config.audio.level == "equalised":
-            if not array.any():
-                raise UserError("the waveform is silent: all its samples are 0; check the source")
-            array = equalise_level(array, self.config.audio.equalised_rms)
-        return array
+        reading = read_microphones(clip, self.config.audio, self.microphones)
+        unlike = unlike_normals(reading.info, self.provenance.formats, self.sample_rate)
+        return reading._replace(remarks=[*reading.remarks, *unlike])
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``."""
@@ -296,7 +326,8 @@ class Detector:
     def notes(self) -> list[str]:
         """What a user should know of its verdicts, a sentence each."""
         coarseness = self.normal_scores.coarseness(self.threshold_config)
-        return [coarseness, *self.pipeline.calibration.notes]
+        mixed = mixed_notes(self.provenance.formats, self.sample_rate)
+        return [coarseness, *self.pipeline.calibration.notes, *mixed]
 
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""

@@ -3,16 +3,20 @@
 import csv
 import errno
 import io
+import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from audio_anomaly_detector.errors import UserError
 
+_CONDITION = re.compile(r"[-+]\d+_?dB[\w/. -]*(#t=[\d.,]*)?$", re.IGNORECASE)  # of MIMII
 _MARK = "fingerprint"  # of a work folder: the identity of the work that it belongs to
 
 
@@ -52,15 +56,19 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        remedy = (
-            "free some space and start again: finished work is kept"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else "choose another place with --out"
-        )
-        raise UserError(f"{path}: cannot write ({error.strerror}); {remedy}") from error
+        raise _unwritten(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError) -> UserError:
+    remedy = (
+        "free some space and start again: finished work is kept"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        else "choose another place with --out"
+    )
+    return UserError(f"{path}: cannot write ({error.strerror}); {remedy}")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -81,14 +89,88 @@ def write_json(path: Path, content: object) -> None:
 def write_csv(path: Path, columns: Iterable[str] | None, rows: Iterable[Iterable[object]]) -> None:
     """Write a table atomically; raises `UserError` like `write_atomically`.
 
-    Columns None writes no header. File names that are no valid text are written with escapes.
+    Columns None writes no header. File names that are no valid text are written with escapes, and
+    what a spreadsheet would run as `safe_cells` does.
     """
+    names = [] if columns is None else list(columns)
+    lines = [_csv_line(names)] if names else []
+    lines += [_csv_line(row, names) for row in rows]
+    write_bytes(path, b"".join(lines))
+
+
+class GrowingCsv:
+    """A table that is written line by line to ``PATH.part``, and gets its name when it is whole.
+
+    An interrupted program leaves the part behind, with whole lines; the next one starts it anew.
+    Cells are those of `write_csv`.
+
+    Args:
+        path: where the table shall lie; its folder is created.
+        columns: of the table.
+
+    Raises:
+        UserError: the place cannot be written or the disk is full; here and with every line.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path, self.part = path, path.with_name(f"{path.name}.part")
+        self._columns = columns
+        make_folder(path.parent)
+        with self._named_errors():
+            self._file = self.part.open("wb", buffering=0)
+        self._write(_csv_line(columns))
+
+    def add(self, row: Iterable[object]) -> None:
+        """Write a line."""
+        self._write(_csv_line(row, self._columns))
+
+    def finish(self) -> None:
+        """Give the table its name."""
+        with self._named_errors():
+            self._file.close()
+            self.part.replace(self.path)
+
+    def _write(self, line: bytes) -> None:
+        with self._named_errors():
+            whole = self._file.tell()
+            if self._file.write(line) != len(line):  # the disk is full; no half a line stays
+                self._file.truncate(whole)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _unwritten(self.path, error) from error
+
+
+def _csv_line(row: Iterable[object], columns: Sequence[str] = ()) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    if columns is not None:
-        writer.writerow(columns)
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
+    csv.writer(text, lineterminator="\n").writerow(safe_cells(columns, row))
+    return text.getvalue().encode(errors="backslashreplace")
+
+
+def safe_cells(columns: Sequence[str], row: Iterable[object]) -> list[object]:
+    """The cells of a row, none of whose text opens a spreadsheet's cell as a formula.
+
+    A path that looks like one (`=cmd()`, `@x`, `-2+3`) is written from its folder on (`./=cmd()`),
+    which programs read as the same path, other text after an apostrophe, as OWASP recommends.
+    Numbers and conditions such as `-6_dB_fan` are no formulas.
+    """
+    cells = zip(row, itertools.chain(columns, itertools.repeat("")), strict=False)
+    return [_cell(value, "./" if column == "path" else "'") for value, column in cells]
+
+
+def _cell(value: object, before_formula: str) -> object:
+    """What is written into a cell; text that a spreadsheet would run is kept from it."""
+    if not isinstance(value, str) or value[:1] not in tuple("=+-@\t\r") or len(value) < 2:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return value if _CONDITION.match(value) else before_formula + value
+    return value
 
 
 def is_claimed(folder: Path, identity: str) -> bool:

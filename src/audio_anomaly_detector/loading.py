@@ -6,9 +6,11 @@ An exported graph is loaded without PyTorch.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from audio_anomaly_detector.choices import RuntimeName
 from audio_anomaly_detector.devices import DeviceName
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.export.runtime import OnnxDetector
 from audio_anomaly_detector.score import Scorer
 
@@ -55,6 +57,29 @@ def load_detector(path: Path | str, device: DeviceName = "auto") -> "Detector":
     return Detector.load(file, device)
 
 
+def verify_model(path: Path | str) -> str:
+    """Check that a model is whole, that its parts fit together and that it scores noise.
+
+    Returns:
+        A line that names the file, its machine and its version.
+
+    Raises:
+        UserError: as `load_scorer`; it cannot score.
+    """
+    file = find_model(path)
+    scorer = load_scorer(file, "cpu")
+    noise = np.random.default_rng(0).standard_normal((scorer.microphones, scorer.sample_rate))
+    try:
+        scorer.score(0.1 * noise)
+    except (UserError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{file}: the model is damaged or altered: {one_line(error)}; "
+            "copy it again or fit the detector again"
+        ) from error
+    facts = scorer.describe()
+    return f"{file}: whole, {facts['machine']}, version {facts['version']}"
+
+
 def find_model(path: Path | str, runtime: RuntimeName = "auto") -> Path:
     """The model that a path means: the file itself, or the model of a run folder.
 
@@ -97,6 +122,8 @@ def _is_exported(file: Path) -> bool:
         return True
     try:
         with file.open("rb") as content:
-            return content.read(1) == _ONNX_START
+            start = content.read(9)
+            # The length that a model file begins with may have the same first byte.
+            return start.startswith(_ONNX_START) and start[8:] != b"{"
     except OSError:
         return False  # said by whoever loads it

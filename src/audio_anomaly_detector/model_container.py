@@ -13,14 +13,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from audio_anomaly_detector.errors import DamagedError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of, sealed
 
 _KEY = "audio_anomaly_detector"  # of the metadata; one, for safetensors puts several in any order
 _TENSOR = "tensor"  # marks where in the plain data a tensor belongs
-
-
-class DamagedError(ValueError):
-    """Content that no program of ours wrote; the text says what is wrong."""
 
 
 def pack(content: Mapping[str, Any]) -> bytes:

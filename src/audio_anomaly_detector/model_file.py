@@ -1,8 +1,6 @@
 """The container of models and pool priors: a format number, tensors and plain data."""
 
-import io
 import json
-import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,22 +8,17 @@ from typing import Any
 import torch
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import DamagedError, UserError
 from audio_anomaly_detector.files import write_bytes
-from audio_anomaly_detector.model_container import (
-    DamagedError,
-    all_finite,
-    is_container,
-    pack,
-    unpack,
-)
+from audio_anomaly_detector.model_container import all_finite, is_container, pack, unpack
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.provenance import PACKAGE
+from audio_anomaly_detector.tensor_files import load_tensors
 
 FORMAT = 6  # raised whenever an older program could not read the file
 # What stood in the program of version 0.2.0, by section of today's settings.
 _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
-    "audio": {"equalised_rms": 0.05, "window_slack": 0.01},
+    "audio": {"equalised_rms": 0.05, "scale": 1.0, "window_slack": 0.01},
     "logmel": {"power_floor": 1e-10},
     "despawn": {"slope": 10.0, "silence": 1e-6, "attention_floor": 1e-6},
     "transformer": {"log_variance_bound": 6.0, "scoring_masks": 2, "scoring_seed": 0},
@@ -96,33 +89,13 @@ def restore_networks(
 
 
 def _before_format_6(data: bytes) -> dict[str, Any]:
-    """The content of a file of format 4 or 5, which `torch.save` wrote.
-
-    They have no seal, but their archive has a checksum of every part, which PyTorch does not check.
-
-    Raises:
-        DamagedError: none of these, or a damaged one.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = archive.infolist()
-            # Parts are not compressed: what a file unpacks to is bounded by its size.
-            bounded = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
-            bounded = bounded and sum(part.file_size for part in parts) <= len(data)
-            broken = archive.testzip() if bounded else "list"
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise DamagedError("it is not a container of this program") from error
-    if broken is not None:
-        raise DamagedError(f"the checksum or size of its part {broken} is wrong")
-    try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
-        raise DamagedError("its content cannot be read") from error
+    """The content of a file of format 4 or 5; raises `DamagedError` like `load_tensors`."""
+    content = load_tensors(data)
     if not isinstance(content, dict) or "format" not in content:
         raise DamagedError("it holds no detector")
     if content["format"] not in (4, 5):
         raise DamagedError(f"format {content['format']!r} in the container of formats 4 and 5")
-    return content
+    return dict(content)
 
 
 def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
@@ -147,9 +120,16 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
             return _from_format_4(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedError("parts of it are missing") from error
-    if number not in (5, FORMAT):
+    if number == 5:  # which had another container, and no unit of recordings
+        try:
+            config = json.loads(content["config"])
+            config["audio"]["scale"] = 1.0
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError("parts of it are missing") from error
+        return {**content, "format": FORMAT, "config": json.dumps(config)}
+    if number != FORMAT:
         raise DamagedError(f"there is no format {number}")
-    return {**content, "format": FORMAT}  # format 5 had another container
+    return content
 
 
 def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:

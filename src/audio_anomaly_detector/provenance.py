@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.content import content_hashes
+from audio_anomaly_detector.data.copies import Copy
+from audio_anomaly_detector.data.formats import RecordingFormat
 from audio_anomaly_detector.errors import ClipError
 from audio_anomaly_detector.progress import Epoch
 
@@ -37,6 +39,8 @@ class Provenance:
         calibration_clips: names of those whose scores set the threshold.
         outliers: names of normal clips far from all the others; they were used all the same.
         unusable: clips that could not be used, and why.
+        copies: clips that were left out because they repeat others.
+        formats: what the clips were as files; empty in models of version 0.2.0.
         pool: machines that the pool prior was learned from; empty without a pool.
         codebook_perplexity: codes of the VQ-VAE that the training clips use; None without networks.
         history: epochs of the networks that were kept.
@@ -53,6 +57,8 @@ class Provenance:
     pool: list[str]
     codebook_perplexity: float | None
     history: list[Epoch]
+    copies: list[Copy] = field(default_factory=list)
+    formats: list[RecordingFormat] = field(default_factory=list)
     version: str = field(default_factory=lambda: version(PACKAGE))
     python: str = field(default_factory=platform.python_version)
     packages: dict[str, str] = field(
@@ -66,6 +72,8 @@ class Provenance:
             "machine": list(self.machine),
             "clips": [clip._asdict() for clip in self.clips],
             "history": [list(epoch) for epoch in self.history],
+            "copies": [copy._asdict() for copy in self.copies],
+            "formats": [kind._asdict() for kind in self.formats],
         }
 
     @classmethod
@@ -77,6 +85,9 @@ class Provenance:
                 "machine": MachineKey(*content["machine"]),
                 "clips": [ClipRecord(**clip) for clip in content["clips"]],
                 "history": [Epoch(*epoch) for epoch in content["history"]],
+                # Files of 0.2.0 have neither.
+                "copies": [Copy(**copy) for copy in content.get("copies", [])],
+                "formats": [RecordingFormat(**kind) for kind in content.get("formats", [])],
             }
         )
 

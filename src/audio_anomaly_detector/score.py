@@ -51,6 +51,18 @@ class Scorer(Protocol):
     """Whatever scores recordings of one machine: a `Detector`, or an exported graph."""
 
     @property
+    def sample_rate(self) -> int:
+        """Of the waveforms that it scores, Hz."""
+
+    @property
+    def microphones(self) -> int:
+        """Channels of the waveforms that it scores."""
+
+    @property
+    def components(self) -> list[str]:
+        """Names of the components of its scores."""
+
+    @property
     def threshold(self) -> float:
         """Scores above it are decided anomalous."""
 

@@ -1,11 +1,16 @@
-"""Checkpoints: tensors and plain data; reading one never executes anything in it."""
+"""Checkpoints: tensors and plain data; reading one never executes anything in it.
+
+`torch.save` writes an archive with a checksum of every part, which PyTorch does not check.
+"""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from audio_anomaly_detector.errors import DamagedError
 from audio_anomaly_detector.files import write_bytes
 
 
@@ -23,10 +28,28 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
     write_bytes(path, buffer.getbuffer())
 
 
-def load_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
-    """What `save_tensors` wrote, on a device.
+def load_tensors(data: bytes, device: torch.device | str = "cpu") -> Any:
+    """The content of a file that `save_tensors` wrote, on a device.
+
+    Args:
+        data: all bytes of the file.
+        device: of the tensors.
 
     Raises:
-        Exception: of any kind if the file is damaged or none of these.
+        DamagedError: none of these, or a damaged one.
     """
-    return torch.load(path, map_location=device, weights_only=True)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = archive.infolist()
+            # Parts are not compressed: what a file unpacks to is bounded by its size.
+            bounded = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+            bounded = bounded and sum(part.file_size for part in parts) <= len(data)
+            broken = archive.testzip() if bounded else "list"
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise DamagedError("it is not a container of this program") from error
+    if broken is not None:
+        raise DamagedError(f"the checksum or size of its part {broken} is wrong")
+    try:
+        return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
+        raise DamagedError("its content cannot be read") from error

@@ -1,8 +1,9 @@
 """CPU threads: independent pieces of work at the same time, each computed by one thread."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from threading import Barrier, Lock
 from typing import TypeVar
@@ -11,6 +12,9 @@ import torch
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
+
+# Pieces a thread that are under way or done before the first of them is handed out.
+_AHEAD = 2
 
 _workers: dict[int, ThreadPoolExecutor] = {}
 _starting = Lock()
@@ -33,6 +37,30 @@ def each_on_one_thread(work: Callable[[Piece], Result], pieces: Sequence[Piece])
     try:
         return [future.result() for future in futures]
     finally:  # after an error, leave nothing behind that still computes
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+def each_in_turn(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+    """As `each_on_one_thread`, results one after the other as soon as they are there.
+
+    A few pieces are taken ahead, so that memory does not grow with their number.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield from map(work, pieces)
+        return
+    pool = _single_threaded_workers(threads)
+    futures: deque[Future[Result]] = deque()
+    try:
+        for piece in pieces:
+            futures.append(pool.submit(work, piece))
+            if len(futures) == _AHEAD * threads:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+    finally:  # after an error, or when nobody wants the rest
         for future in futures:
             future.cancel()
         wait(futures)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audio_anomaly_detector.config import TrainingConfig
+from audio_anomaly_detector.errors import DamagedError, UserError
 from audio_anomaly_detector.progress import Epoch
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
@@ -64,7 +65,7 @@ def train(
         One record an epoch, those before an interruption included.
 
     Raises:
-        FloatingPointError: the loss is not finite.
+        UserError: the loss is not finite.
     """
     device = next(model.parameters()).device
     steps = config.steps_per_epoch or math.ceil(len(batches) / config.batch_size)
@@ -81,7 +82,7 @@ def train(
     history: list[Epoch] = []
     best, best_state = -math.inf, None
     if checkpoint.exists():
-        state = load_tensors(checkpoint, device)
+        state = _read(checkpoint, device)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
@@ -109,7 +110,10 @@ def train(
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + term.detach()
         losses = {name: float(total) / steps for name, total in totals.items()}
         if not all(math.isfinite(value) for value in losses.values()):
-            raise FloatingPointError(f"{stage}, epoch {epoch + 1}: loss not finite: {losses}")
+            raise UserError(
+                f"the loss of {stage} is not finite in epoch {epoch + 1}; fit with a lower rate, "
+                f"such as --set stages.{stage}.learning_rate={config.learning_rate / 10:g}"
+            )
         record = Epoch(stage, epoch + 1, rate, losses)
         history.append(record)
         model.eval()
@@ -131,6 +135,21 @@ def train(
         model.load_state_dict(best_state)
     model.eval()
     return history
+
+
+def _read(checkpoint: Path, device: torch.device) -> Any:
+    """The state that a checkpoint holds.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return load_tensors(checkpoint.read_bytes(), device)
+    except DamagedError as error:
+        raise UserError(
+            f"{checkpoint}: this checkpoint is damaged: {error}; delete the folder "
+            f"{checkpoint.parent} and start again"
+        ) from error
 
 
 def _warmup_cosine(warmup: float, total: int) -> Callable[[int], float]:

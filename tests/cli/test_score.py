@@ -2,10 +2,22 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
+import pytest
 import soundfile
 
+from audio_anomaly_detector import cli
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.loading import load_scorer
+from audio_anomaly_detector.score import Score, Scorer
 from bad_clips import write_bad_clips
 from command_line import Aad
 from synthetic_data import SAMPLE_RATE, hum
@@ -42,7 +54,10 @@ def test_a_bad_clip_among_good_ones(aad: Aad, model: Path, tmp_path: Path) -> No
     bad = write_bad_clips(tmp_path)
     skipped = aad("score", model, tmp_path, "--json", "-q")
     assert skipped.code == 1
-    assert len(json.loads(skipped.out)) == 1
+    elements = json.loads(skipped.out)
+    assert [Path(one["path"]).name for one in elements if "error" not in one] == ["good.wav"]
+    errors = {Path(one["path"]).name: one["error"] for one in elements if "error" in one}
+    assert set(errors) == set(bad) and all("; " in error for error in errors.values())
     failed = [line for line in skipped.err.splitlines() if line.startswith("failed: ")]
     assert len(failed) == len(bad)
     for name in bad:
@@ -62,7 +77,7 @@ def test_a_run_folder_stands_for_its_model(aad: Aad, model: Path, data_root: Pat
 def test_a_pipe_gets_one_line_a_clip(aad: Aad, model: Path, data_root: Path) -> None:
     result = aad("score", model, data_root)
     header, *rows = result.out.splitlines()
-    names = ["clip", "verdict", "score", "threshold", "p-value", "most unusual"]
+    names = ["clip", "verdict", "score", "threshold", "p-value", "most unusual", "remarks"]
     assert header.split("\t") == names
     assert len(rows) == 11
     for row in rows:
@@ -70,3 +85,110 @@ def test_a_pipe_gets_one_line_a_clip(aad: Aad, model: Path, data_root: Path) -> 
         anomalous = float(fields["score"]) > float(fields["threshold"])
         assert fields["verdict"] == ("ANOMALOUS" if anomalous else "normal")
     assert result.err == ""  # no bar where nobody watches
+
+
+def test_failed_clips_stand_in_every_table(aad: Aad, model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", hum(77), SAMPLE_RATE)
+    (tmp_path / "b.wav").write_text("no audio")
+    soundfile.write(tmp_path / "c.wav", hum(78), SAMPLE_RATE)
+    shown = aad("score", model, tmp_path, "--out", tmp_path / "scores.csv", "-q")
+    assert shown.code == 1
+    rows = [row.split("\t") for row in shown.out.splitlines()[1:]]
+    assert [row[:2] for row in rows] == [
+        ["a.wav", "normal"],
+        ["b.wav", "failed"],
+        ["c.wav", "normal"],
+    ]
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["path"] for row in table] == ["a.wav", "b.wav", "c.wav"]
+    assert [bool(row["error"]) for row in table] == [False, True, False]
+    assert table[1]["error"] == rows[1][-1] and not table[1]["score"] and table[0]["score"]
+    assert not list(tmp_path.glob("*.part"))
+
+
+class Watched(NamedTuple):
+    """Scores clips one after the other, and notes how much is printed before each."""
+
+    scorer: Scorer
+    printed: list[str]
+    capsys: pytest.CaptureFixture[str]
+
+    def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
+        for clip in clips:
+            self.printed.append(self.capsys.readouterr().out)
+            yield from self.scorer.score_clips([clip])
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_result_is_printed_before_the_next_clip_is_read(
+    options: list[str],
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in "abc":
+        soundfile.write(tmp_path / f"{name}.wav", hum(77), SAMPLE_RATE)
+    scorer = load_scorer(model)
+    printed: list[str] = []
+    watched = SimpleNamespace(
+        threshold_config=scorer.threshold_config,
+        threshold=scorer.threshold,
+        components=scorer.components,
+        score_clips=Watched(scorer, printed, capsys).score_clips,
+    )
+    watched.with_threshold = lambda config: watched
+    monkeypatch.setattr("audio_anomaly_detector.loading.load_scorer", lambda *_: watched)
+    table = tmp_path / "scores.csv"
+    cli.score(model, [tmp_path], out=table, as_json=bool(options), quiet=True)
+    assert len(printed) == 3
+    assert "a.wav" in printed[1] and "b.wav" in printed[2] and "c.wav" not in "".join(printed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_score_says_what_is_done(
+    number: signal.Signals, model: Path, tmp_path: Path
+) -> None:
+    for name in range(300):
+        soundfile.write(tmp_path / f"{name:03d}.wav", hum(77), SAMPLE_RATE)
+    command = [sys.executable, "-m", "audio_anomaly_detector", "score", str(model), str(tmp_path)]
+    table = tmp_path / "scores.csv"
+    with subprocess.Popen(
+        [*command, "--json", "--out", str(table)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        begun = process.stdout.readline() + process.stdout.readline()
+        process.send_signal(number)
+        elements = json.loads(begun + process.stdout.read())
+        said = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert f"interrupted: {len(elements)} of 300 clips are done" in said
+    assert "Traceback" not in said and not table.exists()
+    part = table.with_name("scores.csv.part")
+    assert str(part) in said and len(part.read_text().splitlines()) == len(elements) + 1
+
+
+def test_a_reader_who_leaves_is_no_error(model: Path, data_root: Path) -> None:
+    command = f"{sys.executable} -m audio_anomaly_detector score {model} {data_root} --json"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -2; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["[", "{", "0"] and done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_the_results_is_said(model: Path, data_root: Path) -> None:
+    command = [sys.executable, "-m", "audio_anomaly_detector", "score", str(model), str(data_root)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the results cannot be written")
+    assert len(done.stderr.splitlines()) == 1

@@ -37,7 +37,7 @@ def test_version(aad: Aad) -> None:
         (["fit", "DATA", "--set", "scoring.vews=1"], "known here: families, views"),
         (["fit", "DATA", "--channels", "some"], "channels"),
         (["fit", "DATA", "--channels", "7"], "has no channel 7"),
-        (["fit", "DATA", "--layout", "mimi"], "choose auto, "),
+        (["fit", "DATA", "--layout", "mimi"], "is not one of 'auto', 'mimii', "),
         (["fit", "DATA", "--config", "MISSING"], "cannot read"),
         (["fit", "DATA", "--out", "FILE/run"], "choose another place"),
         (["score", "MISSING", "DATA"], "no such model file"),

@@ -76,7 +76,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(clip: Clip, _config: AudioConfig) -> np.ndarray:
         raise AssertionError(f"{clip.name} was decoded again")
 
-    monkeypatch.setattr("audio_anomaly_detector.data.cache.read_clip", read)
+    monkeypatch.setattr("audio_anomaly_detector.data.cache.examine_clip", read)
 
 
 def test_a_finished_store_of_the_same_clips_is_used_again(tmp_path, clips, monkeypatch):

@@ -56,11 +56,11 @@ def test_every_problem_is_named(tmp_path):
     dead = np.random.default_rng(8).uniform(-0.5, 0.5, (16_000, 2)) * [1, 0]
     soundfile.write(tmp_path / "dead.wav", dead, 16_000)
     (tmp_path / "empty.flac").touch()
-    (tmp_path / "notes.txt").touch()
+    (tmp_path / "notes.doc").touch()
     found = inspect(tmp_path)
     key = "/".join([tmp_path.name] * 3)
     assert found.problems == [
-        "1 file(s) are not audio and were passed over: 1 × .txt",
+        "1 file(s) are not audio and were passed over: 1 × .doc",
         f"{tmp_path}/dead.wav: channel 1 does not move; check that microphone",
         f"{tmp_path}/empty.flac: is empty; record or copy it again, or delete it",
         f"{tmp_path}/short.wav: is too short (1600 samples, 0.1 s); "
@@ -69,7 +69,8 @@ def test_every_problem_is_named(tmp_path):
         "leave out those that differ, or use --channels mean or --channels 0",
         f"{key}: clips differ in sample rate (7 at 16000 Hz, 1 at 48000 Hz); all are resampled, "
         "but the slower ones lack the highest frequencies and may stand out by that alone",
-        f"{key}: 0.wav, copy.wav are copies of one recording; keep one of them",
+        f"{key}: copy.wav repeat(s) the sound of 0.wav, a fit uses the sound once; keep one of "
+        "them",
     ]
     (machine,) = found.machines
     assert (machine.normal, machine.unusable, machine.seconds) == (10, 2, 71.0)

@@ -1,5 +1,7 @@
 """The exported graph says what the detector says, and is told apart from garbage."""
 
+import json
+import math
 import subprocess
 import sys
 import venv
@@ -7,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
@@ -21,6 +24,7 @@ from audio_anomaly_detector.export import runtime, write
 from audio_anomaly_detector.export.graph import ScoreGraph
 from audio_anomaly_detector.export.runtime import OnnxDetector
 from audio_anomaly_detector.export.write import export_onnx
+from audio_anomaly_detector.integrity import UNSEALED, sealed
 from audio_anomaly_detector.models import logmel
 from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
@@ -166,11 +170,57 @@ def test_a_missing_runtime_is_said(graph: Path, monkeypatch: pytest.MonkeyPatch)
         OnnxDetector.load(graph)
 
 
+def test_a_flipped_bit_is_damage(graph: Path, tmp_path: Path) -> None:
+    whole, path = graph.read_bytes(), tmp_path / "model.onnx"
+    rng = np.random.default_rng(0)
+    for place in rng.integers(len(whole), size=30):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            OnnxDetector.load(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("format", 1),
+        ("normal_scores", [0.5]),
+        ("normal_scores", [0.5, math.nan]),
+        ("sample_rate", 8000),
+        ("max_samples", 1),
+        ("components", []),
+        ("families", ["level", "level"]),
+        ("surprise", 1),
+    ],
+)
+def test_altered_facts_are_refused(graph: Path, tmp_path: Path, field: str, value: object) -> None:
+    """Altered and sealed again."""
+    model = onnx.load(graph)
+    (entry,) = model.metadata_props
+    entry.value = json.dumps({**json.loads(entry.value), "seal": UNSEALED, field: value})
+    (tmp_path / "model.onnx").write_bytes(sealed(model.SerializeToString()))
+    with pytest.raises(UserError, match="none that this version"):
+        OnnxDetector.load(tmp_path / "model.onnx")
+
+
+def test_outputs_that_are_not_those_of_the_facts_give_no_verdict(
+    graph: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(graph)
+    (entry,) = model.metadata_props
+    facts = json.loads(entry.value)
+    entry.value = json.dumps({**facts, "seal": UNSEALED, "components": facts["components"][:-1]})
+    (tmp_path / "model.onnx").write_bytes(sealed(model.SerializeToString()))
+    with pytest.raises(UserError, match="failed on it"):
+        OnnxDetector.load(tmp_path / "model.onnx").score(knock(1).T)
+
+
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"\x08\x0a"])
 def test_what_is_no_export_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="ONNX file"):
+    with pytest.raises(UserError, match="export it again"):
         OnnxDetector.load(path)
     with pytest.raises(UserError, match="no such file"):
         OnnxDetector.load(tmp_path / "none.onnx")

@@ -16,10 +16,16 @@ from audio_anomaly_detector.cli.export import export
 from audio_anomaly_detector.cli.fit import fit
 from audio_anomaly_detector.cli.info import info
 from audio_anomaly_detector.cli.inspect import inspect
+from audio_anomaly_detector.cli.interruption import (
+    answer,
+    end_on_signals,
+    finish_results,
+    guard_streams,
+)
 from audio_anomaly_detector.cli.run_all import run_all
 from audio_anomaly_detector.cli.score import score
 from audio_anomaly_detector.cli.synth import synth
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import Interrupted, UserError, one_line
 
 DEBUG = "--debug"
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -71,30 +77,44 @@ def execute(program: typer.Typer) -> None:
     debug = DEBUG in sys.argv
     sys.argv[:] = [argument for argument in sys.argv if argument != DEBUG]
     try:
+        end_on_signals()
+        guard_streams()
+        _refuse_empty(sys.argv[1:])
         code = program(standalone_mode=False)
+        finish_results()
+    except Interrupted as interruption:
+        code = answer(interruption)
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         code = FAILED
     except typer.TyperException as error:  # wrong usage
         message = error.format_message().replace("Value error, ", "")  # says pydantic
         if message:  # without any argument the help has been printed, and that is all
-            print(f"error: {message.rstrip('.')}. See --help.", file=sys.stderr)
+            print(f"error: {one_line(message.rstrip('.'))}. See --help.", file=sys.stderr)
         code = FAILED
-    except (typer.Abort, KeyboardInterrupt):
-        print("interrupted; start again to go on", file=sys.stderr)
-        code = 130
     except Exception as error:
         if debug:
             raise
         print(
-            f"error: {type(error).__name__}: {error}; this is a fault of the program: "
+            f"error: {type(error).__name__}: {one_line(error)}; this is a fault of the program: "
             f"run it again with {DEBUG} and report what it prints",
             file=sys.stderr,
         )
         code = FAILED
     sys.exit(code)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse '' as an argument: as a path it would mean the folder that one is in."""
+    for argument in arguments:
+        option, _, value = argument.partition("=")
+        if not argument or (option.startswith("--") and "=" in argument and not value):
+            raise UserError(
+                f"{option or 'an argument'} is empty (''); give a value, or leave it out: is a "
+                "variable of the shell not set?"
+            )
 
 
 def main() -> None:

@@ -52,6 +52,8 @@ def benchmark(
         ),
     ] = 1,
     layout: options.Layout = "auto",
+    normal: options.Normal = None,
+    abnormal: options.Abnormal = None,
 ) -> int:
     """Judge detectors on the same folds, side by side, with intervals and paired differences.
 
@@ -63,8 +65,9 @@ def benchmark(
     from audio_anomaly_detector.benchmark.pages import CELLS, write_results
     from audio_anomaly_detector.cli.console import err, remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
+    from audio_anomaly_detector.cli.recordings import find_recordings
     from audio_anomaly_detector.cli.tables import print_leaderboard
-    from audio_anomaly_detector.data.layouts import find_clips, machines
+    from audio_anomaly_detector.data.layouts import machines
     from audio_anomaly_detector.engines import cpu_cores
 
     start_logging(verbose, quiet)
@@ -92,7 +95,9 @@ def benchmark(
         for microphones in channels.split(",")
         for limit in train_clips.split(",")
     ]
-    jobs = make_cell_jobs(machines(find_clips(data, layout).clips), names, settings, seeds, threads)
+    found = find_recordings(data, layout, normal, abnormal)
+    found.require_labels(found.clips)
+    jobs = make_cell_jobs(machines(found.clips), names, settings, seeds, threads)
     folder = out / CELLS / data.resolve().name
     with ProgressDisplay(quiet) as progress:
         failures = [

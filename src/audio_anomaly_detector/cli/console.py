@@ -2,12 +2,31 @@
 
 import logging
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
-out = Console(highlight=False, soft_wrap=True, markup=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+from audio_anomaly_detector.errors import printable
+
+
+class _Console(Console):
+    """A console that lets no name of a file steer the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+class _Formatter(logging.Formatter):
+    """The message alone, printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+out = _Console(highlight=False, soft_wrap=True, markup=False)
+err = _Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def in_terminal() -> bool:
@@ -24,7 +43,7 @@ def start_logging(verbose: int, quiet: bool) -> None:
     """Send the package's log to stderr: warnings, with 1 progress in words, with 2 everything."""
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     handler = RichHandler(console=err, show_time=False, show_path=False)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Formatter("%(message)s"))
     logger = logging.getLogger("audio_anomaly_detector")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.ERROR if quiet else level)

@@ -21,6 +21,8 @@ def evaluate(
     quiet: options.Quiet = False,
     data_option: options.DataOption = None,
     layout: options.Layout = "auto",
+    normal: options.Normal = None,
+    abnormal: options.Abnormal = None,
     false_alarm_rate: options.FalseAlarms = None,
     threshold_method: options.ThresholdMethod = None,
     threshold: options.ThresholdValue = None,
@@ -33,9 +35,10 @@ def evaluate(
     from audio_anomaly_detector.cli.configuration import changed_threshold
     from audio_anomaly_detector.cli.console import remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
+    from audio_anomaly_detector.cli.recordings import find_recordings
     from audio_anomaly_detector.cli.tables import print_metrics
     from audio_anomaly_detector.data.datasets import prepare_split
-    from audio_anomaly_detector.data.layouts import find_clips, machines, select_machine
+    from audio_anomaly_detector.data.layouts import machines, select_machine
     from audio_anomaly_detector.loading import load_detector, run_folder
     from audio_anomaly_detector.runs.evaluate import NothingToEvaluate, evaluate_machine
 
@@ -46,11 +49,14 @@ def evaluate(
     )
     detector = detector.with_threshold(decision)
     key = str(detector.provenance.machine)
-    clips = find_clips(options.one_place("DATA", data, data_option), layout).clips
-    if machine_id is None and key in map(str, machines(clips)):
+    data = options.one_place("DATA", data, data_option)
+    found = find_recordings(data, layout, normal, abnormal, to_learn=False)
+    if machine_id is None and key in map(str, machines(found.clips)):
         machine_id = key
     config = detector.config
-    test = prepare_split(select_machine(clips, machine_id), config.audio, config.seed).test
+    clips = select_machine(found.clips, machine_id)
+    found.require_labels(clips)
+    test = prepare_split(clips, config.audio, config.seed).test
     out = out or run_folder(model)
     try:
         with ProgressDisplay(quiet) as progress:

@@ -3,11 +3,18 @@
 import sys
 from collections.abc import Sequence
 
+from audio_anomaly_detector.errors import one_line
+
 DONE, SOME_FAILED, FAILED = 0, 1, 2
 
 
+def report_failure(error: object) -> None:
+    """Name on stderr what failed."""
+    print(f"failed: {one_line(error)}", file=sys.stderr)
+
+
 def report_failures(failures: Sequence[object]) -> int:
-    """List what failed on stderr; the exit code that goes with it."""
+    """Name on stderr all that failed; the exit code that goes with it."""
     for error in failures:
-        print(f"failed: {error}", file=sys.stderr)
+        report_failure(error)
     return SOME_FAILED if failures else DONE

@@ -22,6 +22,8 @@ def fit(
     quiet: options.Quiet = False,
     data_option: options.DataOption = None,
     layout: options.Layout = "auto",
+    normal: options.Normal = None,
+    abnormal: options.Abnormal = None,
     channels: options.Channels = None,
     length: options.Length = None,
     config_file: options.ConfigFile = None,
@@ -41,8 +43,10 @@ def fit(
     from audio_anomaly_detector.cli.console import out as stdout
     from audio_anomaly_detector.cli.console import start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
+    from audio_anomaly_detector.cli.recordings import find_recordings
+    from audio_anomaly_detector.data.copies import copies_note
     from audio_anomaly_detector.data.datasets import prepare_split
-    from audio_anomaly_detector.data.layouts import find_clips, select_machine
+    from audio_anomaly_detector.data.layouts import select_machine
     from audio_anomaly_detector.loading import RUN_MODEL
     from audio_anomaly_detector.run_options import RunOptions
     from audio_anomaly_detector.runs.fit import fit_machine
@@ -59,7 +63,9 @@ def fit(
         oracle_epoch=oracle_epoch,
     )
     data = options.one_place("DATA", data, data_option)
-    clips = select_machine(find_clips(data, layout).clips, machine_id)
+    found = find_recordings(data, layout, normal, abnormal)
+    clips = select_machine(found.clips, machine_id)
+    found.require_labels(clips)
     split = prepare_split(clips, config.audio, config.seed)
     model = model or out / RUN_MODEL
     run_options = RunOptions(device, on_error, watch_test)
@@ -71,6 +77,8 @@ def fit(
         f"{detector.provenance.machine}, preset {config.preset}, "
         f"threshold {detector.threshold:.3f}"
     )
+    for note in copies_note(detector.provenance.copies):
+        stdout.print(note)
     for note in detector.notes:
         stdout.print(note)
     if result.outliers:

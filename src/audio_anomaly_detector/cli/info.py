@@ -7,23 +7,46 @@ from typing import Annotated
 import typer
 
 from audio_anomaly_detector.cli import options
-from audio_anomaly_detector.cli.exit_codes import DONE
+from audio_anomaly_detector.cli.exit_codes import DONE, FAILED
 
 
 def info(
-    model: Annotated[
-        Path,
-        typer.Argument(help="Model file, run folder that holds one, or file of `aad export`."),
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Model file, run folder that holds one, or file of `aad export`.",
+        ),
     ],
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            metavar="",
+            help="Only check that each file is whole, fits together and can score noise.",
+        ),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Print what a model file holds: machine, clips, settings, threshold, versions."""
     from audio_anomaly_detector.cli.console import out as stdout
-    from audio_anomaly_detector.loading import load_scorer
+    from audio_anomaly_detector.errors import UserError
+    from audio_anomaly_detector.loading import load_scorer, verify_model
 
-    facts = load_scorer(model, "cpu").describe()
+    if verify:
+        failed = 0
+        for model in models:
+            try:
+                stdout.print(verify_model(model))
+            except UserError as error:
+                failed += 1
+                typer.echo(f"failed: {error}", err=True)
+        return FAILED if failed else DONE
+    if len(models) > 1:
+        raise UserError("give one model, or --verify to check several")
+    facts = load_scorer(models[0], "cpu").describe()
     if as_json:
-        print(json.dumps(facts, indent=2))
+        typer.echo(json.dumps(facts, indent=2, allow_nan=False))
     else:
         import yaml
 

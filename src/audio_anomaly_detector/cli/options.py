@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from audio_anomaly_detector.choices import PoolScope, RuntimeName
+from audio_anomaly_detector.choices import LayoutName, PoolScope, RuntimeName
 from audio_anomaly_detector.choices import Preset as PresetName
 from audio_anomaly_detector.devices import DeviceName
 from audio_anomaly_detector.errors import UserError
@@ -37,12 +37,6 @@ def one_place(name: str, *places: Path | list[Path] | None) -> Path:
     return given.pop()
 
 
-def _layouts() -> list[str]:
-    from audio_anomaly_detector.data.layouts import LAYOUTS
-
-    return ["auto", *LAYOUTS]
-
-
 Data = Annotated[
     Path | None,
     typer.Argument(
@@ -69,11 +63,25 @@ MachineId = Annotated[
     str | None, typer.Option("--id", help="Machine id, e.g. id_00; optional if there is only one.")
 ]
 Layout = Annotated[
-    str,
+    LayoutName,
     typer.Option(
-        help="auto, mimii, dcase, folder or csv.",
-        autocompletion=_layouts,
+        help="How DATA is laid out; folder: one machine, normal but for what is called anomalous.",
         rich_help_panel=RECORDINGS,
+    ),
+]
+Normal = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Files or folders of normal clips, such as 'good/*', in place of the words in names; "
+        "may be repeated.",
+        rich_help_panel=RECORDINGS,
+    ),
+]
+Abnormal = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="The same of anomalous clips.", rich_help_panel=RECORDINGS
     ),
 ]
 Preset = Annotated[

@@ -1,6 +1,7 @@
 """What the terminal shows while something is going on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -54,6 +55,13 @@ class ProgressDisplay:
     ) -> None:
         """Take the bar away."""
         self._bar.stop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar away while something else is printed."""
+        self._bar.stop()
+        yield
+        self._bar.start()
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Move the bar."""

@@ -55,6 +55,8 @@ def run_all(
     device: options.Device = "auto",
     on_error: options.OnError = "skip",
     layout: options.Layout = "auto",
+    normal: options.Normal = None,
+    abnormal: options.Abnormal = None,
     channels: options.Channels = None,
     length: options.Length = None,
     pool: options.Pool = None,
@@ -72,8 +74,8 @@ def run_all(
     from audio_anomaly_detector.cli.configuration import read_config
     from audio_anomaly_detector.cli.console import remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
+    from audio_anomaly_detector.cli.recordings import find_recordings
     from audio_anomaly_detector.cli.tables import print_table
-    from audio_anomaly_detector.data.layouts import find_clips
     from audio_anomaly_detector.devices import uses_gpu
     from audio_anomaly_detector.engines import make_engine
     from audio_anomaly_detector.fleet.jobs import make_jobs
@@ -96,7 +98,8 @@ def run_all(
         pool=pool,
     )
     runner = make_engine(engine, workers, threads, uses_gpu(device), address)
-    clips = find_clips(options.one_place("DATA", data, root), layout).clips
+    found = find_recordings(options.one_place("DATA", data, root), layout, normal, abnormal)
+    found.require_labels(clips := found.clips)
     folder = options.one_place("--save", save or SAVE)
     run_options = RunOptions(device, on_error, watch_test, threads=runner.cores)
     pools = make_pools(clips, config, folder, run_options)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 
 from audio_anomaly_detector.cli.console import in_terminal, out, remark
+from audio_anomaly_detector.errors import one_line
 
 if TYPE_CHECKING:  # heavy, and already there when their things are to be shown
     from audio_anomaly_detector.benchmark.leaderboard import Leaderboard
-    from audio_anomaly_detector.data.clips import Clip
-    from audio_anomaly_detector.data.inspection import Inspection
+    from audio_anomaly_detector.data.inspection import MachineSummary
+    from audio_anomaly_detector.data.layouts import Discovery
     from audio_anomaly_detector.metrics.classification import Metrics
-    from audio_anomaly_detector.score import Score
 
-_WIDE = 100  # columns from which tables show more than the essentials
+WIDE = 100  # columns from which tables show more than the essentials
 _SHORTEST_NAME = 16  # characters that are left of a file name, however narrow the terminal is
 _TYPES_SHOWN = 6  # machine types of a table that a wide terminal has room for
 
@@ -32,85 +34,137 @@ def print_table(table: Table) -> None:
     if table.title:
         remark(str(table.title))
     for cells in (headers, *rows):
-        print("\t".join(" ".join(str(cell).split()) for cell in cells))
+        print("\t".join(one_line(cell) for cell in cells))
     if table.caption:
         remark(str(table.caption))
 
 
-def print_inspection(inspection: Inspection) -> None:
-    """A row for each machine id, then every problem."""
-    counts = {
-        "normal": [machine.normal for machine in inspection.machines],
-        "anomalous": [machine.anomalous for machine in inspection.machines],
-        "unlabelled": [machine.unknown for machine in inspection.machines],
-        "unusable": [machine.unusable for machine in inspection.machines],
-        "train": [machine.train for machine in inspection.machines],
-        "test": [machine.test for machine in inspection.machines],
-    }
-    if in_terminal():  # a pipe always has the same columns
-        counts = {name: column for name, column in counts.items() if any(column)}
-    table = _table(f"{inspection.root} ({inspection.layout} layout)", "machine", *counts)
-    for name in ("minutes", "Hz", "channels"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row, machine in enumerate(inspection.machines):
-        key = (machine.condition, machine.machine_type, machine.machine_id)
-        table.add_row(
-            "/".join(filter(None, key)),
-            *(str(column[row]) for column in counts.values()),
-            f"{machine.seconds / 60:.1f}",
-            ", ".join(map(str, machine.sample_rates)),
-            ", ".join(map(str, machine.channels)),
-        )
-    print_table(table)
-    for line in inspection.reading:
-        remark(line)
-    for problem in inspection.problems:
-        remark(f"problem: {problem}")
-    if not inspection.problems:
-        remark("no problems found")
+@dataclass(frozen=True)
+class Column:
+    """A column of a `RunningTable`.
 
-
-def print_scores(scored: Sequence[tuple[Clip, Score]]) -> None:
-    """A row for each clip: verdict, score, p-value, the families that are most unusual.
-
-    The threshold is the same for all; a narrow terminal has it below the table.
+    Args:
+        name: in the header.
+        width: characters in a terminal; longer cells move the rest to the right.
+        is_number: aligned to the right.
     """
-    narrow = in_terminal() and out.width < _WIDE
-    rows = []
-    for clip, score in scored:
-        highest = sorted(score.families.items(), key=lambda item: -item[1])[: 1 if narrow else 2]
-        rows.append(
-            {
-                "clip": clip.name,
-                "verdict": "ANOMALOUS" if score.is_anomalous else "normal",
-                "score": f"{score.score:.2f}",
-                "threshold": f"{score.threshold:.2f}",
-                "p-value": f"{score.p_value:.3g}",
-                "most unusual": ", ".join(f"{name} {value:+.1f}" for name, value in highest),
-            }
-        )
-    columns = ["clip", "verdict", "score", "threshold", "p-value", "most unusual"]
-    if narrow:
-        columns.remove("threshold")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in columns:
-        is_number = name in ("score", "threshold", "p-value")
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
-    if in_terminal():
-        taken = sum(max(map(len, (name, *(row[name] for row in rows)))) + 2 for name in columns[1:])
-        for row in rows:
-            row["clip"] = _end(row["clip"], out.width - taken - 3)
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
-    print_table(table)
-    if narrow and rows:
-        out.print(f"threshold {rows[0]['threshold']}")
+
+    name: str
+    width: int
+    is_number: bool = False
+
+
+class RunningTable:
+    """A table whose rows are printed as they come: in a pipe separated by tabs.
+
+    In a terminal the first column takes what room the others leave, and shows the end of names
+    that are longer, which tells them apart.
+
+    Args:
+        names: header of the first column.
+        columns: the others.
+    """
+
+    def __init__(self, names: str, columns: Sequence[Column]) -> None:
+        self._columns = [Column(names, 0), *columns]
+        self._in_terminal = in_terminal()
+        taken = sum(column.width + 2 for column in columns)
+        self._width = max(out.width - taken - 1, _SHORTEST_NAME)
+        self._begun = False
+
+    def row(self, *cells: str, below: Sequence[str] = ()) -> None:
+        """Print a row.
+
+        Args:
+            cells: one for each column.
+            below: lines that a terminal shows under the row.
+        """
+        if not self._begun:
+            self._begun = True
+            self._print([column.name for column in self._columns])
+            if self._in_terminal:
+                total = self._width + sum(column.width + 2 for column in self._columns[1:])
+                out.print("─" * min(total, out.width))
+        self._print([one_line(cell) for cell in cells])
+        if self._in_terminal:
+            for line in below:
+                out.print(f"  {one_line(line)}")
+
+    def _print(self, cells: Sequence[str]) -> None:
+        if not self._in_terminal:
+            print("\t".join(cells), flush=True)
+            return
+        first, *others = cells
+        shown = [set_cell_size(_end(first, self._width), self._width)]
+        for cell, column in zip(others, self._columns[1:], strict=True):
+            shown.append(cell.rjust(column.width) if column.is_number else cell.ljust(column.width))
+        out.print("  ".join(shown).rstrip())
 
 
 def _end(name: str, width: int) -> str:
-    """The end of a file name, which tells clips apart, if there is no room for all of it."""
-    width = max(width, _SHORTEST_NAME)
-    return name if len(name) <= width else f"…{name[1 - width :]}"
+    """The end of a name if there is no room for all of it."""
+    if cell_len(name) <= width:
+        return name
+    while cell_len(name) >= width:
+        name = name[1:]
+    return f"…{name}"
+
+
+class InspectionTable:
+    """A row for each machine id and a line for each problem, as they come.
+
+    Args:
+        found: the clips, from whose labels the columns follow.
+    """
+
+    def __init__(self, found: Discovery) -> None:
+        clips = found.clips
+        there = {
+            "normal": any(clip.label == 0 for clip in clips),
+            "anomalous": any(clip.label == 1 for clip in clips),
+            "unlabelled": any(clip.label is None for clip in clips),
+            "unusable": True,
+            "train": any(clip.split == "train" for clip in clips),
+            "test": any(clip.split == "test" for clip in clips),
+        }
+        # A pipe always has the same columns.
+        self._counts = [name for name, is_there in there.items() if is_there or not in_terminal()]
+        columns = [Column(name, len(name), is_number=True) for name in self._counts]
+        rest = [Column("minutes", 7, True), Column("Hz", 5, True), Column("channels", 8, True)]
+        remark(f"{found.root} ({found.layout} layout)")
+        for line in found.reading:
+            remark(line)
+        self._table = RunningTable("machine", [*columns, *rest])
+        self._problems = 0
+
+    def add(self, finding: MachineSummary | str) -> None:
+        """Print a finding."""
+        if isinstance(finding, str):
+            self._problems += 1
+            remark(f"problem: {one_line(finding)}")
+            return
+        counts = {
+            "normal": finding.normal,
+            "anomalous": finding.anomalous,
+            "unlabelled": finding.unknown,
+            "unusable": finding.unusable,
+            "train": finding.train,
+            "test": finding.test,
+        }
+        key = (finding.condition, finding.machine_type, finding.machine_id)
+        self._table.row(
+            "/".join(filter(None, key)),
+            *(str(counts[name]) for name in self._counts),
+            f"{finding.seconds / 60:.1f}",
+            ", ".join(map(str, finding.sample_rates)),
+            ", ".join(map(str, finding.channels)),
+        )
+
+    def finish(self) -> int:
+        """Say if there were no problems; how many there were."""
+        if not self._problems:
+            remark("no problems found")
+        return self._problems
 
 
 def print_metrics(title: str, metrics: Metrics | None) -> None:
@@ -133,7 +187,7 @@ def print_metrics(title: str, metrics: Metrics | None) -> None:
 def print_leaderboard(title: str, leaderboard: Leaderboard, verdict: str) -> None:
     """The benchmark's lines from the highest mean AUROC down; its pages show every column."""
     types = leaderboard.machine_types
-    if in_terminal() and (len(types) > _TYPES_SHOWN or out.width < _WIDE):
+    if in_terminal() and (len(types) > _TYPES_SHOWN or out.width < WIDE):
         types = []
     table = _table(title, "detector", *types, "mean AUROC [95 %]", "lead of ours [95 %]")
     for lines in leaderboard.groups.values():

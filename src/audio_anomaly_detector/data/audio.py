@@ -10,38 +10,37 @@ refused.
 """
 
 import logging
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 from pydantic import BaseModel, Field
 
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.headers import AudioInfo, probe
-from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.data.decoding import Sound, open_sound
+from audio_anomaly_detector.data.kinds import AudioInfo
+from audio_anomaly_detector.data.signal_checks import SignalCheck, SignalError
+from audio_anomaly_detector.errors import ClipError, UserError, one_line
 
 log = logging.getLogger(__name__)
 
 MIN_SECONDS = 1.0
-
-_BLOCK_SECONDS = 10
-# One step of 24 bits: a channel that varies less than this over a whole clip counts as constant.
-_STILL = 2.0**-23
-# Largest sample of 32-bit integers stored as floats; beyond it, squares overflow in float32.
-_ABSURD = 2.0**31
+# Samples of all channels that one clip may have at the detector's rate, 256 MiB: 70 minutes of one
+# microphone. Scoring takes some four times as much memory.
+MAX_SAMPLES = 2**26
 
 
-class AudioConfig(BaseModel, frozen=True, extra="forbid"):
+class AudioConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How recordings become waveforms and windows."""
 
     sample_rate: int = Field(
-        default=16_000, ge=1000, description="rate in Hz that all audio is brought to"
+        default=16_000, ge=1000, le=1_000_000, description="rate in Hz that all audio is brought to"
     )
-    length: int = Field(default=160_000, ge=1024, description="samples of one analysis window")
+    length: int = Field(
+        default=160_000, ge=1024, le=16_777_216, description="samples of one analysis window"
+    )
     channels: Literal["all", "mean"] | Annotated[int, Field(ge=0)] = Field(
         default="all", description="every microphone, their mean, or one by its number from 0"
     )
@@ -50,6 +49,13 @@ class AudioConfig(BaseModel, frozen=True, extra="forbid"):
     )
     equalised_rms: float = Field(
         default=0.05, gt=0, description="that RMS over all channels; full scale is 1"
+    )
+    scale: float = Field(
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="what samples are multiplied by; where it is left at 1, a fit on float "
+        "recordings in physical units, far from full scale, sets it to a power of two",
     )
     window_slack: float = Field(
         default=0.01,
@@ -101,14 +107,7 @@ def read_microphones(clip: Clip, config: AudioConfig, microphones: int) -> Readi
     Raises:
         ClipError: the clip cannot be read or has another number of channels.
     """
-    reading = examine_clip(clip, config)
-    if len(reading.waveform) != microphones:
-        raise ClipError(
-            clip.path,
-            f"has {len(reading.waveform)} channels, the detector was fitted on {microphones}",
-            "score recordings of the same microphones, or fit with --channels mean",
-        )
-    return reading
+    return _examine(clip, config, microphones)
 
 
 def examine_clip(clip: Clip, config: AudioConfig) -> Reading:
@@ -124,17 +123,51 @@ def examine_clip(clip: Clip, config: AudioConfig) -> Reading:
         The waveform, the header, and remarks.
 
     Raises:
-        ClipError: for everything that `probe` refuses, and if the sound is shorter than 1 s (or
-            than the window, if that is shorter still), cannot be decoded to its end, holds nan or
-            infinite samples, is constant in every chosen channel, or lacks the chosen channel.
+        ClipError: for everything that `open_sound` refuses, and if the sound is shorter than 1 s
+            (or than the window, if that is shorter still) or too long to be held in memory, cannot
+            be decoded to its end, holds nan or infinite samples, is constant in every chosen
+            channel, or lacks the chosen channel; and whatever else goes wrong with this clip.
     """
+    return _examine(clip, config, None)
+
+
+def unforeseen(path: Path, error: Exception, what: str = "read") -> ClipError:
+    """What nobody foresaw, lack of memory or a fault in a library, as an error of one clip."""
+    log.debug("%s: the clip could not be %s", path, what, exc_info=error)
+    detail = one_line(error)[:200]
+    if isinstance(error, UserError):
+        return ClipError(path, f"could not be {what}", detail)
+    reason = type(error).__name__ + (f": {detail}" if detail else "")
+    return ClipError(path, f"could not be {what} ({reason})", "check the file, or leave it out")
+
+
+def _examine(clip: Clip, config: AudioConfig, microphones: int | None) -> Reading:
+    try:
+        return _read(clip, config, microphones)
+    except ClipError:
+        raise
+    except SignalError as error:
+        raise ClipError(clip.path, error.problem, error.remedy) from error
+    except Exception as error:
+        raise unforeseen(clip.path, error) from error
+
+
+def _read(clip: Clip, config: AudioConfig, microphones: int | None) -> Reading:
     path = clip.path
-    info = probe(path)
+    sound = open_sound(path)
+    info = sound.info
     if isinstance(config.channels, int) and config.channels >= info.channels:
         raise ClipError(
             path,
             f"has no channel {config.channels}: it has {info.channels}, counted from 0",
             f"choose --channels all, mean or 0 to {info.channels - 1}",
+        )
+    channels = info.channels if config.channels == "all" else 1
+    if microphones not in (None, channels):
+        raise ClipError(
+            path,
+            f"has {channels} channels, the detector was fitted on {microphones}",
+            "score recordings of the same microphones, or fit with --channels mean",
         )
     first, frames = _part(clip, info)
     shortest = min(MIN_SECONDS, config.length / config.sample_rate)
@@ -144,7 +177,15 @@ def examine_clip(clip: Clip, config: AudioConfig) -> Reading:
             f"is too short ({frames} samples, {frames / info.sample_rate:.3g} s)",
             f"give at least {shortest:g} s of sound, or delete it",
         )
-    waveform, remarks = _decode(path, info, first, frames, config)
+    seconds, longest = frames / info.sample_rate, MAX_SAMPLES / channels / config.sample_rate
+    if seconds > longest:
+        raise ClipError(
+            path,
+            f"lasts {seconds / 60:.0f} min, too long for one clip (at most {longest / 60:.0f} min "
+            f"of {channels} channel(s))",
+            "cut it, or name its parts by start and duration in a CSV manifest",
+        )
+    waveform, remarks = _decode(sound, first, frames, config)
     if config.level == "equalised":
         waveform = equalise_level(waveform, config.equalised_rms)
     return Reading(waveform, info, remarks)
@@ -239,34 +280,36 @@ def _part(clip: Clip, info: AudioInfo) -> tuple[int, int]:
 
 
 def _decode(
-    path: Path, info: AudioInfo, first: int, frames: int, config: AudioConfig
+    sound: Sound, first: int, frames: int, config: AudioConfig
 ) -> tuple[np.ndarray, list[str]]:
-    """Decode, pick channels and resample block by block: ``(C, T)``, and remarks."""
+    """Decode, check, pick channels and resample block by block: ``(C, T)``, and remarks."""
+    info = sound.info
     channels = info.channels if config.channels == "all" else 1
     resampler = None
     if info.sample_rate != config.sample_rate:
         resampler = soxr.ResampleStream(
             info.sample_rate, config.sample_rate, channels, dtype="float32", quality="HQ"
         )
-    low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
-    pieces, done = [], 0
-    for block in _blocks(path, first, frames, info.sample_rate):  # (n, channels of the file)
-        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if bad.size:
-            seconds = (first + done + bad[0]) / info.sample_rate
-            raise ClipError(
-                path,
-                f"holds a nan or infinite sample at {seconds:.3f} s",
-                "record or convert it again, or delete it",
-            )
-        done += len(block)
+    check = SignalCheck(channels, info.sample_rate, info.subtype, first, config.scale != 1)
+    pieces = []
+    for block in sound.blocks(first, frames):  # (n, channels of the file)
         chosen = _choose(block, config.channels)  # (n, C)
-        low, high = np.minimum(low, chosen.min(axis=0)), np.maximum(high, chosen.max(axis=0))
-        if resampler is not None:
-            chosen = resampler.resample_chunk(chosen, last=done == frames)
-        pieces.append(chosen)
-    remarks = _check_signal(path, info, low, high)
-    return np.ascontiguousarray(np.concatenate(pieces).T), remarks  # (C, T)
+        if config.scale != 1:
+            chosen = chosen * np.float32(config.scale)
+        check.add(chosen)
+        pieces.append(chosen if resampler is None else resampler.resample_chunk(chosen))
+    if resampler is not None:
+        pieces.append(resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True))
+    remarks = check.remarks()
+    waveform = np.empty((channels, sum(map(len, pieces))), np.float32)
+    at = 0
+    for index, piece in enumerate(pieces):
+        waveform[:, at : at + len(piece)] = piece.T
+        at += len(piece)
+        pieces[index] = piece[:0]  # the memory of long clips is needed once only
+    said = sound.heard[:1]
+    heard = [f"its decoder complains: {line}" for line in said]
+    return waveform, [*sound.remarks, *heard, *remarks]
 
 
 def _choose(block: np.ndarray, channels: Literal["all", "mean"] | int) -> np.ndarray:
@@ -276,56 +319,3 @@ def _choose(block: np.ndarray, channels: Literal["all", "mean"] | int) -> np.nda
     if channels == "mean":
         return block.mean(axis=1, keepdims=True)
     return block[:, [channels]]
-
-
-def _blocks(path: Path, first: int, frames: int, rate: int) -> Iterator[np.ndarray]:
-    """Decode in blocks ``(n, channels)``, which together hold exactly `frames` frames."""
-    done = 0
-    try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(first)
-            while done < frames:
-                count = min(_BLOCK_SECONDS * rate, frames - done)
-                block = file.read(count, dtype="float32", always_2d=True)
-                if len(block) == 0:
-                    break
-                done += len(block)
-                yield block
-    except soundfile.SoundFileError as error:
-        raise ClipError(
-            path,
-            f"is damaged or cut short: it cannot be decoded beyond {(first + done) / rate:.2f} s",
-            "copy or record it again, or delete it",
-        ) from error
-    if done < frames:
-        raise ClipError(
-            path,
-            f"is cut short: {(first + done) / rate:.2f} s can be decoded of "
-            f"{(first + frames) / rate:.2f} s that its header declares",
-            "copy or record it again, or delete it",
-        )
-
-
-def _check_signal(path: Path, info: AudioInfo, low: np.ndarray, high: np.ndarray) -> list[str]:
-    """Refuse or remark on a clip by the extremes ``(C,)`` of its chosen channels."""
-    remarks = []
-    peak = max(high.max(), -low.min())
-    if peak > _ABSURD:
-        raise ClipError(
-            path,
-            f"has samples of {peak:.2g} times full scale",
-            "convert it again with samples between -1 and 1",
-        )
-    if peak > 1 and info.subtype in ("FLOAT", "DOUBLE"):
-        remarks.append(f"samples reach {peak:.3g} times full scale; taken as they are")
-    still = high - low < _STILL
-    if still.all():
-        raise ClipError(
-            path,
-            f"is silent: no sample differs from {low[0]:.3g}" + " in any channel" * (len(low) > 1),
-            "check the microphone and cable, choose other --channels, or delete it",
-        )
-    if still.any():
-        dead = ", ".join(str(channel) for channel in np.flatnonzero(still))
-        remarks.append(f"channel {dead} does not move; check that microphone")
-    return remarks

@@ -6,6 +6,7 @@ or for other clips or another configuration, the store is built anew.
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from audio_anomaly_detector.data.audio import AudioConfig, read_clip, to_windows
+from audio_anomaly_detector.data.audio import AudioConfig, examine_clip, to_windows, unforeseen
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.data.decoding import probe
+from audio_anomaly_detector.data.fingerprint import Words, fingerprint
+from audio_anomaly_detector.data.kinds import AudioInfo
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import write_json
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.run_options import OnError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,21 @@ class WindowStore:
 
     Args:
         windows: read-only memory map ``(W, C, length)``, float32.
-        clip_index: ``(W,)``, the position in `clips` that each window belongs to, ascending.
+        clip_index: ``(W,)``, the position in `clips` that each window belongs to; -1: none.
         clips: the clips that could be read, in the order given.
         failures: one error for each clip that could not.
+        seconds: length of each clip in `clips`.
+        fingerprints: of each clip in `clips`, see `fingerprint`.
+        infos: of each clip in `clips`, what its file is.
     """
 
     windows: np.ndarray
     clip_index: np.ndarray
     clips: list[Clip]
     failures: list[ClipError]
+    seconds: list[float]
+    fingerprints: list[Words]
+    infos: list[AudioInfo]
 
 
 def build_store(
@@ -89,10 +100,17 @@ def build_store(
                     progress.advance("reading clips", done + 1, len(clips))
                 writer.finish()
             part.replace(folder / "windows.npy")
+            _write_fingerprints(folder, writer.fingerprints)
         finally:
             part.unlink(missing_ok=True)
         if not writer.failures:
-            write_json(finished, {"key": key, "clip_index": writer.clip_index})
+            content = {
+                "key": key,
+                "clip_index": writer.clip_index,
+                "seconds": writer.seconds,
+                "infos": writer.infos,
+            }
+            write_json(finished, content)
     except OSError as error:
         raise UserError(
             f"{folder}: decoded audio cannot be written ({error.strerror}); "
@@ -103,6 +121,9 @@ def build_store(
         clip_index=np.array(writer.clip_index),
         clips=writer.clips,
         failures=writer.failures,
+        seconds=writer.seconds,
+        fingerprints=writer.fingerprints,
+        infos=writer.infos,
     )
 
 
@@ -116,25 +137,32 @@ class _Writer:
         self.clip_index: list[int] = []
         self.clips: list[Clip] = []
         self.failures: list[ClipError] = []
+        self.seconds: list[float] = []
+        self.fingerprints: list[Words] = []
+        self.infos: list[AudioInfo] = []
 
     def add(self, clip: Clip, on_error: OnError) -> None:
         try:
-            waveform = read_clip(clip, self.config)  # (C, T)
+            reading = examine_clip(clip, self.config)
+            waveform = reading.waveform  # (C, T)
             self._check_channels(clip, len(waveform))
+            windows = self._windows(clip, waveform)  # (W, C, length)
         except ClipError as error:
             if on_error == "stop":
                 raise
             self.failures.append(error)
             return
-        windows = to_windows(
-            waveform, self.config.length, self.config.window_slack
-        )  # (W, C, length)
+        for remark in reading.remarks:
+            log.warning("%s: %s", clip.path, remark)
         if not self.clips:
             self.n_channels = len(waveform)
             self._write_header()
         self.stream.write(np.ascontiguousarray(windows).data)
         self.clip_index += [len(self.clips)] * len(windows)
         self.clips.append(clip)
+        self.seconds.append(waveform.shape[-1] / self.config.sample_rate)
+        self.fingerprints.append(fingerprint(waveform, self.config.sample_rate))
+        self.infos.append(reading.info)
 
     def finish(self) -> None:
         if not self.clips:
@@ -142,6 +170,12 @@ class _Writer:
             raise UserError(f"none of {len(self.failures)} clips can be used{first}")
         self.stream.seek(0)
         self._write_header()
+
+    def _windows(self, clip: Clip, waveform: np.ndarray) -> np.ndarray:
+        try:
+            return to_windows(waveform, self.config.length, self.config.window_slack)
+        except MemoryError as error:
+            raise unforeseen(clip.path, error) from error
 
     def _check_channels(self, clip: Clip, channels: int) -> None:
         if self.n_channels not in (None, channels):
@@ -179,9 +213,25 @@ def _open(clips: Sequence[Clip], folder: Path, key: str) -> WindowStore | None:
         if finished["key"] != key:
             return None
         windows = np.load(folder / "windows.npy", mmap_mode="r")
-    except (OSError, ValueError, KeyError):
+        fingerprints = _read_fingerprints(folder)
+        seconds = finished["seconds"]
+        infos = [AudioInfo(*info) for info in finished["infos"]]
+    except (OSError, ValueError, KeyError, TypeError):
         return None  # none there, or not finished
-    return WindowStore(windows, np.array(finished["clip_index"]), list(clips), [])
+    index = np.array(finished["clip_index"])
+    return WindowStore(windows, index, list(clips), [], seconds, fingerprints, infos)
+
+
+def _write_fingerprints(folder: Path, fingerprints: Sequence[Words]) -> None:
+    lengths = np.array([len(words) for words in fingerprints])
+    np.save(folder / "fingerprints.npy", np.concatenate([np.zeros(0, np.uint32), *fingerprints]))
+    np.save(folder / "fingerprint_lengths.npy", lengths)
+
+
+def _read_fingerprints(folder: Path) -> list[Words]:
+    lengths = np.load(folder / "fingerprint_lengths.npy")
+    words = np.load(folder / "fingerprints.npy")
+    return np.split(words, np.cumsum(lengths)[:-1])
 
 
 def _usual_channels(clips: Sequence[Clip]) -> int | None:

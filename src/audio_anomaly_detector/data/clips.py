@@ -16,8 +16,6 @@ from audio_anomaly_detector.errors import UserError
 Part = Literal["train", "test"]
 Domain = Literal["source", "target"]
 
-LABEL_NAMES = {"normal": 0, "abnormal": 1, "anomaly": 1, "anomalous": 1}
-
 
 class MachineKey(NamedTuple):
     """Which machine a clip was recorded from; one detector is fitted per key."""
@@ -45,6 +43,8 @@ class Clip:
         attributes: whatever else the layout states of the operating conditions.
         start: first second that belongs to the clip.
         duration: length in s; None goes to the end of the file.
+        group: name of what it was recorded together with; empty: its file. Clips of one group
+            are never divided among folds while there are enough groups.
     """
 
     path: Path
@@ -56,6 +56,7 @@ class Clip:
     attributes: str = ""
     start: float = 0.0
     duration: float | None = None
+    group: str = ""
 
     def cut(self, start: float, duration: float | None) -> "Clip":
         """Make a clip of a part of this recording, `start` in s from the beginning of the file."""
@@ -88,9 +89,9 @@ def _recordings(clips: Sequence[Clip], seed: int) -> list[list[int]]:
 
     Clips are sorted before they are shuffled, so the result does not depend on their order.
     """
-    groups: dict[Path, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for index in sorted(range(len(clips)), key=lambda i: (clips[i].path, clips[i].start)):
-        groups.setdefault(clips[index].path, []).append(index)
+        groups.setdefault(clips[index].group or str(clips[index].path), []).append(index)
     recordings = list(groups.values())
     return [recordings[i] for i in np.random.default_rng(seed).permutation(len(recordings))]
 

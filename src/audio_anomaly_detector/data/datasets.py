@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.data.clips import Clip, Split, split_clips
-from audio_anomaly_detector.data.headers import probe
+from audio_anomaly_detector.data.decoding import probe
 from audio_anomaly_detector.data.layouts import find_clips, select_machine
 from audio_anomaly_detector.errors import ClipError, UserError
 
@@ -48,10 +48,13 @@ def prepare_datasets(
         Training and test clips, and the audio configuration.
 
     Raises:
-        UserError: if there is no such machine, or too little normal sound to train on.
+        UserError: if there is no such machine, or too little normal sound to train on, or names
+            leave open which clips are normal.
     """
     config = AudioConfig(length=length, channels=channels)
-    clips = select_machine(find_clips(base_folder, layout).clips, target_id)
+    found = find_clips(base_folder, layout)
+    clips = select_machine(found.clips, target_id)
+    found.require_labels(clips)
     split = prepare_split(clips, config, seed)
     check_enough(split.train, sound_seconds(split.train))
     return PreparedDatasets(split.train, split.test, config)
@@ -108,22 +111,24 @@ def sound_seconds(clips: Sequence[Clip]) -> float:
     return sum(_seconds(clip) for clip in clips)
 
 
-def check_enough(clips: Sequence[Clip], seconds: float) -> None:
+def check_enough(clips: Sequence[Clip], seconds: float, notes: Sequence[str] = ()) -> None:
     """Refuse to learn from too little normal sound.
 
     Args:
         clips: normal clips to train on, after long recordings have been cut.
         seconds: how much sound they hold in all.
+        notes: why they are no more.
 
     Raises:
         UserError: below 4 clips or 40 s.
     """
     if len(clips) < MIN_TRAIN_CLIPS or seconds < MIN_TRAIN_SECONDS:
         where = f" of {clips[0].machine}" if clips else ""
+        reasons = "".join(f"; {note}" for note in notes)
         raise UserError(
             f"too little normal sound{where} to learn from: {len(clips)} clip(s), {seconds:.0f} s; "
             f"record at least {MIN_TRAIN_CLIPS} clips and {MIN_TRAIN_SECONDS:.0f} s "
-            "(20 clips or more for a fine threshold), or one long recording"
+            f"(20 clips or more for a fine threshold), or one long recording{reasons}"
         )
 
 

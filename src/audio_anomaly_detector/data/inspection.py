@@ -1,18 +1,23 @@
 """What a data set holds, machine by machine, and everything that is wrong with it."""
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from audio_anomaly_detector.data.audio import AudioConfig, examine_clip
 from audio_anomaly_detector.data.clips import Clip, MachineKey
-from audio_anomaly_detector.data.content import content_hash
+from audio_anomaly_detector.data.copies import Sorted, recorded_together, sort_out
 from audio_anomaly_detector.data.datasets import check_enough, cut_few_recordings, sound_seconds
-from audio_anomaly_detector.data.headers import AudioInfo
-from audio_anomaly_detector.data.layouts import find_clips, machines
+from audio_anomaly_detector.data.fingerprint import Words, find_matches, fingerprint
+from audio_anomaly_detector.data.kinds import AudioInfo
+from audio_anomaly_detector.data.layouts import Discovery, find_clips, machines
+from audio_anomaly_detector.data.names import NO_PATTERNS, Patterns
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.progress import SILENT, Progress
+
+_SHOWN = 5  # names or lines of one kind
 
 
 @dataclass(frozen=True)
@@ -59,56 +64,97 @@ class Inspection:
     reading: tuple[str, ...] = ()
 
 
-def inspect(
+@dataclass(frozen=True)
+class Examination:
+    """A data set that is being examined.
+
+    Args:
+        found: its clips.
+        findings: summaries of machines and problems, a line each, as they come; each clip is
+            decoded once, while they are taken.
+    """
+
+    found: Discovery
+    findings: Iterator[MachineSummary | str]
+
+
+def examine(
     root: Path | str,
     layout: str = "auto",
     config: AudioConfig | None = None,
     progress: Progress = SILENT,
-) -> Inspection:
-    """Decode every clip of a data set once, and sum up what is there and what is wrong.
+    patterns: Patterns = NO_PATTERNS,
+) -> Examination:
+    """Decode every clip of a data set once, and say what is there and what is wrong, as it comes.
 
     Args:
         root: folder, CSV manifest or audio file.
         layout: a name in `LAYOUTS`, or `auto`.
         config: how the clips would be read; the default if None.
         progress: receives the number of clips done.
-
-    Returns:
-        One summary per machine, and one line per problem.
+        patterns: which names are normal and which anomalous.
 
     Raises:
         UserError: as `find_clips`.
     """
-    config = config or AudioConfig()
-    found = find_clips(root, layout)
-    problems = list(found.problems)
-    summaries, done = [], 0
+    found = find_clips(root, layout, patterns)
+    return Examination(found, _findings(found, config or AudioConfig(), progress))
+
+
+def inspect(
+    root: Path | str,
+    layout: str = "auto",
+    config: AudioConfig | None = None,
+    progress: Progress = SILENT,
+    patterns: Patterns = NO_PATTERNS,
+) -> Inspection:
+    """All findings of `examine` together."""
+    examination = examine(root, layout, config, progress, patterns)
+    findings = list(examination.findings)
+    return Inspection(
+        str(examination.found.root),
+        examination.found.layout,
+        [one for one in findings if isinstance(one, MachineSummary)],
+        [one for one in findings if isinstance(one, str)],
+        examination.found.reading,
+    )
+
+
+def _findings(
+    found: Discovery, config: AudioConfig, progress: Progress
+) -> Iterator[MachineSummary | str]:
+    yield from found.problems
+    yield from filter(None, [found.question()])
+    done = 0
     for key, clips in machines(found.clips).items():
-        infos: list[tuple[Clip, AudioInfo]] = []
-        seconds = 0.0
+        read: list[_Read] = []
         for clip in clips:
             try:
                 reading = examine_clip(clip, config)
             except ClipError as error:
-                problems.append(str(error))
+                yield str(error)
             else:
-                problems += [f"{clip.path}: {remark}" for remark in reading.remarks]
-                infos.append((clip, reading.info))
-                seconds += reading.waveform.shape[-1] / config.sample_rate
+                yield from (f"{clip.path}: {remark}" for remark in reading.remarks)
+                seconds = reading.waveform.shape[-1] / config.sample_rate
+                words = fingerprint(reading.waveform, config.sample_rate)
+                read.append(_Read(clip, reading.info, seconds, words))
             done += 1
             progress.advance("reading clips", done, len(found.clips))
-        summary = _summarise(key, clips, infos, seconds)
-        problems += [f"{key}: {problem}" for problem in _machine_problems(summary, infos, config)]
-        summaries.append(summary)
-    return Inspection(str(found.root), found.layout, summaries, problems, found.reading)
+        summary = _summarise(key, clips, read)
+        yield summary
+        yield from (f"{key}: {problem}" for problem in _machine_problems(summary, read, config))
 
 
-def _summarise(
-    key: MachineKey,
-    clips: Sequence[Clip],
-    infos: Sequence[tuple[Clip, AudioInfo]],
-    seconds: float,
-) -> MachineSummary:
+class _Read(NamedTuple):
+    """What is kept of a clip that was read."""
+
+    clip: Clip
+    info: AudioInfo
+    seconds: float
+    words: Words
+
+
+def _summarise(key: MachineKey, clips: Sequence[Clip], read: Sequence[_Read]) -> MachineSummary:
     splits = Counter(clip.split for clip in clips)
     labels = Counter(clip.label for clip in clips)
     return MachineSummary(
@@ -118,15 +164,15 @@ def _summarise(
         normal=labels[0],
         anomalous=labels[1],
         unknown=labels[None],
-        unusable=len(clips) - len(infos),
-        seconds=seconds,
-        sample_rates=dict(Counter(info.sample_rate for _, info in infos).most_common()),
-        channels=dict(Counter(info.channels for _, info in infos).most_common()),
+        unusable=len(clips) - len(read),
+        seconds=sum(one.seconds for one in read),
+        sample_rates=dict(Counter(one.info.sample_rate for one in read).most_common()),
+        channels=dict(Counter(one.info.channels for one in read).most_common()),
     )
 
 
 def _machine_problems(
-    summary: MachineSummary, infos: Sequence[tuple[Clip, AudioInfo]], config: AudioConfig
+    summary: MachineSummary, read: Sequence[_Read], config: AudioConfig
 ) -> list[str]:
     problems = []
     if len(summary.channels) > 1 and config.channels == "all":
@@ -141,8 +187,14 @@ def _machine_problems(
             f"clips differ in sample rate ({kinds}); all are resampled, but the slower ones lack "
             "the highest frequencies and may stand out by that alone"
         )
-    problems += _copies([clip for clip, _ in infos])
-    normals = [clip for clip, _ in infos if clip.label == 0 and clip.split != "test"]
+    clips = [one.clip for one in read]
+    sorted_out = sort_out(find_matches([one.words for one in read]), [one.seconds for one in read])
+    problems += _copies(clips, sorted_out)
+    normals = [
+        clip
+        for place, clip in enumerate(clips)
+        if clip.label == 0 and clip.split != "test" and place not in sorted_out.copies
+    ]
     normals = cut_few_recordings(normals, config)
     try:
         check_enough(normals, sound_seconds(normals))
@@ -151,13 +203,28 @@ def _machine_problems(
     return problems
 
 
-def _copies(clips: Sequence[Clip]) -> list[str]:
-    """Name files with the same content: a training clip copied into the test inflates results."""
-    contents: dict[str, list[str]] = defaultdict(list)
-    for path, name in {clip.path: clip.name for clip in clips}.items():
-        contents[content_hash(path)].append(name)
-    return [
-        f"{', '.join(names)} are copies of one recording; keep one of them"
-        for names in contents.values()
-        if len(names) > 1
-    ]
+def _copies(clips: Sequence[Clip], sorted_out: Sorted) -> list[str]:
+    """Clips that repeat others, or share moments with them, a line for each original at most."""
+    repeats: dict[int, list[Clip]] = {}
+    for copy, original in sorted_out.copies.items():
+        repeats.setdefault(original, []).append(clips[copy])
+    lines = []
+    for original, copies in repeats.items():
+        first = clips[original]
+        names = ", ".join(copy.name for copy in copies[:_SHOWN])
+        more = f" and {len(copies) - _SHOWN} more" if len(copies) > _SHOWN else ""
+        advice = "a fit uses the sound once; keep one of them"
+        if any((copy.split, copy.label) != (first.split, first.label) for copy in copies):
+            advice = "in another part of the data or under another label; leave out what is wrong"
+        lines.append(f"{names}{more} repeat(s) the sound of {first.name}, {advice}")
+    if len(lines) > _SHOWN:
+        total = len(sorted_out.copies)
+        lines[_SHOWN:] = [f"{total} clips in all repeat the sound of {len(repeats)} others"]
+    for together in recorded_together(clips, sorted_out)[:_SHOWN]:
+        if len({clip.path for clip in together}) > 1:
+            names = ", ".join(clip.name for clip in together[:_SHOWN])
+            lines.append(
+                f"{len(together)} clips share moments (such as {names}): cuts that overlap, or "
+                "microphones of one take; a fit keeps them together"
+            )
+    return lines

@@ -5,39 +5,44 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from pydantic import BaseModel, ValidationError
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from audio_anomaly_detector.data.audio import AudioConfig, read_microphones
+from audio_anomaly_detector.data.audio import AudioConfig, read_microphones, unforeseen
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.formats import RecordingFormat, unlike_normals
+from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.integrity import UNSEALED, seal_of
 from audio_anomaly_detector.score import Score, judged
 from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
 
 if TYPE_CHECKING:
     import onnxruntime
 
-FORMAT = 1
+FORMAT = 2  # 1 had no seal
 METADATA = "audio_anomaly_detector"  # key of the facts in the file's metadata
 INPUT = "waveform"
 OUTPUTS = ("score", "components", "families")
 
 
-class GraphFacts(BaseModel, frozen=True, extra="forbid"):
+class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What a caller of the graph has to know; JSON in the file's metadata.
 
-    The threshold is drawn from `normal_scores`, so another one needs no new export.
+    The threshold is drawn from `normal_scores`, so another one needs no new export. The seal is the
+    SHA-256 of the whole file, see `integrity`.
     """
 
+    seal: str = UNSEALED  # first, so that it is the first of the file
     format: int
     version: str
     machine: str
-    sample_rate: int
-    microphones: int
-    min_samples: int
+    sample_rate: int = Field(ge=1)
+    microphones: int = Field(ge=1)
+    min_samples: int = Field(ge=1)
     max_samples: int
     threshold: float
     threshold_config: ThresholdConfig
@@ -45,6 +50,19 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid"):
     components: list[str]
     families: list[str]
     audio: AudioConfig
+    formats: list[RecordingFormat]  # of the normal clips
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.sample_rate != self.audio.sample_rate:
+            raise ValueError("the sample rate is not that of the audio settings")
+        if self.max_samples < self.min_samples:
+            raise ValueError("the longest waveform is shorter than the shortest")
+        for names in (self.components, self.families):
+            if not names or len(set(names)) < len(names):
+                raise ValueError("outputs without names, or two of one name")
+        NormalScores(np.array(self.normal_scores))
+        return self
 
 
 @dataclass(frozen=True)
@@ -75,21 +93,32 @@ class OnnxDetector:
             threads: CPU threads; 0: as many as there are cores.
 
         Raises:
-            UserError: ONNX Runtime is not installed, or the file is none that was exported.
+            UserError: ONNX Runtime is not installed, or the file is none that was exported, or it
+                is damaged.
         """
         runtime = import_extra("onnxruntime")
         path = Path(path)
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; write one with 'aad export'")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{path}: no such file that can be read ({error.strerror}); "
+                "write one with 'aad export'"
+            ) from error
+        if seal_of(content) is None:
+            raise UserError(
+                f"{path}: not written by this version of 'aad export', or damaged; export it again"
+            )
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors
         try:
-            session = runtime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+            session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            facts = GraphFacts.model_validate(
+                json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
             )
-            content = session.get_modelmeta().custom_metadata_map[METADATA]
-            facts = GraphFacts.model_validate(json.loads(content))
+            if facts.format != FORMAT:
+                raise ValueError(f"format {facts.format}")
         except (KeyError, ValueError, ValidationError) as error:
             raise UserError(
                 f"{path}: an ONNX file, but none that this version of 'aad export' wrote"
@@ -97,6 +126,21 @@ class OnnxDetector:
         except Exception as error:  # ONNX Runtime has a dozen kinds without a common one
             raise UserError(f"{path}: not a readable ONNX file; export it again") from error
         return cls(session, facts, facts.threshold_config)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms that it scores, Hz."""
+        return self.facts.sample_rate
+
+    @property
+    def microphones(self) -> int:
+        """Channels of the waveforms that it scores."""
+        return self.facts.microphones
+
+    @property
+    def components(self) -> list[str]:
+        """Names of the components of its scores."""
+        return self.facts.components
 
     @property
     def normal_scores(self) -> NormalScores:
@@ -108,19 +152,17 @@ class OnnxDetector:
         return replace(self, threshold_config=config)
 
     def score(self, waveform: ArrayLike) -> Score:
-        """Score a waveform ``(C, T)`` at the graph's sample rate.
+        """Score a waveform ``(C, T)`` at the graph's sample rate; see `checked_waveform`.
 
         Raises:
-            UserError: another number of microphones, a length beyond the graph's bounds, or
-                samples that are not finite.
+            UserError: as `checked_waveform`, or a length beyond the graph's bounds.
         """
-        array = np.atleast_2d(np.asarray(waveform, np.float32))
-        microphones, samples = array.shape
+        return self._score(checked_waveform(waveform, self.facts.audio, self.facts.microphones))
+
+    def _score(self, array: NDArray[np.float32]) -> Score:
+        """Score a waveform that was checked or read."""
         facts = self.facts
-        if microphones != facts.microphones:
-            raise UserError(
-                f"{microphones} channels, the detector was fitted on {facts.microphones}"
-            )
+        samples = array.shape[1]
         if not facts.min_samples <= samples <= facts.max_samples:
             raise UserError(
                 f"lasts {samples / facts.sample_rate:.2f} s, the exported graph takes "
@@ -128,18 +170,17 @@ class OnnxDetector:
                 f"{facts.max_samples / facts.sample_rate:g} s; cut it, or export with a "
                 "greater --max-seconds"
             )
-        if not np.isfinite(array).all():
-            raise UserError("the waveform holds nan or infinite samples")
-        if not array.any():
-            raise UserError("the waveform is silent: all its samples are 0; check the source")
-        scores, components, families = self.session.run(OUTPUTS, {INPUT: array[None]})
-        score = float(scores[0])
-        return judged(
-            self,
-            score,
-            dict(zip(facts.components, components[0].tolist(), strict=True)),
-            dict(zip(facts.families, families[0].tolist(), strict=True)),
-        )
+        try:
+            scores, components, families = self.session.run(OUTPUTS, {INPUT: array[None]})
+            score = float(scores[0])
+            of_components = dict(zip(facts.components, components[0].tolist(), strict=True))
+            of_families = dict(zip(facts.families, families[0].tolist(), strict=True))
+        except Exception as error:  # ONNX Runtime has a dozen kinds without a common one
+            raise UserError(
+                "the exported graph failed on it; export the detector again, or, if memory ran "
+                "out, cut the recording"
+            ) from error
+        return judged(self, score, of_components, of_families)
 
     def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:
         """Score several waveforms ``(C, T)``, of any lengths; raises `UserError` like `score`."""
@@ -150,16 +191,23 @@ class OnnxDetector:
         for clip in clips:
             try:
                 reading = read_microphones(clip, self.facts.audio, self.facts.microphones)
-                yield clip, replace(self.score(reading.waveform), remarks=reading.remarks)
+                unlike = unlike_normals(reading.info, self.facts.formats, self.sample_rate)
+                remarks = [*reading.remarks, *unlike]
+                score = replace(self._score(reading.waveform), remarks=remarks)
             except ClipError as error:
                 yield clip, error
             except UserError as error:
                 yield clip, ClipError(clip.path, str(error), "see 'aad export --help'")
+            except Exception as error:  # ONNX Runtime has a dozen kinds without a common one
+                yield clip, unforeseen(clip.path, error, "scored")
+            else:
+                yield clip, score
 
     def describe(self) -> dict[str, Any]:
         """What this graph is, as plain data."""
         facts = self.facts.model_dump(mode="json")
         normal_scores = facts.pop("normal_scores")
+        del facts["seal"]
         return {
             **facts,
             "threshold": self.threshold,

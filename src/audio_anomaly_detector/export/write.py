@@ -25,6 +25,7 @@ from audio_anomaly_detector.export.runtime import (
     import_extra,
 )
 from audio_anomaly_detector.files import write_bytes
+from audio_anomaly_detector.integrity import sealed
 from audio_anomaly_detector.provenance import PACKAGE
 
 _OPSET = 20
@@ -86,6 +87,7 @@ def export_onnx(
         normal_scores=detector.normal_scores.scores.tolist(),
         components=list(families),
         families=list(dict.fromkeys(families.values())),
+        formats=detector.provenance.formats,
         # The graph equalises the level itself.
         audio=audio.model_copy(update={"level": "recorded"}),
     )
@@ -95,7 +97,7 @@ def export_onnx(
     if quantize == "int8":
         model = _quantised(model)
     _describe(model, facts)
-    write_bytes(path, model.SerializeToString())
+    write_bytes(path, sealed(model.SerializeToString()))
     return Exported(path, _difference(detector, OnnxDetector.load(path), example.numpy()))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_anomaly_detector.errors import ClipError
 from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.bank import Deviations
@@ -49,9 +50,21 @@ class Measurements:
             networks: whose components are measured; None: those that need no network.
             what: shown as progress.
             clips: their positions.
+
+        Raises:
+            ClipError: a clip's statistics are not finite.
         """
         rows = [self.data.windows_of[clip] for clip in clips]
-        return self._measured(networks, self._some_at_a_time(what, rows))
+        measured = self._measured(networks, self._some_at_a_time(what, rows))
+        for values in measured.values():
+            finite = torch.isfinite(values).all(dim=(1, 2))  # (n,)
+            if not finite.all():
+                raise ClipError(
+                    self.data.store.clips[clips[int(finite.long().argmin())]].path,
+                    "its statistics are not finite",
+                    "leave it out and fit again, or record it again at a usual level",
+                )
+        return measured
 
     def surrogate_statistics(self, networks: Networks | None) -> Statistics:
         """Statistics ``(m, C, D)`` of surrogates of some clips.

@@ -41,7 +41,7 @@ BAND_STATISTICS = (
 SMALLEST_SPREAD = 1e-5  # of a band that is silent in training; keeps slopes and ratios finite
 
 
-class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
+class DespawnConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Shape of the wavelet network and the weights of its loss."""
 
     levels: int = Field(default=17, ge=1, le=24, description="depth of the tree")
@@ -70,12 +70,14 @@ class DespawnConfig(BaseModel, frozen=True, extra="forbid"):
         description="magnitude of silence in units of the machine's scale (-120 dB), a floor of "
         "the sub-band statistics",
     )
-    attention_dim: int = Field(default=32, gt=0, description="width of a sub-band's embedding")
+    attention_dim: int = Field(
+        default=32, gt=0, le=1_024, description="width of a sub-band's embedding"
+    )
     attention_heads: int = Field(
-        default=4, gt=0, description="heads of the attention across sub-bands"
+        default=4, gt=0, le=64, description="heads of the attention across sub-bands"
     )
     attention_bins: int = Field(
-        default=4, gt=0, description="time bins that a sub-band is summed up in"
+        default=4, gt=0, le=1_024, description="time bins that a sub-band is summed up in"
     )
     attention_floor: float = Field(
         default=1e-6,

@@ -21,13 +21,17 @@ FRAMES_AT_ONCE = 320
 BANDS_AT_ONCE = 32
 
 
-class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
+class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Frames and bands of the log-mel spectrogram."""
 
-    sample_rate: int = Field(default=16_000, gt=0, description="samples per second, Hz")
-    n_mels: int = Field(default=128, gt=0, description="mel bands")
-    n_fft: int = Field(default=1024, ge=2, description="samples of one frame (Hann window)")
-    hop_length: int = Field(default=512, gt=0, description="samples between frames")
+    sample_rate: int = Field(
+        default=16_000, gt=0, le=1_000_000, description="samples per second, Hz"
+    )
+    n_mels: int = Field(default=128, gt=0, le=1_024, description="mel bands")
+    n_fft: int = Field(
+        default=1024, ge=2, le=65_536, description="samples of one frame (Hann window)"
+    )
+    hop_length: int = Field(default=512, gt=0, le=65_536, description="samples between frames")
     f_min: float = Field(default=0.0, ge=0, description="lower edge of the lowest band, Hz")
     f_max: float | None = Field(
         default=None, description="upper edge, Hz; none: half the sample rate"

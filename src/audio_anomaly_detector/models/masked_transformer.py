@@ -24,18 +24,20 @@ from audio_anomaly_detector.models.transformer_blocks import (
 MIN_STD_DB = 0.5
 
 
-class MaskedTransformerConfig(BaseModel, frozen=True, extra="forbid"):
+class MaskedTransformerConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Shape of the masked transformer; the defaults are the `small` preset."""
 
-    n_mels: int = Field(128, gt=0, description="mel bins of the input")
-    patch_mels: int = Field(16, gt=0, description="mel bins of a patch")
-    patch_frames: int = Field(16, gt=0, description="frames of a patch")
-    width: int = Field(96, gt=0, description="encoder width")
-    depth: int = Field(4, gt=0, description="encoder blocks")
-    heads: int = Field(4, gt=0, description="attention heads of encoder and decoder")
-    decoder_width: int = Field(64, gt=0, description="decoder width")
-    decoder_depth: int = Field(1, gt=0, description="decoder blocks")
-    temporal_kernel: int = Field(5, gt=0, description="patches in the temporal convolution")
+    n_mels: int = Field(128, gt=0, le=1_024, description="mel bins of the input")
+    patch_mels: int = Field(16, gt=0, le=1_024, description="mel bins of a patch")
+    patch_frames: int = Field(16, gt=0, le=1_024, description="frames of a patch")
+    width: int = Field(96, gt=0, le=4_096, description="encoder width")
+    depth: int = Field(4, gt=0, le=64, description="encoder blocks")
+    heads: int = Field(4, gt=0, le=64, description="attention heads of encoder and decoder")
+    decoder_width: int = Field(64, gt=0, le=4_096, description="decoder width")
+    decoder_depth: int = Field(1, gt=0, le=64, description="decoder blocks")
+    temporal_kernel: int = Field(
+        5, gt=0, le=1_023, description="patches in the temporal convolution"
+    )
     mask_ratio_low: float = Field(0.25, gt=0, lt=1, description="least share of hidden patches")
     mask_ratio_high: float = Field(0.75, gt=0, lt=1, description="largest share of hidden patches")
     log_variance_bound: float = Field(
@@ -44,6 +46,7 @@ class MaskedTransformerConfig(BaseModel, frozen=True, extra="forbid"):
     scoring_masks: int = Field(
         2,
         gt=0,
+        le=64,
         description="complementary masks of a score, one pass each; 2 hide half of the patches "
         "at a time",
     )

@@ -16,16 +16,16 @@ MIN_CODES = 16
 MIN_CODE_VARIANCE = 1e-6
 
 
-class VQVAEConfig(BaseModel, frozen=True, extra="forbid"):
+class VQVAEConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Shape of fusion and VQ-VAE; the defaults are the `small` preset."""
 
-    fusion_width: int = Field(64, gt=0, description="width of the fused features")
-    latent_width: int = Field(16, gt=0, description="length of a quantised vector")
-    codes: int = Field(64, gt=0, description="largest codebook; fewer with little data")
+    fusion_width: int = Field(64, gt=0, le=4_096, description="width of the fused features")
+    latent_width: int = Field(16, gt=0, le=4_096, description="length of a quantised vector")
+    codes: int = Field(64, gt=0, le=65_536, description="largest codebook; fewer with little data")
     commitment: float = Field(0.25, ge=0, description="weight of the commitment loss")
-    heads: int = Field(4, gt=0, description="heads of the cross-attention")
-    scales: int = Field(3, gt=0, description="groups of wavelet bands, coarse to fine")
-    context: int = Field(2, ge=0, description="time steps attended to on either side")
+    heads: int = Field(4, gt=0, le=64, description="heads of the cross-attention")
+    scales: int = Field(3, gt=0, le=24, description="groups of wavelet bands, coarse to fine")
+    context: int = Field(2, ge=0, le=256, description="time steps attended to on either side")
     decay: float = Field(0.95, gt=0, lt=1, description="of the codes' moving averages")
     dead_usage: float = Field(2.0, ge=0, description="members per batch below which a code moves")
     smoothing: float = Field(1.0, gt=0, description="pseudo-counts of code statistics")

@@ -23,7 +23,7 @@ from audio_anomaly_detector.plotting.evaluation_plots import (
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.runs.history import model_history
 from audio_anomaly_detector.runs.report import ReportData, write_report
-from audio_anomaly_detector.runs.score_table import write_scores
+from audio_anomaly_detector.runs.score_table import ScoreTable
 from audio_anomaly_detector.score import Score
 
 SHEET = "vqvae_results.png"
@@ -69,11 +69,15 @@ def evaluate_machine(
     if not clips:
         raise NothingToEvaluate("there are no clips to test on")
     _refuse_training_clips(detector, clips)
-    scored, failures = _score(detector, clips, progress)
+    outcomes = _outcomes(detector, clips, progress)
+    scored = [(clip, one) for clip, one in outcomes if not isinstance(one, ClipError)]
+    failures = [one for _, one in outcomes if isinstance(one, ClipError)]
     if not scored:
         raise UserError(f"no clip could be scored: {failures[0]}")
     make_folder(folder)
-    write_scores(folder / SCORES, scored)
+    with ScoreTable(folder / SCORES, detector.components) as table:
+        for clip, outcome in outcomes:
+            table.add(clip, outcome)
     data = _evaluation_data(detector, scored, folder)
     notes = _notes(detector)
     write_json(folder / METRICS, _metrics_record(detector, scored, data.metrics, failures, notes))
@@ -89,19 +93,15 @@ def remove_evaluation(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _score(
+def _outcomes(
     detector: Detector, clips: Sequence[Clip], progress: Progress
-) -> tuple[list[tuple[Clip, Score]], list[ClipError]]:
-    """Scores of the clips, and what went wrong with those that have none."""
-    scored: list[tuple[Clip, Score]] = []
-    failures: list[ClipError] = []
-    for done, (clip, outcome) in enumerate(detector.score_clips(clips)):
-        if isinstance(outcome, ClipError):
-            failures.append(outcome)
-        else:
-            scored.append((clip, outcome))
-        progress.advance("scoring clips", done + 1, len(clips))
-    return scored, failures
+) -> list[tuple[Clip, Score | ClipError]]:
+    """Score of every clip, or what went wrong with it."""
+    outcomes = []
+    for outcome in detector.score_clips(clips):
+        outcomes.append(outcome)
+        progress.advance("scoring clips", len(outcomes), len(clips))
+    return outcomes
 
 
 def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:

@@ -2,31 +2,78 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.files import write_csv
+from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.files import GrowingCsv
 from audio_anomaly_detector.score import Score
 
+_COLUMNS = (
+    "path",
+    "label",
+    "score",
+    "p_value",
+    "is_anomalous",
+    "threshold",
+    "remarks",
+    "error",
+)
 
-def write_scores(path: Path, scored: Sequence[tuple[Clip, Score]]) -> None:
-    """One line per clip: path, label if known, score, p-value, decision, components."""
-    names = list(scored[0][1].components) if scored else []
-    write_csv(
-        path,
-        ["path", "label", "score", "p_value", "is_anomalous", "threshold", *names],
-        (
+
+class ScoreTable:
+    """One line per clip, written as they come: the verdict and every component, or the error.
+
+    Used as a context: left without an exception the table gets its name, otherwise the lines so
+    far stay in `part`.
+
+    Args:
+        path: of the CSV file.
+        components: names of the components, see `Scorer.components`.
+
+    Raises:
+        UserError: it cannot be written; here and with every line.
+    """
+
+    def __init__(self, path: Path, components: Sequence[str]) -> None:
+        self._components = list(components)
+        self._file = GrowingCsv(path, [*_COLUMNS, *components])
+        self.part = self._file.part
+
+    def __enter__(self) -> Self:
+        """The table itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the table if all went well."""
+        if kind is None:
+            self._file.finish()
+
+    def add(self, clip: Clip, outcome: Score | ClipError) -> None:
+        """Write the line of a clip."""
+        known = [clip.name, "" if clip.label is None else clip.label]
+        if isinstance(outcome, ClipError):
+            unknown = [""] * len(self._components)
+            self._file.add([*known, "", "", "", "", "", outcome.reason, *unknown])
+            return
+        self._file.add(
             [
-                clip.name,
-                "" if clip.label is None else clip.label,
-                _number(score.score),
-                _number(score.p_value),
-                int(score.is_anomalous),
-                _number(score.threshold),
-                *(_number(score.components[name]) for name in names),
+                *known,
+                _number(outcome.score),
+                _number(outcome.p_value),
+                int(outcome.is_anomalous),
+                _number(outcome.threshold),
+                "; ".join(outcome.remarks),
+                "",
+                *(_number(outcome.components[name]) for name in self._components),
             ]
-            for clip, score in scored
-        ),
-    )
+        )
 
 
 def _number(value: float) -> str:

@@ -22,7 +22,7 @@ from audio_anomaly_detector.models.wavelet import DB4, analyse, quadrature_mirro
 from audio_anomaly_detector.scoring.over_time import upper_quantile
 
 
-class SignalConfig(BaseModel, frozen=True, extra="forbid"):
+class SignalConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Time and frequency resolution of what is measured without networks.
 
     In seconds and Hz, so that it means the same at every sample rate. Part of a detector's
@@ -30,9 +30,12 @@ class SignalConfig(BaseModel, frozen=True, extra="forbid"):
     """
 
     envelope_frame_s: float = Field(
-        0.004, gt=0, description="frame of the fast envelopes, s; short enough for a valve's click"
+        0.004,
+        gt=0,
+        le=1.0,
+        description="frame of the fast envelopes, s; short enough for a valve's click",
     )
-    envelope_hop_s: float = Field(0.002, gt=0, description="hop of the fast envelopes, s")
+    envelope_hop_s: float = Field(0.002, gt=0, le=1.0, description="hop of the fast envelopes, s")
     envelope_band_hz: float = Field(500.0, gt=0, description="width of their bands, Hz")
     envelope_peak_shares: tuple[float, ...] = Field(
         (0.01, 0.001), description="shares of the time that their peak levels are exceeded"
@@ -46,6 +49,7 @@ class SignalConfig(BaseModel, frozen=True, extra="forbid"):
     narrow_frame_s: float = Field(
         0.256,
         gt=0,
+        le=10.0,
         description="frame of the narrow bands, s; a quarter second resolves the orders of a "
         "shaft, two and four times as long found fewer faults",
     )
@@ -56,12 +60,15 @@ class SignalConfig(BaseModel, frozen=True, extra="forbid"):
         description="bands of equal width below, of equal ratio above, Hz",
     )
     narrow_bands_per_octave: float = Field(
-        64.0, gt=0, description="above that; 64 are about 1 % of the frequency each"
+        64.0, gt=0, le=10_000, description="above that; 64 are about 1 % of the frequency each"
     )
     modulation_s: float = Field(
-        2.048, gt=0, description="segment of the fast envelopes whose modulation is taken, s"
+        2.048,
+        gt=0,
+        le=100.0,
+        description="segment of the fast envelopes whose modulation is taken, s",
     )
-    modulation_bands: int = Field(17, gt=0, description="modulation rates of equal ratio")
+    modulation_bands: int = Field(17, gt=0, le=1_000, description="modulation rates of equal ratio")
     power_floor: float = Field(1e-10, gt=0, description="power of silence, -100 dB re full scale")
     level_tolerance_db: float = Field(
         1.0,

@@ -12,7 +12,7 @@ from scipy.special import gammaincc, gammainccinv
 from audio_anomaly_detector.errors import UserError
 
 
-class ThresholdConfig(BaseModel, frozen=True, extra="forbid"):
+class ThresholdConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How the decision threshold is drawn from normal scores; changeable without refitting."""
 
     method: Literal["auto", "gamma", "conformal", "value"] = Field(

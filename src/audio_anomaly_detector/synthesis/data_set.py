@@ -32,7 +32,7 @@ MachineName = Literal["fan", "pump", "slider", "valve"]
 CONDITIONS = ("normal", "abnormal")
 
 
-class SyntheticConfig(BaseModel, frozen=True, extra="forbid"):
+class SyntheticConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What a synthetic data set holds."""
 
     machines: tuple[MachineName, ...] = Field(

@@ -1,0 +1,94 @@
+"""How the program ends early: a signal, a reader of its results who has left, a full disk."""
+
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from audio_anomaly_detector.errors import Interrupted, UserError
+
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+_READER_LEFT = 13  # SIGPIPE, which Windows does not have
+_GO_ON = "start the same command again to go on: finished work is kept"
+
+
+def end_on_signals() -> None:
+    """From now on Ctrl-C and a request to end raise `Interrupted`; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # where signals are none of this program's business
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for ending in _ENDING:
+            signal.signal(ending, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    for ending in _ENDING:
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as after nohup
+            signal.signal(ending, interrupt)
+
+
+def guard_streams() -> None:
+    """Send lines of results on at once, and say in one line what is wrong with the streams.
+
+    What an encoding lacks is written with escapes.
+    """
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
+        sys.stdout.flush()
+        sys.stdout = _Results(
+            sys.stdout.buffer,
+            encoding=sys.stdout.encoding,
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+
+
+def finish_results() -> None:
+    """Send on what is left; raises like every print of a result."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def answer(interruption: Interrupted) -> int:
+    """Say what was interrupted and how to go on; the exit code by convention.
+
+    A reader who has seen enough, such as ``head``, is no failure.
+    """
+    if interruption.signal_number == _READER_LEFT:
+        return 0
+    notes = getattr(interruption, "__notes__", [_GO_ON])
+    print(f"interrupted: {'; '.join(notes)}", file=sys.stderr)
+    return 128 + interruption.signal_number
+
+
+class _Results(io.TextIOWrapper):
+    """Standard output whose errors say what is wrong, once."""
+
+    def write(self, text: str) -> int:
+        with self._named_errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._named_errors():
+            super().flush()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # Python tries again to send the rest when it ends, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise Interrupted(_READER_LEFT) from error
+            raise UserError(
+                f"the results cannot be written to standard output ({error.strerror}); free some "
+                "space or send them elsewhere"
+            ) from error

@@ -1,0 +1,108 @@
+"""What the recordings of a machine were like as files, and what is unlike them.
+
+A clip of a lower sample rate, or coded with loss, differs from the normals by that alone. Nobody
+can say by how much, so the verdict stands with a remark.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from audio_anomaly_detector.data.kinds import AudioInfo
+
+_LOSSLESS = ("PCM", "FLOAT", "DOUBLE", "ALAC", "FLAC")
+
+
+class RecordingFormat(NamedTuple):
+    """Clips that are alike as files.
+
+    Attributes:
+        sample_rate: of the files, Hz.
+        channels: of the files.
+        subtype: sample format or codec.
+        clips: how many there are.
+    """
+
+    sample_rate: int
+    channels: int
+    subtype: str
+    clips: int
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the codec leaves something out."""
+        return not self.subtype.upper().startswith(_LOSSLESS)
+
+
+def recording_formats(infos: Iterable[AudioInfo]) -> list[RecordingFormat]:
+    """The formats of clips, the most frequent first."""
+    counts = Counter((info.sample_rate, info.channels, info.subtype) for info in infos)
+    return [RecordingFormat(*kind, clips) for kind, clips in counts.most_common()]
+
+
+def mixed_notes(formats: Sequence[RecordingFormat], sample_rate: int) -> list[str]:
+    """What differs among the normal clips, a sentence each.
+
+    Args:
+        formats: of the normal clips.
+        sample_rate: that they are brought to, Hz.
+    """
+    notes = []
+    # Above the common rate all are resampled to, files have the same band.
+    rates = Counter[int]()
+    coded = Counter[str]()
+    channels = Counter[int]()
+    for kind in formats:
+        rates[min(kind.sample_rate, sample_rate)] += kind.clips
+        coded["coded with loss" if kind.is_lossy else "without loss"] += kind.clips
+        channels[kind.channels] += kind.clips
+    if len(rates) > 1:
+        notes.append(
+            f"normal clips differ in sample rate ({_counts(rates, ' Hz')}): the slower ones lack "
+            "the highest frequencies, so that faults there are harder to find; record all alike"
+        )
+    if len(coded) > 1:
+        notes.append(
+            f"normal clips differ in coding ({_counts(coded, '')}): coding with loss changes what "
+            "is heard, so that faults are harder to find; record all alike"
+        )
+    if len(channels) > 1:
+        notes.append(
+            f"normal clips differ in channels ({_counts(channels, ' channel(s)')}), of which one "
+            "or the mean was taken; record all alike"
+        )
+    return notes
+
+
+def unlike_normals(
+    info: AudioInfo, formats: Sequence[RecordingFormat], sample_rate: int
+) -> list[str]:
+    """How a recording differs as a file from the normal clips, a sentence each.
+
+    Args:
+        info: of the recording.
+        formats: of the normal clips; empty if nobody knows, as in models of version 0.2.0.
+        sample_rate: that recordings are brought to, Hz.
+    """
+    remarks = []
+    rates = [kind.sample_rate for kind in formats] or [sample_rate]
+    if info.sample_rate < min(sample_rate, *rates):
+        remarks.append(
+            f"recorded at {info.sample_rate} Hz, the normal clips at {min(rates)} Hz: it lacks "
+            f"what is above {info.sample_rate / 2:g} Hz and may seem anomalous by that alone"
+        )
+    this = RecordingFormat(info.sample_rate, info.channels, info.subtype, 1)
+    if formats and all(kind.is_lossy != this.is_lossy for kind in formats):
+        coded = f"coded with loss ({info.subtype})" if this.is_lossy else "not coded with loss"
+        others = "are" if formats[0].is_lossy else "are not"
+        remarks.append(f"{coded}, the normal clips {others}: it may seem anomalous by that alone")
+    if formats and all(kind.channels != info.channels for kind in formats):
+        remarks.append(
+            f"has {info.channels} channel(s), the normal clips {formats[0].channels}: the one or "
+            "the mean that is taken may differ by that alone"
+        )
+    return remarks
+
+
+def _counts(counts: Counter[int] | Counter[str], unit: str) -> str:
+    return ", ".join(f"{clips} {kind}{unit}" for kind, clips in counts.most_common())
