@@ -1,4 +1,8 @@
 import csv
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ import torch
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import (
     claim_folder,
+    hold_folder,
     is_claimed,
     make_folder,
     write_atomically,
@@ -84,6 +89,78 @@ def test_a_work_folder_belongs_to_one_piece_of_work(tmp_path: Path) -> None:
     assert not (work / "checkpoint").exists()
     with pytest.raises(UserError, match="holds files of others"):
         claim_folder(tmp_path, "first")
+    with hold_folder(work):
+        claim_folder(work, "third")
+        assert (work / ".lock").exists()
+
+
+# --- folders that are held ------------------------------------------------------------------------
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from audio_anomaly_detector.files import hold_folder
+with hold_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_held_until_its_process_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, folder], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout and other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(
+                UserError, match=rf"run \(process {other.pid} on .+, since 2.+--out"
+            ) as told,
+            hold_folder(folder),
+        ):
+            pass
+        assert "\n" not in str(told.value)
+        claim_folder(folder, "what locks a folder is no file of others")
+        other.kill()
+    (folder / ".writing-abc").touch()  # what else the kill left
+    with hold_folder(folder), hold_folder(folder):
+        assert f'"process": {os.getpid()}' in (folder / ".lock.json").read_text()
+    assert [path.name for path in folder.iterdir()] == ["fingerprint"]
+
+
+def test_of_two_threads_one_holds_a_folder(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def hold() -> None:
+        try:
+            with hold_folder(tmp_path):
+                told.append("held")
+        except UserError as error:
+            told.append(str(error))
+
+    with hold_folder(tmp_path):
+        thread = threading.Thread(target=hold)
+        thread.start()
+        thread.join()
+    assert len(told) == 1 and f"another run (process {os.getpid()}" in told[0]
+
+
+def test_a_work_folder_whose_clearing_was_killed_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_folder(tmp_path, "first")
+    (tmp_path / "windows").mkdir()
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            claim_folder(tmp_path, "second")
+    assert not is_claimed(tmp_path, "first")
+    claim_folder(tmp_path, "first")
+    assert [path.name for path in tmp_path.iterdir()] == ["fingerprint"]
 
 
 @pytest.mark.parametrize(

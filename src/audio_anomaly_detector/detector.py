@@ -124,7 +124,7 @@ class Detector:
         Raises:
             UserError: anomalous clips or clips without a label among them, too few clips (also for
                 the threshold that is asked for), full disk; the config asks for a pool and none is
-                given, or one of another config.
+                given, or one of another config; another fit is writing into `work`.
             ClipError: with ``on_error="stop"``, the first clip that cannot be used.
         """
         # Here, so that loading a detector to score imports no training code.
@@ -135,7 +135,7 @@ class Detector:
             cut_few_recordings,
         )
         from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
-        from audio_anomaly_detector.files import claim_folder  # noqa: PLC0415
+        from audio_anomaly_detector.files import claim_folder, hold_folder  # noqa: PLC0415
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
         from audio_anomaly_detector.learning.folds import calibration_size  # noqa: PLC0415
         from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
@@ -159,6 +159,7 @@ class Detector:
             if work is None:
                 work = stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-"))
             work = Path(work)
+            stack.enter_context(hold_folder(work))
             claim_folder(work, fit_identity(config, clips))
             if pool_prior is None:  # what is pooled is measured alike
                 audio = in_full_scale(clips, config.audio)

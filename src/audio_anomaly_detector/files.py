@@ -8,7 +8,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,8 @@ from audio_anomaly_detector.errors import UserError
 
 _CONDITION = re.compile(r"[-+]\d+_?dB[\w/. -]*(#t=[\d.,]*)?$", re.IGNORECASE)  # of MIMII
 _MARK = "fingerprint"  # of a work folder: the identity of the work that it belongs to
+_LOCK, _HOLDER = ".lock", ".lock.json"  # in a folder that is held, and who holds it
+_HALF_WRITTEN = ".writing-"  # begins names of files that are not whole yet
 
 
 def make_folder(path: Path) -> Path:
@@ -49,7 +53,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
+            dir=path.parent, prefix=_HALF_WRITTEN, delete=False
         ) as file:
             temporary = Path(file.name)
             write(file)
@@ -173,6 +177,59 @@ def _cell(value: object, before_formula: str) -> object:
     return value
 
 
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """Keep other runs from writing into a folder, and remove what killed ones left half-written.
+
+    The lock is the operating system's, so it ends with its process, however that ends. A thread
+    may hold a folder again that it holds already.
+
+    Args:
+        folder: created if it is missing.
+
+    Raises:
+        UserError: another run holds it, or it cannot be written.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - readers need none
+
+    make_folder(folder)
+    lock = FileLock(folder / _LOCK, is_singleton=True)
+    if lock.is_locked:
+        yield
+        return
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(_held(folder)) from None
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    try:
+        for file in folder.glob(f"{_HALF_WRITTEN}*"):
+            file.unlink(missing_ok=True)
+        since = time.strftime("%Y-%m-%d %H:%M")
+        write_json(
+            folder / _HOLDER, {"process": os.getpid(), "host": socket.gethostname(), "since": since}
+        )
+        yield
+    finally:
+        (folder / _HOLDER).unlink(missing_ok=True)
+        if os.name == "posix":  # elsewhere an open file cannot be removed
+            (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def _held(folder: Path) -> str:
+    try:
+        holder = json.loads((folder / _HOLDER).read_text())
+        who = " (process {process} on {host}, since {since})".format(**holder)
+    except (OSError, ValueError, KeyError):  # it has only just begun, or is about to end
+        who = ""
+    return (
+        f"{folder}: another run{who} is writing here; wait for it, or choose another folder with "
+        "--out"
+    )
+
+
 def is_claimed(folder: Path, identity: str) -> bool:
     """Whether a work folder belongs to this piece of work already; see `claim_folder`."""
     mark = folder / _MARK
@@ -192,12 +249,19 @@ def claim_folder(folder: Path, identity: str) -> None:
     if is_claimed(folder, identity):
         return
     mark = folder / _MARK
-    if mark.exists():
-        shutil.rmtree(folder)
-    # A temporary mark is what a kill in the first moment leaves behind.
-    elif folder.is_dir() and any(not p.name.startswith(f".{_MARK}") for p in folder.iterdir()):
+    content = [
+        path
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.name not in (_MARK, _LOCK, _HOLDER) and not path.name.startswith(_HALF_WRITTEN)
+    ]
+    if content and not mark.exists():
         raise UserError(f"{folder}: holds files of others; give a new or empty folder to work in")
-    make_folder(folder)
+    write_text(mark, "")  # killed from here on, it is nobody's
+    for path in content:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     write_text(mark, identity)
 
 

@@ -25,7 +25,7 @@ from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.engines import Failed, Processes
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import write_csv, write_json
+from audio_anomaly_detector.files import hold_folder, write_csv, write_json
 from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool, pool_members
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.threads import torch_threads
@@ -335,7 +335,17 @@ def run_missing(
 
     Yields:
         Cells that failed and why; the others go on.
+
+    Raises:
+        UserError: another run is writing into the folder, or it cannot be written.
     """
+    with hold_folder(folder):
+        yield from _run_missing(jobs, folder, workers, progress)
+
+
+def _run_missing(
+    jobs: Sequence[CellJob], folder: Path, workers: int, progress: Progress
+) -> Iterable[tuple[CellJob, Failed]]:
     files = {
         (job.setting, job.detector): Cells(cells_path(folder, job.setting, job.detector))
         for job in jobs

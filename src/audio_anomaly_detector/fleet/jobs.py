@@ -16,7 +16,7 @@ from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.devices import resolve_device
 from audio_anomaly_detector.errors import UserError, one_line
-from audio_anomaly_detector.files import make_folder, write_bytes, write_json
+from audio_anomaly_detector.files import hold_folder, write_bytes, write_json
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.fleet.pools import Pool
 from audio_anomaly_detector.learning.identity import fit_identity
@@ -152,7 +152,7 @@ def run_job(job: Job) -> Outcome:
     """
     started = time.monotonic()
     try:
-        with torch_threads(job.options.threads):
+        with torch_threads(job.options.threads), hold_folder(job.folder):
             return _fit_and_evaluate(job, started)
     except UserError as error:
         reason = one_line(error)
@@ -224,7 +224,6 @@ def _decisions(job: Job) -> dict[str, Any]:
 
 
 def _fit_and_evaluate(job: Job, started: float) -> Outcome:
-    make_folder(job.folder)
     (job.folder / ERROR).unlink(missing_ok=True)
     fitted = _Record(_identity(job), decisions=None, outcome=None)
     split = prepare_split(job.clips, job.config.audio, job.config.seed)

@@ -1,14 +1,20 @@
 """Every machine id on an engine: finished ones are skipped, failed ones do not stop the rest."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from audio_anomaly_detector.engines import Engine, Failed
+from audio_anomaly_detector.errors import Interrupted
+from audio_anomaly_detector.files import hold_folder
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, is_fitted, run_job
 from audio_anomaly_detector.fleet.pools import Pool, is_trained, train_pool
 from audio_anomaly_detector.fleet.summary import write_summary
 from audio_anomaly_detector.progress import SILENT, Progress
+
+# Written after every outcome, a summary of thousands would take longer than looking them up.
+_SUMMARY_SECONDS = 1.0
 
 
 def run_all(
@@ -17,15 +23,18 @@ def run_all(
     summary: Path,
     progress: Progress = SILENT,
     pools: Sequence[Pool] = (),
+    on_outcome: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Run all jobs that are not finished yet.
 
     Args:
         jobs: in the order of the summary.
         engine: runs them.
-        summary: CSV, rewritten after every outcome.
+        summary: CSV, rewritten as outcomes come, every second at most, and at the end. A crash
+            loses none of them: each stands in its run folder.
         progress: receives how many "machine ids" have an outcome, and how many "pools" of those
             that were missing are trained.
+        on_outcome: called with every outcome as it comes.
         pools: what jobs share; those that jobs need and that are missing are trained first.
 
     Returns:
@@ -33,16 +42,45 @@ def run_all(
         failed, those there were by then.
 
     Raises:
-        UserError: the engine cannot be started or the summary cannot be written.
+        UserError: the engine cannot be started, the summary cannot be written, or another run is
+            writing into its folder.
     """
-    outcomes: dict[int, Outcome] = {}
+    with hold_folder(summary.parent):
+        outcomes: dict[int, Outcome] = {}
+        written = time.monotonic()
 
-    def enter(index: int, outcome: Outcome) -> None:
-        outcomes[index] = outcome
-        write_summary(summary, _in_order(outcomes))
-        progress.advance("machine ids", len(outcomes), len(jobs))
+        def enter(index: int, outcome: Outcome) -> None:
+            nonlocal written
+            outcomes[index] = outcome
+            if time.monotonic() - written > _SUMMARY_SECONDS:
+                write_summary(summary, _in_order(outcomes))
+                written = time.monotonic()
+            if on_outcome is not None:
+                on_outcome(outcome)
+            progress.advance("machine ids", len(outcomes), len(jobs))
 
-    write_summary(summary, [])  # if it cannot be written, better now than after an hour
+        write_summary(summary, [])  # if it cannot be written, better now than after an hour
+        try:
+            _run(jobs, engine, enter, progress, pools)
+        except Interrupted as interruption:
+            interruption.add_note(
+                f"{len(outcomes)} of {len(jobs)} machine ids are finished; start the same command "
+                "again to go on"
+            )
+            raise
+        finally:
+            write_summary(summary, _in_order(outcomes))
+        return _in_order(outcomes)
+
+
+def _run(
+    jobs: Sequence[Job],
+    engine: Engine,
+    enter: Callable[[int, Outcome], None],
+    progress: Progress,
+    pools: Sequence[Pool],
+) -> None:
+    """Look up finished jobs, run the others, and enter every outcome as it comes."""
     waiting = []
     for index, job in enumerate(jobs):
         before = finished(job)
@@ -64,7 +102,6 @@ def run_all(
                 enter(waiting[place], outcome)
                 if outcome.status == "failed" and job.options.on_error == "stop":
                     break
-    return _in_order(outcomes)
 
 
 def _train(pools: Sequence[Pool], engine: Engine, progress: Progress) -> dict[Path | None, str]:

@@ -22,7 +22,7 @@ from audio_anomaly_detector.data.cache import build_store
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import claim_folder
+from audio_anomaly_detector.files import claim_folder, hold_folder
 from audio_anomaly_detector.learning.folds import MachinePrior, NetworkFolds, PooledNetworks
 from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.measurements import Measurements
@@ -188,9 +188,21 @@ def fit_pool(
         on_error: leave out clips that cannot be used, or stop at the first.
 
     Raises:
-        UserError: no clip can be used, full disk.
+        UserError: no clip can be used, full disk; another run is writing into `work`.
         ClipError: with ``on_error="stop"``, the first clip that cannot be used.
     """
+    with hold_folder(work):
+        return _fit_pool(clips, config, work, device, progress, on_error)
+
+
+def _fit_pool(
+    clips: Sequence[Clip],
+    config: Config,
+    work: Path,
+    device: torch.device,
+    progress: Progress,
+    on_error: OnError,
+) -> PoolPrior:
     identity = fit_identity(config, clips)
     claim_folder(work, identity)
     sample = _sampled(clips, config)

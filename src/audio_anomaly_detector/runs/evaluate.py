@@ -11,7 +11,7 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.files import make_folder, write_json
+from audio_anomaly_detector.files import hold_folder, write_json
 from audio_anomaly_detector.metrics.classification import Metrics, auroc
 from audio_anomaly_detector.plotting.canvas import save_figure
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
@@ -64,17 +64,30 @@ def evaluate_machine(
 
     Raises:
         NothingToEvaluate: there are no clips.
-        UserError: no clip could be scored, or a clip was used in training.
+        UserError: no clip could be scored, a clip was used in training, or another run is writing
+            into the folder.
     """
     if not clips:
         raise NothingToEvaluate("there are no clips to test on")
     _refuse_training_clips(detector, clips)
+    with hold_folder(folder):
+        return _evaluate(detector, clips, folder, progress)
+
+
+def remove_evaluation(folder: Path) -> None:
+    """Remove what an evaluation wrote: beside another model it would pass for that model's."""
+    for name in (SCORES, METRICS, REPORT, SHEET, *picture_names()):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _evaluate(
+    detector: Detector, clips: Sequence[Clip], folder: Path, progress: Progress
+) -> Evaluation:
     outcomes = _outcomes(detector, clips, progress)
     scored = [(clip, one) for clip, one in outcomes if not isinstance(one, ClipError)]
     failures = [one for _, one in outcomes if isinstance(one, ClipError)]
     if not scored:
         raise UserError(f"no clip could be scored: {failures[0]}")
-    make_folder(folder)
     with ScoreTable(folder / SCORES, detector.components) as table:
         for clip, outcome in outcomes:
             table.add(clip, outcome)
@@ -85,12 +98,6 @@ def evaluate_machine(
     save_figure(evaluation_sheet(data), folder / SHEET)
     _write_report(detector, data, pictures, failures, folder)
     return Evaluation(scored, failures, data.metrics, notes)
-
-
-def remove_evaluation(folder: Path) -> None:
-    """Remove what an evaluation wrote: beside another model it would pass for that model's."""
-    for name in (SCORES, METRICS, REPORT, SHEET, *picture_names()):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _outcomes(

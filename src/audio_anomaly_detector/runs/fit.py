@@ -11,7 +11,7 @@ from audio_anomaly_detector.data.datasets import check_enough, sound_seconds
 from audio_anomaly_detector.detector import Detector, FitResult
 from audio_anomaly_detector.devices import resolve_device
 from audio_anomaly_detector.errors import UserError, one_line
-from audio_anomaly_detector.files import is_claimed, make_folder, write_csv
+from audio_anomaly_detector.files import hold_folder, is_claimed, write_csv
 from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
@@ -50,10 +50,22 @@ def fit_machine(
 
     Raises:
         UserError: as `Detector.fit`; nothing can be written; the config asks for `oracle_epoch`
-            and no test clips can be watched.
+            and no test clips can be watched; another run is writing into the folder.
     """
     check_enough(split.train, sound_seconds(split.train))
-    make_folder(folder)
+    with hold_folder(folder):
+        return _fit(split, config, folder, model, options, progress, pool_prior)
+
+
+def _fit(
+    split: Split,
+    config: Config,
+    folder: Path,
+    model: Path,
+    options: RunOptions,
+    progress: Progress,
+    pool_prior: PoolPrior | None,
+) -> FitResult:
     watch = None
     if options.watch_test and pool_prior is None:
         watch = _test_watch(split.test, config, folder / ".watch", options)
