@@ -14,9 +14,7 @@ from threading import Lock
 
 _STDERR = 2
 _decoding = Lock()
-_OF_MPG123 = re.compile(
-    rb"^(\s*\[?.*libmpg123.*|Note: .*|Warning: .*|warning: .*|error: .*|.*mpg123.*)$", re.IGNORECASE
-)
+_OF_MPG123 = re.compile(rb"\s*(\[?\S*libmpg123|Note: |Warning: )")
 
 
 def _renew_lock() -> None:
