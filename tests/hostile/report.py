@@ -51,12 +51,17 @@ def _table(record: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
         "|---|---:|---|---|---:|",
     ]
     for kind in dict.fromkeys((*new, *old)):
-        was, now = Counter(old.get(kind, {})), Counter(new.get(kind, {}))
-        breaches = ", ".join(f"{was[name]} {name}" for name in BREACHES if was[name]) or "0"
-        kept = f"{now[SCORED]}, {now[REFUSED]}" if kind in new else "—"
-        left = sum(now[name] for name in BREACHES)
-        lines.append(
-            f"| `{kind}` | {(now or was).total()} | {breaches if kind in old else '—'} "
-            f"| {kept} | {left if kind in new else '—'} |"
-        )
-    return "\n".join(lines)
+        lines.append(_row(f"`{kind}`", old.get(kind, {}), new.get(kind, {})))
+    whole = [dict(sum(map(Counter, counts.values()), Counter[str]())) for counts in (old, new)]
+    return "\n".join([*lines, _row("all", *whole)])
+
+
+def _row(name: str, was: Mapping[str, int], now: Mapping[str, int]) -> str:
+    breaches = ", ".join(f"{was[breach]} {breach}" for breach in BREACHES if was.get(breach)) or "0"
+    kept = f"{now.get(SCORED, 0)}, {now.get(REFUSED, 0)}"
+    left = str(sum(now.get(breach, 0) for breach in BREACHES))
+    cases = sum((now or was).values())
+    return (
+        f"| {name} | {cases} | {breaches if was else '—'} | {kept if now else '—'} "
+        f"| {left if now else '—'} |"
+    )

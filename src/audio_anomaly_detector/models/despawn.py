@@ -67,6 +67,7 @@ class DespawnConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     silence: float = Field(
         default=1e-6,
         gt=0,
+        le=1.0,
         description="magnitude of silence in units of the machine's scale (-120 dB), a floor of "
         "the sub-band statistics",
     )

@@ -37,7 +37,7 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         default=None, description="upper edge, Hz; none: half the sample rate"
     )
     power_floor: float = Field(
-        default=1e-10, gt=0, description="power of silence, -100 dB as librosa's amin"
+        default=1e-10, gt=0, le=1.0, description="power of silence, -100 dB as librosa's amin"
     )
 
     @model_validator(mode="after")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from audio_anomaly_detector.errors import UserError
+
 # Share of each feature's variance that is replaced by the microphone's median variance: with
 # eight clips a sample variance is known to a factor of two, and one that came out near zero
 # would dominate the distance.
@@ -158,11 +160,12 @@ class Bank:
         small, and squares would let those few dominate.
 
         Raises:
-            ValueError: statistics of another shape than the bank's.
+            UserError: statistics of another shape than the bank's: the settings are not its own.
         """
         if statistics.shape[1:] != self.mean.shape:
-            raise ValueError(
-                f"statistics of shape {tuple(statistics.shape[1:])} where the bank has "
+            raise UserError(
+                "the model is damaged or altered, fit the detector again: statistics of "
+                f"shape {tuple(statistics.shape[1:])} where the bank has "
                 f"{tuple(self.mean.shape)}"
             )
         standard = _standardise(statistics, self.mean, self.scale)  # (C, m, D)

@@ -48,19 +48,22 @@ class SignalConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     )
     narrow_frame_s: float = Field(
         0.256,
-        gt=0,
+        ge=0.001,
         le=10.0,
         description="frame of the narrow bands, s; a quarter second resolves the orders of a "
         "shaft, two and four times as long found fewer faults",
     )
-    narrow_band_hz: float = Field(7.8125, gt=0, description="width of the lowest narrow bands, Hz")
+    narrow_band_hz: float = Field(
+        7.8125, ge=0.01, le=1e6, description="width of the lowest narrow bands, Hz"
+    )
     narrow_up_to_hz: float = Field(
         1000.0,
-        gt=0,
+        ge=1.0,
+        le=1e6,
         description="bands of equal width below, of equal ratio above, Hz",
     )
     narrow_bands_per_octave: float = Field(
-        64.0, gt=0, le=10_000, description="above that; 64 are about 1 % of the frequency each"
+        64.0, ge=0.1, le=10_000, description="above that; 64 are about 1 % of the frequency each"
     )
     modulation_s: float = Field(
         2.048,
@@ -69,7 +72,9 @@ class SignalConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         description="segment of the fast envelopes whose modulation is taken, s",
     )
     modulation_bands: int = Field(17, gt=0, le=1_000, description="modulation rates of equal ratio")
-    power_floor: float = Field(1e-10, gt=0, description="power of silence, -100 dB re full scale")
+    power_floor: float = Field(
+        1e-10, gt=0, le=1.0, description="power of silence, -100 dB re full scale"
+    )
     level_tolerance_db: float = Field(
         1.0,
         gt=0,

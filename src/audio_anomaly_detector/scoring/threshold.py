@@ -11,6 +11,9 @@ from scipy.special import gammaincc, gammainccinv
 
 from audio_anomaly_detector.errors import UserError
 
+# A sum of logarithms is far below it; squares of what is larger could overflow to no threshold.
+_LARGEST_SCORE = 1e100
+
 
 class ThresholdConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """How the decision threshold is drawn from normal scores; changeable without refitting."""
@@ -86,7 +89,7 @@ class NormalScores:
         scores: ``(n,)``, n >= 2.
 
     Raises:
-        ValueError: of another shape, too few, or not finite.
+        ValueError: of another shape, too few, not finite, or so large that their mean is not.
     """
 
     scores: NDArray[np.float64]
@@ -96,6 +99,8 @@ class NormalScores:
             raise ValueError(f"scores of normal clips have shape {self.scores.shape}")
         if not np.isfinite(self.scores).all():
             raise ValueError("scores of normal clips are not finite")
+        if np.abs(self.scores).max() > _LARGEST_SCORE:
+            raise ValueError("scores of normal clips are larger than any score can be")
 
     def method(self, config: ThresholdConfig) -> Literal["gamma", "conformal"]:
         """How p-values are made of them; see `calibration_method`."""
