@@ -22,7 +22,7 @@ from audio_anomaly_detector.model_container import pack, unpack
 from audio_anomaly_detector.model_file import FORMAT, read_model_file, write_model_file
 from audio_anomaly_detector.provenance import Provenance
 from audio_anomaly_detector.scoring import calibration
-from audio_anomaly_detector.tensor_files import save_tensors
+from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
 from synthetic_data import SAMPLE_RATE, hum, knock
 
 # Written by version 0.2.0 (format 4) from the synthetic machine of conftest, with its scores, and
@@ -289,6 +289,32 @@ def test_a_part_left_out_or_not_finite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not written"):
         write_model_file(tmp_path / "new.pth", whole)
     assert not (tmp_path / "new.pth").exists()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(1).expand(2**40),
+        torch.ones(3).to_sparse(),
+        torch.ones(3, dtype=torch.complex64),
+    ],
+)
+def test_a_tensor_that_is_more_than_its_file_is_refused(
+    tensor: torch.Tensor, tmp_path: Path
+) -> None:
+    content = load_tensors((FORMATS / "format-5-networks.pth").read_bytes())
+    save_tensors(tmp_path / "altered.pth", {**content, "normal_scores": tensor})
+    with pytest.raises(UserError, match="larger than the file"):
+        read_model_file(tmp_path / "altered.pth")
+
+
+def test_a_huge_file_of_something_else_is_not_read(tmp_path: Path) -> None:
+    for start in (b"", b"PK", b"\x08" + bytes(7) + b"{"):
+        with (tmp_path / "model.pth").open("wb") as file:
+            file.write(start)
+            file.truncate(2**40)
+        with pytest.raises(UserError, match="not a container"):
+            read_model_file(tmp_path / "model.pth")
 
 
 def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path: Path) -> None:

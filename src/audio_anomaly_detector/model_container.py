@@ -16,6 +16,7 @@ from torch import Tensor
 from audio_anomaly_detector.errors import DamagedError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of, sealed
 
+HEAD = 9  # bytes of a file that `is_container` needs
 _KEY = "audio_anomaly_detector"  # of the metadata; one, for safetensors puts several in any order
 _TENSOR = "tensor"  # marks where in the plain data a tensor belongs
 
@@ -79,9 +80,14 @@ def unpack(data: bytes) -> dict[str, Any]:
     return content
 
 
-def is_container(data: bytes) -> bool:
-    """Whether bytes begin like a safetensors file: the length of a header, then the header."""
-    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data)
+def is_container(start: bytes, size: int) -> bool:
+    """Whether a file begins like a safetensors file: the length of a header, then the header.
+
+    Args:
+        start: its first `HEAD` bytes.
+        size: all of its bytes.
+    """
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < size
 
 
 def all_finite(content: Any) -> bool:

@@ -1,6 +1,7 @@
 """The container of models and pool priors: a format number, tensors and plain data."""
 
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import torch
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.errors import DamagedError, UserError
 from audio_anomaly_detector.files import write_bytes
-from audio_anomaly_detector.model_container import all_finite, is_container, pack, unpack
+from audio_anomaly_detector.model_container import HEAD, all_finite, is_container, pack, unpack
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.provenance import PACKAGE
 from audio_anomaly_detector.tensor_files import load_tensors
 
+_ARCHIVE = b"PK"  # begins files of formats 4 and 5
+_LARGEST = 2**31  # bytes; a pool of the preset `paper` has nearly as many
 FORMAT = 6  # raised whenever an older program could not read the file
 # What stood in the program of version 0.2.0, by section of today's settings.
 _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
@@ -45,13 +48,20 @@ def read_model_file(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = file.read(HEAD)
+            known = is_container(start, size) or start.startswith(_ARCHIVE)
+            # Nothing else is read whole, however large it is.
+            data = start + file.read() if known and size <= _LARGEST else b""
     except OSError as error:
         raise UserError(
             f"{path}: no such model file ({error.strerror}); 'aad fit' or run_all.py makes one"
         ) from error
     try:
-        content = unpack(data) if is_container(data) else _before_format_6(data)
+        if not data:
+            raise DamagedError("it is not a container of this program")
+        content = unpack(data) if is_container(start, size) else _before_format_6(data)
         return _in_todays_format(content)
     except DamagedError as error:
         raise UserError(

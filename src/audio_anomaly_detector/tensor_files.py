@@ -50,6 +50,24 @@ def load_tensors(data: bytes, device: torch.device | str = "cpu") -> Any:
     if broken is not None:
         raise DamagedError(f"the checksum or size of its part {broken} is wrong")
     try:
-        return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
     except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
         raise DamagedError("its content cannot be read") from error
+    if not _is_bounded(content, len(data)):
+        raise DamagedError("it holds tensors that are larger than the file, or of another kind")
+    return content
+
+
+def _is_bounded(content: Any, size: int) -> bool:
+    """Whether tensors are plain ones of real numbers, none of more bytes than the file has.
+
+    One number of a file can stand for any number of them: strides may be 0.
+    """
+    if isinstance(content, torch.Tensor):
+        plain = content.layout == torch.strided and not content.is_complex()
+        return plain and content.numel() * content.element_size() <= size
+    if isinstance(content, dict):
+        return all(_is_bounded(part, size) for part in content.values())
+    if isinstance(content, list | tuple):
+        return all(_is_bounded(part, size) for part in content)
+    return True

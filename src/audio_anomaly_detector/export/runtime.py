@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 FORMAT = 2  # 1 had no seal
+_LARGEST = 2**30  # bytes of a graph; of a larger file the seal does not fit
 METADATA = "audio_anomaly_detector"  # key of the facts in the file's metadata
 INPUT = "waveform"
 OUTPUTS = ("score", "components", "families")
@@ -99,7 +100,8 @@ class OnnxDetector:
         runtime = import_extra("onnxruntime")
         path = Path(path)
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                content = file.read(_LARGEST)
         except OSError as error:
             raise UserError(
                 f"{path}: no such file that can be read ({error.strerror}); "
