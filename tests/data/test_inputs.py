@@ -26,6 +26,16 @@ def test_inputs_have_no_labels_and_nothing_is_asked(tmp_path):
     assert (found.problems, found.failures) == ([], [])
 
 
+def test_everything_in_a_folder_is_scored_whatever_names_say(tmp_path):
+    """Layouts pass over what has no place in them, and anomalous clips of a training part."""
+    root = touch(tmp_path, "intact/1.wav", "pump/2.wav", "train/abnormal/3.wav", "test/good/4.wav")
+    touch(root, "dev/fan/train/section_00_source_train_normal_0001.wav", "ground_truth/5.wav")
+    touch(root, "supplemental/section_00_noise_supplemental_0001.wav")
+    found = find_inputs([root])
+    assert len(found.clips) == 7
+    assert (found.problems, found.failures) == ([], [])
+
+
 def test_names_stay_apart(tmp_path):
     root = touch(tmp_path, "a/1.wav", "b/1.wav", "b/sub/1.wav", "c.wav")
     assert names(root / "a") == ["1.wav"]

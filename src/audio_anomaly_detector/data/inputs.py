@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.layouts import Discovery, find_clips
+from audio_anomaly_detector.data.layouts import Discovery, find_every_clip
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.run_options import OnError
 
@@ -24,9 +24,10 @@ class Inputs(NamedTuple):
 def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
     """Find the clips that are to be scored, without labels.
 
-    A plain folder counts as normal where a detector is fitted; here it says nothing. Names are
-    relative to the folder that all inputs share, so that `a/1.wav` and `b/1.wav` stay apart. A
-    recording that is given twice, under whatever path, is taken once.
+    Words that label clips or split them where a detector is fitted say nothing here: all audio
+    below a folder is scored. Names are relative to the folder that all inputs share, so that
+    `a/1.wav` and `b/1.wav` stay apart. A recording that is given twice, under whatever path, is
+    taken once.
 
     Args:
         paths: audio files, folders of them, CSV manifests, or patterns such as `new/*.wav`, which
@@ -40,7 +41,7 @@ def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
     failures: list[UserError] = []
     for path in (each for given in paths for each in _expanded(given)):
         try:
-            found.append(find_clips(path))
+            found.append(find_every_clip(path))
         except UserError as error:
             if on_error == "stop":
                 raise

@@ -92,24 +92,10 @@ def find_clips(
     if layout not in get_args(LayoutName):
         choices = ", ".join(get_args(LayoutName))
         raise UserError(f"there is no layout {layout!r}; choose {choices}")
-    if root == "":
-        raise UserError("the path is empty; give a folder, a manifest or an audio file")
-    root = Path(root).expanduser()
-    # Clips outlive the working directory (other processes read them); `..` has no name to show.
-    root = as_on_disk(root.resolve() if ".." in root.parts else root.absolute())
-    if not root.exists():
-        raise UserError(f"{root}: there is no such folder or file; check the path")
-    if not is_text(str(root)):
-        raise UserError(f"{root}: the name is not valid text; rename it")
+    root = _existing(root)
     if root.is_file():
         return _find_in_file(root, layout, patterns)
-    files, problems, companions = walk(root)
-    if not files:
-        found = "".join(f" ({line})" for line in [*problems, *companions][:1])
-        raise UserError(
-            f"{root}: no audio files below it{found}; "
-            "point to a folder with WAV, FLAC, OGG, MP3 or AIFF files"
-        )
+    files, problems, companions = _audio_files(root)
     name, clips, names = _choose(root, files, layout, patterns)
     clips, untrained = _without_anomalous_training(sorted(clips, key=lambda clip: clip.name))
     taken = {clip.name for clip in clips} | untrained
@@ -130,6 +116,24 @@ def find_clips(
             f"(such as {left[0]})"
         )
     return Discovery(root, name, clips, problems, *_understood(name, clips, names, companions))
+
+
+def find_every_clip(root: Path | str) -> Discovery:
+    """Find all audio below a folder, whatever the names say of labels and splits: to be scored.
+
+    Args:
+        root: folder; a CSV manifest or an audio file is read as by `find_clips`.
+
+    Raises:
+        UserError: as `find_clips`.
+    """
+    root = _existing(root)
+    if root.is_file():
+        return _find_in_file(root, "auto", NO_PATTERNS)
+    files, problems, _ = _audio_files(root)
+    machine = MachineKey(_name(root), _name(root), _name(root))
+    clips = [_clip(root, file, None, machine) for file in files]
+    return Discovery(root, "folder", sorted(clips, key=lambda clip: clip.name), problems)
 
 
 def machines(clips: Sequence[Clip]) -> dict[MachineKey, list[Clip]]:
@@ -329,6 +333,32 @@ def _mimii_machine(root: Path, folders: tuple[str, ...]) -> MachineKey:
         machine_type=machine_folder.name if trusted else _name(root),
         machine_id=folders[0] if folders else root.name,
     )
+
+
+def _existing(root: Path | str) -> Path:
+    """The absolute path of what a user names; refused if nothing is there."""
+    if root == "":
+        raise UserError("the path is empty; give a folder, a manifest or an audio file")
+    root = Path(root).expanduser()
+    # Clips outlive the working directory (other processes read them); `..` has no name to show.
+    root = as_on_disk(root.resolve() if ".." in root.parts else root.absolute())
+    if not root.exists():
+        raise UserError(f"{root}: there is no such folder or file; check the path")
+    if not is_text(str(root)):
+        raise UserError(f"{root}: the name is not valid text; rename it")
+    return root
+
+
+def _audio_files(root: Path) -> tuple[list[PurePosixPath], list[str], list[str]]:
+    """What `walk` finds; refused if there is no audio among it."""
+    files, problems, companions = walk(root)
+    if not files:
+        found = "".join(f" ({line})" for line in [*problems, *companions][:1])
+        raise UserError(
+            f"{root}: no audio files below it{found}; "
+            "point to a folder with WAV, FLAC, OGG, MP3 or AIFF files"
+        )
+    return files, problems, companions
 
 
 def _choose(
