@@ -9,6 +9,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from audio_anomaly_detector.data.copies import sort_out
 from audio_anomaly_detector.data.fingerprint import find_matches, fingerprint
 
 RATE = 16_000
@@ -87,3 +88,10 @@ def test_a_pause_is_no_common_part() -> None:
 
 def test_a_rate_below_8_khz_says_nothing() -> None:
     assert len(fingerprint(machine(0), 4000)) == 0
+
+
+@pytest.mark.parametrize("copies", [2, 10, 40])
+def test_of_any_number_of_copies_the_first_is_kept(copies: int) -> None:
+    same = [fingerprint(machine(0), RATE), fingerprint(machine(0) / 3, RATE)] * (copies // 2)
+    words = [*same, fingerprint(machine(1), RATE)]
+    assert sort_out(find_matches(words), [6.0] * len(words)).kept == [0, copies]

@@ -32,11 +32,12 @@ _LEAST_FRAMES = 30  # of an overlap, half a second beyond one frame
 # Standard deviations by which the bits of an overlap agree better than chance. Of 5 real machines
 # and the synthetic ones unrelated clips reach 3, and overlaps of 2 s, MP3 and Ogg 9 and more.
 _LEAST_Z = 6.0
-# Bits in which copies differ at most: a low MP3 rate reaches 0.15, the next microphone of a take
-# differs in 0.24.
-_COPY_ERROR_RATE = 0.2
+# Bits in which copies differ at most: a low MP3 rate reaches 0.15. Microphones of a take differ in
+# more as a rule, but close ones do not.
+_COPY_ERROR_RATE = 0.17
 # Equal words that are taken as a hint, neighbours in the sorted list of all words: words that
-# very many frames have tell nothing.
+# very many frames have tell nothing. The first that has a word is always compared: of many copies
+# all but the first are left out.
 _NEIGHBOURS = 8
 
 
@@ -119,13 +120,21 @@ def _candidates(words: Sequence[Words]) -> Iterator[tuple[int, int, int]]:
     kept = np.flatnonzero((word != 0) & (np.diff(word, prepend=np.uint32(0)) != 0))
     kept = kept[np.argsort(word[kept], kind="stable")]
     word, clip, frame = word[kept], clip[kept], frame[kept]
+    place = np.arange(len(word))
+    first = np.searchsorted(word, word)  # of the frames with the same word
     pairs = []
-    for distance in range(1, _NEIGHBOURS + 1):
-        equal = np.flatnonzero(word[distance:] == word[:-distance])
-        one, other = clip[equal], clip[equal + distance]
-        later = frame[equal] - frame[equal + distance]
-        different = one != other  # the stable sort keeps the earlier clip first
-        pairs.append(np.stack([one, other, later], axis=1)[different])
+    for distance in range(_NEIGHBOURS + 1):
+        if distance == 0:
+            equal = place[place - first > _NEIGHBOURS]
+            earlier = first[equal]
+        else:
+            equal = place[place - first >= distance]
+            earlier = equal - distance
+        later = frame[earlier] - frame[equal]
+        pair = np.stack([clip[earlier], clip[equal], later], axis=1)
+        pairs.append(
+            pair[clip[earlier] != clip[equal]]
+        )  # the stable sort keeps earlier clips first
     found, votes = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
     # Offsets of fractions of a frame scatter their votes over two neighbours.
     following = np.zeros(len(found), bool)
