@@ -1,5 +1,6 @@
 import csv
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -114,7 +115,7 @@ def test_a_folder_is_held_until_its_process_ends(tmp_path: Path) -> None:
         assert other.stdout and other.stdout.readline() == "held\n"
         with (
             pytest.raises(
-                UserError, match=rf"run \(process {other.pid} on .+, since 2.+--out"
+                UserError, match=rf"run \(process {other.pid} on .+, since 2.+another folder"
             ) as told,
             hold_folder(folder),
         ):
@@ -122,9 +123,13 @@ def test_a_folder_is_held_until_its_process_ends(tmp_path: Path) -> None:
         assert "\n" not in str(told.value)
         claim_folder(folder, "what locks a folder is no file of others")
         other.kill()
-    (folder / ".writing-abc").touch()  # what else the kill left
+    host = socket.gethostname()
+    (folder / f".writing-{host}-{other.pid}-abc").touch()  # what else the kill left
+    living = folder / f".writing-{host}-{os.getpid()}-abc"
+    living.touch()
     with hold_folder(folder), hold_folder(folder):
         assert f'"process": {os.getpid()}' in (folder / ".lock.json").read_text()
+    living.unlink()  # of a writer that is still at work
     assert [path.name for path in folder.iterdir()] == ["fingerprint"]
 
 

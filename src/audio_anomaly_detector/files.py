@@ -21,7 +21,9 @@ from audio_anomaly_detector.errors import UserError
 _CONDITION = re.compile(r"[-+]\d+_?dB[\w/. -]*(#t=[\d.,]*)?$", re.IGNORECASE)  # of MIMII
 _MARK = "fingerprint"  # of a work folder: the identity of the work that it belongs to
 _LOCK, _HOLDER = ".lock", ".lock.json"  # in a folder that is held, and who holds it
-_HALF_WRITTEN = ".writing-"  # begins names of files that are not whole yet
+_HALF_WRITTEN = ".writing-"  # begins names of files that are not whole yet; then host, process
+# A killed run's workers need a moment to notice.
+_PATIENCE_S = 3.0
 
 
 def make_folder(path: Path) -> Path:
@@ -53,7 +55,9 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=_HALF_WRITTEN, delete=False
+            dir=path.parent,
+            prefix=f"{_HALF_WRITTEN}{socket.gethostname()}-{os.getpid()}-",
+            delete=False,
         ) as file:
             temporary = Path(file.name)
             write(file)
@@ -198,14 +202,13 @@ def hold_folder(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=_PATIENCE_S)
     except Timeout:
         raise UserError(_held(folder)) from None
     except OSError as error:
         raise _unwritten(folder, error) from error
     try:
-        for file in folder.glob(f"{_HALF_WRITTEN}*"):
-            file.unlink(missing_ok=True)
+        _remove_half_written(folder)
         since = time.strftime("%Y-%m-%d %H:%M")
         write_json(
             folder / _HOLDER, {"process": os.getpid(), "host": socket.gethostname(), "since": since}
@@ -218,16 +221,32 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def _remove_half_written(folder: Path) -> None:
+    """Remove what killed writers of this machine left; others may still be writing here."""
+    mine = f"{_HALF_WRITTEN}{socket.gethostname()}-"
+    for file in folder.glob(f"{_HALF_WRITTEN}*"):
+        process = file.name.removeprefix(mine).partition("-")[0]
+        if file.name.startswith(mine) and process.isdigit() and not _is_running(int(process)):
+            file.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 def _held(folder: Path) -> str:
     try:
         holder = json.loads((folder / _HOLDER).read_text())
         who = " (process {process} on {host}, since {since})".format(**holder)
-    except (OSError, ValueError, KeyError):  # it has only just begun, or is about to end
+    except (OSError, ValueError, KeyError, TypeError):  # it has only just begun, or is about to end
         who = ""
-    return (
-        f"{folder}: another run{who} is writing here; wait for it, or choose another folder with "
-        "--out"
-    )
+    return f"{folder}: another run{who} is writing here; wait for it, or choose another folder"
 
 
 def is_claimed(folder: Path, identity: str) -> bool:

@@ -350,7 +350,7 @@ def test_what_changed_is_done_anew(
     elif change == "outcome":
         (job.folder / "outcome.json").write_text("{")
     else:
-        monkeypatch.setattr(identity, "version", lambda _: "99")
+        monkeypatch.setattr(identity, "_program_version", lambda: "99")
     assert run([job], tmp_path)[0].status == "done"
     assert len(faked.fitted) == 2
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,14 @@ def fit_identity(config: Config, clips: Sequence[Clip]) -> str:
         (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
         for clip in sorted(clips, key=lambda clip: clip.name)
     ]
-    content = [version(PACKAGE), FORMAT, _fitted_settings(config), states]
+    content = [_program_version(), FORMAT, _fitted_settings(config), states]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@cache
+def _program_version() -> str:
+    """Looked up in a file once, not for each of thousands of machines."""
+    return version(PACKAGE)
 
 
 def same_fit(first: Config, second: Config) -> bool:
