@@ -46,8 +46,11 @@ def main() -> None:
         kinds = {**AUDIO, **model_kinds(models.today, models.past, models.graphs)}
         names = chosen(kinds, options.names, options.seed, options.share)
         counts: Counts = defaultdict(Counter)
-        for case_name, verdict in run(names, kinds, models, folder / "cases", options.keep):
+        found = run(names, kinds, models, folder / "cases", options.keep)
+        for done, (case_name, verdict) in enumerate(found, start=1):
             counts[case_name.partition(":")[0]][verdict.outcome] += 1
+            if done % AT_ONCE == 0:
+                print(f"{done} of {len(names)} cases", file=sys.stderr, flush=True)
             if verdict.outcome in BREACHES or options.names:
                 detail = " ".join(verdict.detail.split())
                 print(f"{case_name}: {verdict.outcome}: {detail}", flush=True)
