@@ -25,7 +25,7 @@ DEFAULT_PRESET: Preset = "instant"
 # Beyond these a setting is a slip of the pen, or of a file somebody altered: float32 values of one
 # microphone's spectrogram of a window, depth of the wavelet packets, samples of a frame whose
 # transform is a matrix product, weights of the transformer.
-_LARGEST_SPECTROGRAM = 2**25
+_LARGEST_SPECTROGRAM = 2**24
 _MOST_PACKET_LEVELS = 12
 _LARGEST_ENVELOPE_FRAME = 8192
 _MOST_WEIGHTS = 1_000_000_000
