@@ -67,7 +67,7 @@ def _of_one_child(tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
             [sys.executable, "-m", "hostile.child", str(writing)],
             stdin=lines,
             pass_fds=[writing],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         )
     os.close(writing)
     try:

@@ -188,7 +188,7 @@ def test_a_full_disk_leaves_no_half_written_clip(tmp_path, monkeypatch):
         ({"snr_db": (0, 0)}, "each one once"),
         ({"snr_db": (500,)}, "-40 to 40"),
         ({"severity": (0.9, 0.1)}, "low <= high"),
-        ({"severity": (0.0, float("nan"))}, "low <= high"),
+        ({"severity": (0.0, float("nan"))}, "finite"),
         ({"normal": 0}, "normal"),
         ({"seed": -1}, "seed"),
         ({"faults": "all"}, "'tuning' or 'held_out'"),

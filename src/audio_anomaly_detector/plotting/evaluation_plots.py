@@ -318,7 +318,7 @@ def picture_names() -> list[str]:
 
 
 def save_plots(data: EvaluationData, folder: Path) -> dict[str, bytes]:
-    """Write each of `PLOTS` that applies as `<name>.png`.
+    """Write each of `PLOTS` that applies as `<name>.png`; remove what others have left there.
 
     Returns:
         The PNGs by name.
@@ -329,6 +329,8 @@ def save_plots(data: EvaluationData, folder: Path) -> dict[str, bytes]:
     pictures = {name: figure_png(draw(name, data)) for name in applicable(data)}
     for name, png in pictures.items():
         write_bytes(folder / f"{name}.png", png)
+    for name in PLOTS.keys() - pictures.keys():
+        (folder / f"{name}.png").unlink(missing_ok=True)
     return pictures
 
 

@@ -107,7 +107,8 @@ def _evaluate(
     data = _evaluation_data(detector, scored, folder)
     notes = _notes(detector)
     write_json(folder / METRICS, _metrics_record(detector, scored, data.metrics, failures, notes))
-    remove_pictures(folder)
+    if plots != "all":
+        remove_pictures(folder)
     pictures = save_plots(data, folder) if plots == "all" else {}
     if plots != "none":
         save_figure(evaluation_sheet(data), folder / SHEET)
