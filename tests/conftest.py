@@ -1,5 +1,7 @@
 """Fixtures on synthetic data."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,16 @@ from audio_anomaly_detector.data.layouts import find_clips
 from synthetic_data import TINY, write_machine
 
 torch.set_num_threads(1)  # tests run side by side
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command with -q changes the level of the package's log for the whole process."""
+    logger = logging.getLogger("audio_anomaly_detector")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture
