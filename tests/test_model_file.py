@@ -168,9 +168,9 @@ def test_clip_records_hash_each_file_once(
 ) -> None:
     cuts = [replace(normals[0], name=f"{i}", start=float(i), duration=1.0) for i in range(3)]
     hashed: list[list[Path]] = []
-    original = provenance.content_hashes
+    original = provenance.recording_hashes
     monkeypatch.setattr(
-        provenance, "content_hashes", lambda paths: hashed.append(paths) or original(paths)
+        provenance, "recording_hashes", lambda paths: hashed.append(paths) or original(paths)
     )
     records = provenance.clip_records(cuts)
     assert len({record.sha256 for record in records}) == 1 and len(hashed) == 1

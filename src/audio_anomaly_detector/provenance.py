@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from audio_anomaly_detector.data.clips import Clip, MachineKey
-from audio_anomaly_detector.data.content import content_hashes
+from audio_anomaly_detector.data.content import recording_hashes
 from audio_anomaly_detector.data.copies import Copy
 from audio_anomaly_detector.data.formats import RecordingFormat
 from audio_anomaly_detector.errors import ClipError
@@ -98,7 +98,7 @@ def clip_records(clips: Sequence[Clip]) -> list[ClipRecord]:
     Raises:
         ClipError: a file cannot be read.
     """
-    hashes = content_hashes([clip.path for clip in clips])
+    hashes = recording_hashes(clips)
     return [ClipRecord(clip.name, hashes[clip.path]) for clip in clips]
 
 

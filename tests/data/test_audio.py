@@ -223,7 +223,7 @@ def test_what_cannot_be_opened(tmp_path, monkeypatch):
 def test_a_file_that_vanishes_while_it_is_read(tmp_path, monkeypatch):
     path = write(tmp_path / "a.wav", tone(1))
     sound = open_sound(path)
-    monkeypatch.setattr("audio_anomaly_detector.data.audio.open_sound", lambda _path: sound)
+    monkeypatch.setattr("audio_anomaly_detector.data.audio.open_take", lambda _path: sound)
     path.unlink()
     assert "cannot be decoded beyond 0.00 s" in refusal(path)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
-from audio_anomaly_detector.data.content import content_hashes
+from audio_anomaly_detector.data.content import recording_hashes
 from audio_anomaly_detector.provenance import PACKAGE
 
 _DIGITS = 16  # of a hash, in hexadecimal
@@ -57,7 +57,7 @@ def data_hash(clips: Sequence[Clip]) -> str:
     Raises:
         ClipError: a file cannot be read.
     """
-    contents = content_hashes(clip.path for clip in clips)
+    contents = recording_hashes(clips)
     states = [
         (c.name, c.label, c.split, c.domain, c.start, c.duration, contents[c.path])
         for c in sorted(clips, key=lambda clip: clip.name)

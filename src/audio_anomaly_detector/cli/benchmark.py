@@ -54,6 +54,7 @@ def benchmark(
     layout: options.Layout = "auto",
     normal: options.Normal = None,
     abnormal: options.Abnormal = None,
+    join_takes: options.JoinTakes = False,
 ) -> int:
     """Judge detectors on the same folds, side by side, with intervals and paired differences.
 
@@ -95,7 +96,7 @@ def benchmark(
         for microphones in channels.split(",")
         for limit in train_clips.split(",")
     ]
-    found = find_recordings(data, layout, normal, abnormal)
+    found = find_recordings(data, layout, normal, abnormal, join_takes)
     found.require_labels(found.clips)
     jobs = make_cell_jobs(machines(found.clips), names, settings, seeds, threads)
     folder = out / CELLS / data.resolve().name

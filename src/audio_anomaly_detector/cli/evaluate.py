@@ -23,6 +23,7 @@ def evaluate(
     layout: options.Layout = "auto",
     normal: options.Normal = None,
     abnormal: options.Abnormal = None,
+    join_takes: options.JoinTakes = False,
     false_alarm_rate: options.FalseAlarms = None,
     threshold_method: options.ThresholdMethod = None,
     threshold: options.ThresholdValue = None,
@@ -51,7 +52,7 @@ def evaluate(
     detector = detector.with_threshold(decision)
     key = str(detector.provenance.machine)
     data = options.one_place("DATA", data, data_option)
-    found = find_recordings(data, layout, normal, abnormal, to_learn=False)
+    found = find_recordings(data, layout, normal, abnormal, join_takes, to_learn=False)
     if machine_id is None and key in map(str, machines(found.clips)):
         machine_id = key
     config = detector.config

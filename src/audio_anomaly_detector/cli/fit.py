@@ -24,6 +24,7 @@ def fit(
     layout: options.Layout = "auto",
     normal: options.Normal = None,
     abnormal: options.Abnormal = None,
+    join_takes: options.JoinTakes = False,
     channels: options.Channels = None,
     length: options.Length = None,
     config_file: options.ConfigFile = None,
@@ -63,7 +64,7 @@ def fit(
         oracle_epoch=oracle_epoch,
     )
     data = options.one_place("DATA", data, data_option)
-    found = find_recordings(data, layout, normal, abnormal)
+    found = find_recordings(data, layout, normal, abnormal, join_takes)
     clips = select_machine(found.clips, machine_id)
     found.require_labels(clips)
     split = prepare_split(clips, config.audio, config.seed)

@@ -17,6 +17,7 @@ def inspect(
     layout: options.Layout = "auto",
     normal: options.Normal = None,
     abnormal: options.Abnormal = None,
+    join_takes: options.JoinTakes = False,
     write_manifest: Annotated[
         Path | None,
         typer.Option(
@@ -45,15 +46,15 @@ def inspect(
     data = options.one_place("DATA", data, data_option)
     patterns = label_patterns(normal, abnormal)
     if write_manifest is not None:
-        read = find_clips(data, layout, patterns)
+        read = find_clips(data, layout, patterns, join_takes)
         write_clips(write_manifest, read.clips, read.questions)
         remark(f"manifest: {write_manifest}")
     with ProgressDisplay(quiet) as progress:
         if as_json:
-            found = inspect_data(data, layout, progress=progress, patterns=patterns)
+            found = inspect_data(data, layout, None, progress, patterns, join_takes)
             print(json.dumps(asdict(found), indent=2, allow_nan=False))
             return SOME_FAILED if found.problems else DONE
-        examination = examine(data, layout, progress=progress, patterns=patterns)
+        examination = examine(data, layout, None, progress, patterns, join_takes)
         table = InspectionTable(examination.found)
         for finding in examination.findings:
             with progress.aside():

@@ -85,6 +85,15 @@ Abnormal = Annotated[
         metavar="PATTERN", help="The same of anomalous clips.", rich_help_panel=RECORDINGS
     ),
 ]
+JoinTakes = Annotated[
+    bool,
+    typer.Option(
+        "--join-takes",
+        metavar="",
+        help="Files that differ only in the microphone (mic1, ch2, left) are one recording.",
+        rich_help_panel=RECORDINGS,
+    ),
+]
 Preset = Annotated[
     PresetName | None,
     typer.Option(

@@ -21,6 +21,7 @@ def find_recordings(
     layout: str,
     normal: Sequence[str] | None,
     abnormal: Sequence[str] | None,
+    takes: bool = False,
     *,
     to_learn: bool = True,
 ) -> "Discovery":
@@ -31,6 +32,7 @@ def find_recordings(
         layout: of it.
         normal: patterns of --normal.
         abnormal: patterns of --abnormal.
+        takes: whether --join-takes was given.
         to_learn: whether normal clips are needed.
 
     Raises:
@@ -40,7 +42,7 @@ def find_recordings(
     from audio_anomaly_detector.data.layouts import find_clips
     from audio_anomaly_detector.errors import UserError, one_line
 
-    found = find_clips(data, layout, label_patterns(normal, abnormal))
+    found = find_clips(data, layout, label_patterns(normal, abnormal), takes)
     for problem in found.problems:
         err.print(f"problem: {one_line(problem)}")
     labels = {clip.label for clip in found.clips}

@@ -57,6 +57,7 @@ def run_all(
     layout: options.Layout = "auto",
     normal: options.Normal = None,
     abnormal: options.Abnormal = None,
+    join_takes: options.JoinTakes = False,
     channels: options.Channels = None,
     length: options.Length = None,
     pool: options.Pool = None,
@@ -99,7 +100,9 @@ def run_all(
         pool=pool,
     )
     runner = make_engine(engine, workers, threads, uses_gpu(device), address)
-    found = find_recordings(options.one_place("DATA", data, root), layout, normal, abnormal)
+    found = find_recordings(
+        options.one_place("DATA", data, root), layout, normal, abnormal, join_takes
+    )
     found.require_labels(clips := found.clips)
     folder = options.one_place("--save", save or SAVE)
     run_options = RunOptions(device, on_error, watch_test, runner.cores, plots)

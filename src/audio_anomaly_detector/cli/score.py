@@ -31,6 +31,7 @@ def score(
     threshold_method: options.ThresholdMethod = None,
     threshold: options.ThresholdValue = None,
     device: options.Device = "auto",
+    join_takes: options.JoinTakes = False,
     runtime: options.Runtime = "auto",
     on_error: options.OnError = "skip",
 ) -> int:
@@ -52,7 +53,7 @@ def score(
     scorer = scorer.with_threshold(
         changed_threshold(scorer.threshold_config, false_alarm_rate, threshold_method, threshold)
     )
-    found = find_inputs(inputs, on_error)
+    found = find_inputs(inputs, on_error, join_takes)
     for problem in found.problems:
         err.print(f"problem: {problem}")
     report_failures(found.failures)

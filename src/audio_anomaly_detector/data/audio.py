@@ -19,7 +19,7 @@ import soxr
 from pydantic import BaseModel, Field
 
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.decoding import Sound, open_sound
+from audio_anomaly_detector.data.decoding import Sound, open_take
 from audio_anomaly_detector.data.kinds import AudioInfo
 from audio_anomaly_detector.data.signal_checks import SignalCheck, SignalError
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
@@ -154,7 +154,7 @@ def _examine(clip: Clip, config: AudioConfig, microphones: int | None) -> Readin
 
 def _read(clip: Clip, config: AudioConfig, microphones: int | None) -> Reading:
     path = clip.path
-    sound = open_sound(path)
+    sound = open_take(clip.files)
     info = sound.info
     if isinstance(config.channels, int) and config.channels >= info.channels:
         raise ClipError(
@@ -167,7 +167,8 @@ def _read(clip: Clip, config: AudioConfig, microphones: int | None) -> Reading:
         raise ClipError(
             path,
             f"has {channels} channels, the detector was fitted on {microphones}",
-            "score recordings of the same microphones, or fit with --channels mean",
+            "score recordings of the same microphones (--join-takes where each has a file of its "
+            "own), or fit with --channels mean",
         )
     first, frames = _part(clip, info)
     shortest = min(MIN_SECONDS, config.length / config.sample_rate)

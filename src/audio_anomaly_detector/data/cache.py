@@ -197,11 +197,11 @@ def _key(clips: Sequence[Clip], config: AudioConfig, n_channels: int | None) -> 
     entries = []
     for clip in clips:
         try:
-            status = clip.path.stat()
-            state = [status.st_size, status.st_mtime_ns]
+            status = [file.stat() for file in clip.files]
+            state = [number for one in status for number in (one.st_size, one.st_mtime_ns)]
         except OSError:
             state = []  # a missing file; it fails when it is read, and such a store is not kept
-        entries.append([clip.name, str(clip.path), clip.start, clip.duration, *state])
+        entries.append([clip.name, *map(str, clip.files), clip.start, clip.duration, *state])
     content = json.dumps([config.model_dump(), n_channels, entries])
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -237,9 +237,9 @@ def _read_fingerprints(folder: Path) -> list[Words]:
 def _usual_channels(clips: Sequence[Clip]) -> int | None:
     """Count the channels that most of the readable files have."""
     counts = Counter[int]()
-    for path in {clip.path: None for clip in clips}:
+    for files in {clip.files: None for clip in clips}:
         try:
-            counts[probe(path).channels] += 1
+            counts[sum(probe(file).channels for file in files)] += 1
         except ClipError:
             continue  # reported when the clip is read
     return counts.most_common(1)[0][0] if counts else None

@@ -45,6 +45,7 @@ class Clip:
         duration: length in s; None goes to the end of the file.
         group: name of what it was recorded together with; empty: its file. Clips of one group
             are never divided among folds while there are enough groups.
+        further: files of the other microphones of the take, in order, where each has its own.
     """
 
     path: Path
@@ -57,6 +58,12 @@ class Clip:
     start: float = 0.0
     duration: float | None = None
     group: str = ""
+    further: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the recording: one, or one for each microphone."""
+        return (self.path, *self.further)
 
     def cut(self, start: float, duration: float | None) -> "Clip":
         """Make a clip of a part of this recording, `start` in s from the beginning of the file."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError
 
 
@@ -28,6 +29,16 @@ def content_hash(path: Path) -> str:
         ) from error
 
 
-def content_hashes(paths: Iterable[Path]) -> dict[Path, str]:
-    """Hash of every file, each read once; raises `ClipError` like `content_hash`."""
-    return {path: content_hash(path) for path in dict.fromkeys(paths)}
+def recording_hash(clip: Clip) -> str:
+    """Hash of the file that a clip lies in; of a take's files together, if it has several.
+
+    Raises:
+        ClipError: as `content_hash`.
+    """
+    hashes = [content_hash(file) for file in clip.files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def recording_hashes(clips: Iterable[Clip]) -> dict[Path, str]:
+    """`recording_hash` by the path of every clip, each file read once."""
+    return {path: recording_hash(clip) for path, clip in {c.path: c for c in clips}.items()}

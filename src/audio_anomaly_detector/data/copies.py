@@ -41,7 +41,9 @@ class Sorted(NamedTuple):
     group: list[int]
 
 
-def sort_out(matches: Sequence[Match], seconds: Sequence[float]) -> Sorted:
+def sort_out(
+    matches: Sequence[Match], seconds: Sequence[float], groups: Sequence[str] = ()
+) -> Sorted:
     """Which clips to keep, and which belong together.
 
     In order of the clips each is kept unless more than 30 % of it were heard in those kept before
@@ -50,8 +52,13 @@ def sort_out(matches: Sequence[Match], seconds: Sequence[float]) -> Sorted:
     Args:
         matches: of the clips.
         seconds: length of each clip.
+        groups: what each is known to belong to, as `Clip.group`; empty: unknown.
     """
     group = list(range(len(seconds)))
+    firsts: dict[str, int] = {}
+    for clip, name in enumerate(groups):
+        if name:
+            group[clip] = firsts.setdefault(name, clip)
     repeats: dict[int, list[Match]] = {}
     for match in matches:
         ends = sorted((_root(group, match.first), _root(group, match.second)))
@@ -72,7 +79,8 @@ def counted_once(store: WindowStore) -> tuple[WindowStore, list[Copy]]:
 
     The windows stay where they are; those of clips that are left out belong to no clip.
     """
-    found = sort_out(find_matches(store.fingerprints), store.seconds)
+    known = [clip.group for clip in store.clips]
+    found = sort_out(find_matches(store.fingerprints), store.seconds, known)
     place = np.full(len(store.clips) + 1, -1)  # the last: of windows that belong to no clip
     place[found.kept] = np.arange(len(found.kept))
     members = np.bincount(found.group, minlength=len(store.clips))

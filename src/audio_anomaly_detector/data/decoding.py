@@ -7,9 +7,10 @@ is used, where the header promises more the file is cut short and refused.
 
 import mmap
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +32,8 @@ from audio_anomaly_detector.errors import ClipError
 
 # What may be missing at the end without a word against the rest: no score depends on it.
 SLACK_S = 0.01
+# What the files of one take may differ in length by: recorders close them one after the other.
+_TAKE_SLACK_S = 0.1
 # Sound below cannot be told apart from a slow log of values, and none is recorded beyond.
 MIN_RATE, MAX_RATE = 1000, 10_000_000
 MAX_CHANNELS = 128
@@ -127,6 +130,69 @@ def open_sound(path: Path) -> Sound:
         raise ClipError(path, NOT_AUDIO.what, NOT_AUDIO.remedy) from error
     _check_plausible(sound)
     return sound
+
+
+def open_take(files: Sequence[Path]) -> Sound:
+    """Open the files of one take as one sound, their channels one after the other.
+
+    Args:
+        files: one, or one for each microphone.
+
+    Returns:
+        As `open_sound`; of files that differ in length, what all have.
+
+    Raises:
+        ClipError: as `open_sound`; or they differ in rate, or in length by more than 0.1 s.
+    """
+    sounds = [open_sound(file) for file in files]
+    first = sounds[0]
+    if len(sounds) == 1:
+        return first
+    rate = first.info.sample_rate
+    for sound in sounds:
+        if sound.info.sample_rate != rate:
+            raise ClipError(
+                sound.path,
+                f"has {sound.info.sample_rate} Hz, {first.path.name} of the same take {rate} Hz",
+                "record the microphones of a take at one rate",
+            )
+    frames = [sound.info.frames for sound in sounds]
+    for sound in sounds:
+        if sound.info.frames - min(frames) > _TAKE_SLACK_S * rate:
+            raise ClipError(
+                sound.path,
+                f"lasts {sound.info.seconds:.2f} s, another file of the same take "
+                f"{min(frames) / rate:.2f} s",
+                "copy the files of the take again, or leave it out",
+            )
+    info = first.info._replace(
+        seconds=min(frames) / rate,
+        frames=min(frames),
+        channels=sum(sound.info.channels for sound in sounds),
+    )
+    return Sound(
+        first.path,
+        info,
+        [f"{sound.path.name}: {remark}" for sound in sounds for remark in sound.remarks],
+        first.heard,
+        partial(_side_by_side, sounds),
+        max(sound.slack for sound in sounds),
+    )
+
+
+def _side_by_side(sounds: Sequence[Sound], first: int, frames: int) -> Iterator[np.ndarray]:
+    """Blocks of several sounds, joined to blocks of all their channels."""
+    rest = [np.empty((0, sound.info.channels), np.float32) for sound in sounds]
+    streams = [sound.blocks(first, frames) for sound in sounds]
+    while True:
+        for at, stream in enumerate(streams):
+            if not len(rest[at]):
+                rest[at] = next(stream, rest[at])
+        ready = min(map(len, rest))
+        if not ready:
+            return
+        yield np.concatenate([part[:ready] for part in rest], axis=1)
+        rest = [part[ready:] for part in rest]
 
 
 def probe(path: Path) -> AudioInfo:

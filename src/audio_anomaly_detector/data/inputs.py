@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.layouts import Discovery, find_every_clip
+from audio_anomaly_detector.data.takes import join_takes
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.run_options import OnError
 
@@ -21,7 +22,7 @@ class Inputs(NamedTuple):
     failures: list[UserError]
 
 
-def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
+def find_inputs(paths: Sequence[Path], on_error: OnError = "skip", takes: bool = False) -> Inputs:
     """Find the clips that are to be scored, without labels.
 
     Words that label clips or split them where a detector is fitted say nothing here: all audio
@@ -33,6 +34,7 @@ def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
         paths: audio files, folders of them, CSV manifests, or patterns such as `new/*.wav`, which
             some shells leave to the program.
         on_error: leave out what cannot be used, or stop at the first.
+        takes: as in `find_clips`.
 
     Raises:
         UserError: with ``on_error="stop"``, the first problem.
@@ -58,7 +60,11 @@ def find_inputs(paths: Sequence[Path], on_error: OnError = "skip") -> Inputs:
             f"{len(again)} recording(s) were given several times and are used once "
             f"(such as {next(iter(again))})"
         )
-    return Inputs(list(clips.values()), problems, failures)
+    used = list(clips.values())
+    if takes and used:
+        used, left = join_takes(used)
+        problems += left
+    return Inputs(used, problems, failures)
 
 
 def _expanded(given: Path) -> list[Path]:

@@ -84,6 +84,7 @@ def examine(
     config: AudioConfig | None = None,
     progress: Progress = SILENT,
     patterns: Patterns = NO_PATTERNS,
+    takes: bool = False,
 ) -> Examination:
     """Decode every clip of a data set once, and say what is there and what is wrong, as it comes.
 
@@ -93,11 +94,12 @@ def examine(
         config: how the clips would be read; the default if None.
         progress: receives the number of clips done.
         patterns: which names are normal and which anomalous.
+        takes: as in `find_clips`.
 
     Raises:
         UserError: as `find_clips`.
     """
-    found = find_clips(root, layout, patterns)
+    found = find_clips(root, layout, patterns, takes)
     return Examination(found, _findings(found, config or AudioConfig(), progress))
 
 
@@ -107,9 +109,10 @@ def inspect(
     config: AudioConfig | None = None,
     progress: Progress = SILENT,
     patterns: Patterns = NO_PATTERNS,
+    takes: bool = False,
 ) -> Inspection:
     """All findings of `examine` together."""
-    examination = examine(root, layout, config, progress, patterns)
+    examination = examine(root, layout, config, progress, patterns, takes)
     findings = list(examination.findings)
     return Inspection(
         str(examination.found.root),
@@ -221,10 +224,11 @@ def _copies(clips: Sequence[Clip], sorted_out: Sorted) -> list[str]:
         total = len(sorted_out.copies)
         lines[_SHOWN:] = [f"{total} clips in all repeat the sound of {len(repeats)} others"]
     for together in recorded_together(clips, sorted_out)[:_SHOWN]:
-        if len({clip.path for clip in together}) > 1:
+        known = len({clip.group or clip.name for clip in together}) == 1
+        if not known and len({clip.path for clip in together}) > 1:
             names = ", ".join(clip.name for clip in together[:_SHOWN])
             lines.append(
                 f"{len(together)} clips share moments (such as {names}): cuts that overlap, or "
-                "microphones of one take; a fit keeps them together"
+                "microphones of one take (see --join-takes); a fit keeps them together"
             )
     return lines

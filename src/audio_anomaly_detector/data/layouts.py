@@ -16,7 +16,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
@@ -27,6 +27,7 @@ from audio_anomaly_detector.data.labels import meaning
 from audio_anomaly_detector.data.manifest import csv_manifest
 from audio_anomaly_detector.data.names import NO_PATTERNS, Names, Patterns
 from audio_anomaly_detector.data.reading import REMEDY, read_names
+from audio_anomaly_detector.data.takes import find_takes, join_takes, likely_takes
 from audio_anomaly_detector.data.walk import as_on_disk, is_text, listed, walk
 from audio_anomaly_detector.errors import UserError
 
@@ -72,7 +73,10 @@ class Discovery:
 
 
 def find_clips(
-    root: Path | str, layout: str = "auto", patterns: Patterns = NO_PATTERNS
+    root: Path | str,
+    layout: str = "auto",
+    patterns: Patterns = NO_PATTERNS,
+    takes: bool = False,
 ) -> Discovery:
     """Find the clips below a folder, in a CSV manifest, or in one audio file.
 
@@ -80,6 +84,7 @@ def find_clips(
         root: folder, CSV manifest or audio file.
         layout: a name in `LAYOUTS`, or `auto`.
         patterns: which names are normal and which anomalous, in place of the words in them.
+        takes: whether each microphone of a take has its own file, to be joined to one clip.
 
     Returns:
         The clips with names relative to `root` (to its folder, if it is a file). Those whose names
@@ -87,18 +92,38 @@ def find_clips(
 
     Raises:
         UserError: if nothing is there, or the layout is unknown, does not fit or is ambiguous, or a
-            manifest has an error, or the patterns contradict each other or fit nothing.
+            manifest has an error, or the patterns contradict each other or fit nothing, or there
+            are no takes where there should be.
     """
     if layout not in get_args(LayoutName):
         choices = ", ".join(get_args(LayoutName))
         raise UserError(f"there is no layout {layout!r}; choose {choices}")
     root = _existing(root)
     if root.is_file():
-        return _find_in_file(root, layout, patterns)
+        found = _find_in_file(root, layout, patterns)
+        if takes:
+            found.clips, left = join_takes(found.clips)
+            found.problems += left
+        return found
+    return _find_in_folder(root, layout, patterns, takes)
+
+
+def _find_in_folder(root: Path, layout: str, patterns: Patterns, takes: bool) -> Discovery:
     files, problems, companions = _audio_files(root)
+    further: dict[str, tuple[Path, ...]] = {}
+    if takes:
+        # Names of a take are read once: those of its first microphone.
+        together, incomplete = find_takes([file.as_posix() for file in files])
+        problems += incomplete
+        further = {first: tuple(root / file for file in rest) for first, *rest in together}
+        files = [PurePosixPath(first) for first in further]
     name, clips, names = _choose(root, files, layout, patterns)
     clips, untrained = _without_anomalous_training(sorted(clips, key=lambda clip: clip.name))
     taken = {clip.name for clip in clips} | untrained
+    clips = [replace(clip, further=further.get(clip.name, ())) for clip in clips]
+    likely = [] if takes else likely_takes([clip.name for clip in clips])
+    take_of = {name: take[0] for take in likely for name in take}
+    clips = [replace(clip, group=take_of.get(clip.name, "")) for clip in clips]
     left = [file for file in files if file.as_posix() not in taken]
     if untrained:
         problems.append(
@@ -115,7 +140,13 @@ def find_clips(
             f"{len(left)} audio file(s) have no place in the {name} layout and were passed over "
             f"(such as {left[0]})"
         )
-    return Discovery(root, name, clips, problems, *_understood(name, clips, names, companions))
+    reading, questions = _understood(name, clips, names, companions)
+    if likely:
+        reading += (
+            f"the names are those of {len(likely)} takes of {len(likely[0])} microphones each, kept "
+            "together; --join-takes makes them the channels of one clip",
+        )
+    return Discovery(root, name, clips, problems, reading, questions)
 
 
 def find_every_clip(root: Path | str) -> Discovery:

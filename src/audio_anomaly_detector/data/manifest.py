@@ -180,7 +180,7 @@ def write_manifest(path: Path, clips: Sequence[Clip], unclear: Iterable[str] = (
         _COLUMNS,
         (
             [
-                _relative(clip.path, folder),
+                "|".join(_relative(file, folder) for file in clip.files),
                 "" if clip.label is None else NAMES[clip.label],
                 *clip.machine,
                 "" if clip.name in asked else clip.split or "",
@@ -317,12 +317,7 @@ def _clip(root: Path, row: dict[str, str]) -> Clip:
     for column in _MACHINE:  # these become names of files
         if any(character in row.get(column, "") for character in "/\\\0"):
             raise ValueError(f"{column} {row[column]!r} has a slash")
-    path = PurePosixPath(row["path"])
-    if "\\" in row["path"] and not (root.parent / path).exists():
-        path = PurePosixPath(row["path"].replace("\\", "/"))  # written on Windows
-    there = as_on_disk(root.parent / path)
-    if there != root.parent / path:
-        path = PurePosixPath(_relative(there, root.parent))
+    path, *further = _paths(root, row["path"])
     label = _label(row.get("label", ""))
     row["split"] = (
         row.get("split", "").lower().replace("training", "train").replace("testing", "test")
@@ -339,9 +334,26 @@ def _clip(root: Path, row: dict[str, str]) -> Clip:
         split=split,
         domain=cast(Domain | None, one_of("domain", get_args(Domain))),
         attributes=row.get("attributes", ""),
+        further=tuple(root.parent / file for file in further),
     )
     start, duration = seconds("start", 0.0), seconds("duration", 0.001)
     return clip if start is None and duration is None else clip.cut(start or 0.0, duration)
+
+
+def _paths(root: Path, cell: str) -> list[PurePosixPath]:
+    """The file that a cell names, or with bars between them those of a take's microphones."""
+    whole = "|" not in cell or (root.parent / cell).exists()
+    return [_path(root, file.strip()) for file in ([cell] if whole else cell.split("|"))]
+
+
+def _path(root: Path, cell: str) -> PurePosixPath:
+    if not cell:
+        raise ValueError("the path has an empty file between its bars")
+    path = PurePosixPath(cell)
+    if "\\" in cell and not (root.parent / path).exists():
+        path = PurePosixPath(cell.replace("\\", "/"))  # written on Windows
+    there = as_on_disk(root.parent / path)
+    return path if there == root.parent / path else PurePosixPath(_relative(there, root.parent))
 
 
 def _label(value: str) -> int | None:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from audio_anomaly_detector.config import Config
@@ -25,7 +24,7 @@ def fit_identity(config: Config, clips: Sequence[Clip]) -> str:
         clips: that it is given, by name, label, cut, size and time of change.
     """
     states = [
-        (clip.name, clip.label, clip.split, clip.start, clip.duration, *_size_and_time(clip.path))
+        (clip.name, clip.label, clip.split, clip.start, clip.duration, *_sizes_and_times(clip))
         for clip in sorted(clips, key=lambda clip: clip.name)
     ]
     content = [_program_version(), FORMAT, _fitted_settings(config), states]
@@ -47,9 +46,12 @@ def _fitted_settings(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"scoring": {"threshold"}})
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:  # told where the clip is read
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
+def _sizes_and_times(clip: Clip) -> list[int]:
+    states = []
+    for file in clip.files:
+        try:
+            status = file.stat()
+            states += [status.st_size, status.st_mtime_ns]
+        except OSError:  # told where the clip is read
+            states += [0, 0]
+    return states

@@ -9,7 +9,7 @@ import numpy as np
 
 from audio_anomaly_detector.choices import Plots
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.content import content_hash
+from audio_anomaly_detector.data.content import recording_hash
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import hold_folder, write_json
@@ -134,7 +134,7 @@ def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:
     for clip in clips:
         if clip.duration is not None and clip.name not in whole:
             continue  # another cut of a long recording
-        if clip.path.is_file() and content_hash(clip.path) in trained:
+        if all(file.is_file() for file in clip.files) and recording_hash(clip) in trained:
             raise UserError(f"{clip.path}: this clip was used in training; evaluate on other clips")
 
 
