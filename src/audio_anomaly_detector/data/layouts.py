@@ -143,8 +143,8 @@ def _find_in_folder(root: Path, layout: str, patterns: Patterns, takes: bool) ->
     reading, questions = _understood(name, clips, names, companions)
     if likely:
         reading += (
-            f"the names are those of {len(likely)} takes of {len(likely[0])} microphones each, kept "
-            "together; --join-takes makes them the channels of one clip",
+            f"the names are those of {len(likely)} takes of {len(likely[0])} microphones each, "
+            "kept together; --join-takes makes them the channels of one clip",
         )
     return Discovery(root, name, clips, problems, reading, questions)
 
