@@ -120,10 +120,12 @@ def _find_in_folder(root: Path, layout: str, patterns: Patterns, takes: bool) ->
     name, clips, names = _choose(root, files, layout, patterns)
     clips, untrained = _without_anomalous_training(sorted(clips, key=lambda clip: clip.name))
     taken = {clip.name for clip in clips} | untrained
-    clips = [replace(clip, further=further.get(clip.name, ())) for clip in clips]
-    likely = [] if takes else likely_takes([clip.name for clip in clips])
-    take_of = {name: take[0] for take in likely for name in take}
-    clips = [replace(clip, group=take_of.get(clip.name, "")) for clip in clips]
+    likely: list[tuple[str, ...]] = []
+    if takes:
+        clips = [replace(clip, further=further[clip.name]) for clip in clips]
+    elif likely := likely_takes([clip.name for clip in clips]):
+        take_of = {name: take[0] for take in likely for name in take}
+        clips = [replace(clip, group=take_of[clip.name]) for clip in clips]
     left = [file for file in files if file.as_posix() not in taken]
     if untrained:
         problems.append(
