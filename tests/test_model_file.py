@@ -210,6 +210,8 @@ def _read(data: bytes, folder: Path) -> dict[str, Any]:
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, Mapping):
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(_same, a, b))
     return bool(torch.equal(a, b)) if isinstance(a, torch.Tensor) else bool(a == b)
 
 
@@ -225,7 +227,7 @@ def test_a_cut_file_is_damage(cut: float, tmp_path: Path) -> None:
 def _at(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     *parents, name = path.split("/")
     for parent in parents:
-        tree = tree[parent]
+        tree = tree[int(parent)] if isinstance(tree, list) else tree[parent]
     return tree, name
 
 
@@ -246,9 +248,15 @@ def _at(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
         ("calibration/centre", lambda _: {}),
         ("calibration/family_weight", lambda _: {}),
         ("calibration/steepness", lambda _: 0.0),
-        ("normal_scores", lambda t: t[:1]),
-        ("normal_scores", lambda t: t[None]),
-        ("normal_scores", lambda t: t * 0 + 1e308),
+        ("normal_scores/0/scores", lambda t: t[:1]),
+        ("normal_scores/0/groups", lambda t: t * 0),
+        ("normal_scores/0/seconds", lambda _: 0.0),
+        ("normal_scores", lambda _: []),
+        ("usual_length", lambda _: 1),
+        ("calibration/seconds", lambda t: -t),
+        ("calibration/seconds", lambda t: t.repeat(2)),
+        ("normal_scores/0/scores", lambda t: t[None]),
+        ("normal_scores/0/scores", lambda t: t * 0 + 1e308),
         ("microphones", lambda _: 0),
         ("microphones", lambda n: n + 1),
         ("microphones", lambda _: True),
@@ -282,7 +290,7 @@ def test_a_part_left_out_or_not_finite_is_refused(tmp_path: Path) -> None:
         (tmp_path / "altered.pth").write_bytes(pack({k: v for k, v in whole.items() if k != name}))
         with pytest.raises(UserError, match="altered"):
             Detector.load(tmp_path / "altered.pth")
-    whole["normal_scores"][0] = torch.nan
+    whole["normal_scores"][0]["scores"][0] = torch.nan
     (tmp_path / "altered.pth").write_bytes(pack(whole))
     with pytest.raises(UserError, match="not finite"):
         Detector.load(tmp_path / "altered.pth")

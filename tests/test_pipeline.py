@@ -16,6 +16,8 @@ from audio_anomaly_detector.scoring import measurement
 from audio_anomaly_detector.scoring.components import COMPONENTS, SIGNAL_COMPONENTS
 from synthetic_data import TINY, hum, knock
 
+SECONDS = [hum(1).shape[0] / 16_000, 4.0, knock(3).shape[0] / 16_000]
+
 
 @pytest.fixture(scope="module")
 def pipeline(data_root: Path) -> Pipeline:
@@ -33,10 +35,10 @@ def batch() -> list[Tensor]:
 def test_a_clip_has_the_same_evidence_alone_and_in_a_batch(
     pipeline: Pipeline, batch: list[Tensor]
 ) -> None:
-    together = pipeline.score(batch, with_maps=True)
+    together = pipeline.score(batch, SECONDS, with_maps=True)
     assert together.latent is not None and together.maps is not None
     for position, clip in enumerate(batch):
-        alone = pipeline.score([clip], with_maps=True)
+        alone = pipeline.score([clip], SECONDS[position : position + 1], with_maps=True)
         assert alone.latent is not None and alone.maps is not None
         torch.testing.assert_close(
             together.evidence.score[position], alone.evidence.score[0], atol=1e-4, rtol=1e-4
@@ -48,7 +50,10 @@ def test_a_clip_has_the_same_evidence_alone_and_in_a_batch(
 def test_maps_are_given_on_request_and_change_nothing(
     pipeline: Pipeline, batch: list[Tensor]
 ) -> None:
-    without, with_maps = pipeline.score(batch), pipeline.score(batch, with_maps=True)
+    without, with_maps = (
+        pipeline.score(batch, SECONDS),
+        pipeline.score(batch, SECONDS, with_maps=True),
+    )
     assert [len(clip) for clip in batch] == [2, 1, 2]
     assert without.maps is None and with_maps.maps is not None
     assert [len(of_clip) for of_clip in with_maps.maps] == [len(clip) for clip in batch]
@@ -57,7 +62,7 @@ def test_maps_are_given_on_request_and_change_nothing(
 
 def test_single_precision_scores_nearly_the_same(pipeline: Pipeline, batch: list[Tensor]) -> None:
     double, single = (
-        p.score(batch).evidence.score for p in (pipeline, pipeline.single_precision())
+        p.score(batch, SECONDS).evidence.score for p in (pipeline, pipeline.single_precision())
     )
     assert (double.dtype, single.dtype) == (torch.float64, torch.float32)
     torch.testing.assert_close(single.double(), double, atol=1e-3, rtol=1e-3)

@@ -41,7 +41,7 @@ from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import clips_at_once
-from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.threads import each_in_turn
 
 if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
@@ -85,13 +85,13 @@ class Detector:
     config: Config
     microphones: int
     pipeline: Pipeline
-    normal_scores: NormalScores
+    normal_scores: ScoresByLength
     provenance: Provenance
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
-        threshold = self.normal_scores.threshold(self.threshold_config)
+        threshold = self.normal_scores.of_usual.threshold(self.threshold_config)
         object.__setattr__(self, "threshold", threshold)
 
     @classmethod
@@ -110,7 +110,7 @@ class Detector:
         """Learn what is normal from normal clips of one machine.
 
         Args:
-            clips: normal clips; fewer than four long recordings are cut into windows.
+            clips: normal clips; long recordings are cut into windows, which stay together.
             config: all settings; by default the preset ``instant``.
             device: where the networks are trained.
             work: folder for caches and checkpoints: a fit that was killed resumes from there. By
@@ -132,7 +132,7 @@ class Detector:
         from audio_anomaly_detector.data.copies import copies_note, counted_once  # noqa: PLC0415
         from audio_anomaly_detector.data.datasets import (  # noqa: PLC0415
             check_enough,
-            cut_few_recordings,
+            cut_long_recordings,
         )
         from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
         from audio_anomaly_detector.files import claim_folder, hold_folder  # noqa: PLC0415
@@ -154,7 +154,7 @@ class Detector:
                 "learns from several machines needs their pool, made with the same settings "
                 "('aad run-all --pool' does that), and nothing else takes one"
             )
-        clips = cut_few_recordings(clips, config.audio)
+        clips = cut_long_recordings(clips, config.audio)
         with ExitStack() as stack:
             if work is None:
                 work = stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-"))
@@ -192,7 +192,7 @@ class Detector:
             config=config,
             microphones=microphones,
             pipeline=fitted.pipeline,
-            normal_scores=NormalScores(fitted.normal_scores),
+            normal_scores=fitted.normal_scores,
             provenance=provenance,
             device=where,
         )
@@ -306,7 +306,8 @@ class Detector:
         windows = [
             torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
         ]
-        found = self.pipeline.score(windows, with_maps=with_map)
+        seconds = [one.shape[-1] / self.sample_rate for one in waveforms]
+        found = self.pipeline.score(windows, seconds, with_maps=with_map)
         scores = []
         for clip, score in enumerate(found.evidence.score.tolist()):
             map_ = None
@@ -316,6 +317,7 @@ class Detector:
             verdict = judged(
                 self,
                 score,
+                seconds[clip],
                 _of_clip(found.evidence.components, clip),
                 _of_clip(found.evidence.families, clip),
             )
@@ -326,7 +328,7 @@ class Detector:
     @property
     def notes(self) -> list[str]:
         """What a user should know of its verdicts, a sentence each."""
-        coarseness = self.normal_scores.coarseness(self.threshold_config)
+        coarseness = self.normal_scores.of_usual.coarseness(self.threshold_config)
         mixed = mixed_notes(self.provenance.formats, self.sample_rate)
         return [coarseness, *self.pipeline.calibration.notes, *mixed]
 
@@ -339,10 +341,12 @@ class Detector:
             "machine": "/".join(origin.pop("machine")),
             "oracle": self.config.stages.oracle_epoch,
             "n_training_clips": len(self.provenance.clips),
-            "n_calibration_clips": len(self.normal_scores.scores),
+            "n_calibration_clips": len(self.normal_scores.of_usual.scores),
+            "n_calibration_groups": self.normal_scores.of_usual.n_groups,
+            "calibrated_seconds": list(self.normal_scores.seconds),
             "microphones": self.microphones,
             "threshold": self.threshold,
-            "threshold_from": self.normal_scores.method(self.threshold_config),
+            "threshold_from": self.normal_scores.of_usual.method(self.threshold_config),
             "trained_weights": weights,
             "components": self.pipeline.measure.families,
             "component_weight": calibration.component_weight,
@@ -357,7 +361,7 @@ class Detector:
         Raises:
             UserError: the place cannot be written or the disk is full.
         """
-        networks = self.pipeline.networks
+        networks, normal = self.pipeline.networks, self.normal_scores
         write_model_file(
             Path(path),
             {
@@ -366,7 +370,15 @@ class Detector:
                 "networks": None if networks is None else network_weights(networks),
                 "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
                 "calibration": vars(self.pipeline.calibration),
-                "normal_scores": torch.from_numpy(self.normal_scores.scores),
+                "normal_scores": [
+                    {
+                        "seconds": seconds,
+                        "scores": torch.from_numpy(of.scores),
+                        "groups": torch.from_numpy(of.groups),
+                    }
+                    for seconds, of in zip(normal.seconds, normal.scores, strict=True)
+                ],
+                "usual_length": normal.usual,
                 "provenance": json.dumps(self.provenance.to_dict()),
             },
         )
@@ -418,7 +430,14 @@ class Detector:
             config=config,
             microphones=microphones,
             pipeline=pipeline,
-            normal_scores=NormalScores(content["normal_scores"].numpy()),
+            normal_scores=ScoresByLength(
+                tuple(float(of["seconds"]) for of in content["normal_scores"]),
+                tuple(
+                    NormalScores(of["scores"].numpy(), of["groups"].numpy())
+                    for of in content["normal_scores"]
+                ),
+                content["usual_length"],
+            ),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
         )

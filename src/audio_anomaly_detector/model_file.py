@@ -125,21 +125,42 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
         )
     if not all_finite(content):
         raise DamagedError("it holds numbers that are not finite")
-    if number == 4:
-        try:
-            return _from_format_4(content)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedError("parts of it are missing") from error
-    if number == 5:  # which had another container, and no unit of recordings
-        try:
-            config = json.loads(content["config"])
-            config["audio"]["scale"] = 1.0
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError("parts of it are missing") from error
-        return {**content, "format": FORMAT, "config": json.dumps(config)}
-    if number != FORMAT:
-        raise DamagedError(f"there is no format {number}")
-    return content
+    if number == FORMAT:
+        return content
+    try:
+        if number == 4:
+            return _of_one_length(_from_format_4(content))
+        if number == 5:
+            return _of_one_length(_from_format_5(content))
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise DamagedError("parts of it are missing") from error
+    raise DamagedError(f"there is no format {number}")
+
+
+def _from_format_5(content: dict[str, Any]) -> dict[str, Any]:
+    """Format 5 had another container, and no unit of recordings."""
+    config = json.loads(content["config"])
+    config["audio"]["scale"] = 1.0
+    return {**content, "format": FORMAT, "config": json.dumps(config)}
+
+
+def _of_one_length(content: dict[str, Any]) -> dict[str, Any]:
+    """Before format 6 one calibration stood for all lengths, and every clip for itself."""
+    if "banks" not in content:  # the prior of a pool
+        return content
+    audio = json.loads(content["config"])["audio"]
+    seconds = audio["length"] / audio["sample_rate"]
+    calibration, scores = dict(content["calibration"]), content["normal_scores"]
+    calibration["seconds"] = torch.tensor([seconds], dtype=torch.float64)
+    for part in ("centre", "spread"):
+        calibration[part] = {name: of.unsqueeze(0) for name, of in calibration[part].items()}
+    of_length = {"seconds": seconds, "scores": scores, "groups": torch.arange(len(scores))}
+    return {
+        **content,
+        "calibration": calibration,
+        "normal_scores": [of_length],
+        "usual_length": 0,
+    }
 
 
 def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:

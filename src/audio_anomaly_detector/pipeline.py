@@ -64,16 +64,19 @@ class Pipeline:
         if not set(families.values()) <= calibration.family_weight.keys():
             raise ValueError("the calibration lacks the weight of a family")
         for name, bank in self.banks.items():
-            if len(bank.mean) != len(calibration.centre[name]):
+            if len(bank.mean) != calibration.centre[name].shape[1]:
                 raise ValueError(f"bank and calibration of {name} differ in microphones")
         if self.networks is None and self.measure.network_components:
             raise ValueError("components of networks, and no networks")
 
-    def score(self, clips: Sequence[Tensor], with_maps: bool = False) -> ClipEvidence:
+    def score(
+        self, clips: Sequence[Tensor], seconds: Sequence[float], with_maps: bool = False
+    ) -> ClipEvidence:
         """Evidence of clips, given as the windows ``(W, C, T)`` of each.
 
         Args:
             clips: on the device of the networks.
+            seconds: length of each clip.
             with_maps: return the evidence of every frame too.
         """
         measured = self.measure(clips, self.networks, with_maps=with_maps)
@@ -84,13 +87,18 @@ class Pipeline:
             latent = torch.stack([windows.mean(0) for windows in parts])
         if measured.nll is not None:
             maps = list(measured.nll.split(counts))
-        return ClipEvidence(self.evidence(measured.statistics), latent, maps)
+        lengths = torch.tensor(seconds, dtype=torch.float64)
+        return ClipEvidence(self.evidence(measured.statistics, lengths), latent, maps)
 
-    def evidence(self, statistics: Statistics) -> Evidence:
-        """From the statistics of clips, ``(n, C, D)`` by component, to the anomaly score."""
-        return self.calibration.evidence(
-            raw_scores(statistics, self.banks, self.precision), self.measure.families
-        )
+    def evidence(self, statistics: Statistics, seconds: Tensor) -> Evidence:
+        """From the statistics of clips, ``(n, C, D)`` by component, to the anomaly score.
+
+        Args:
+            statistics: by component.
+            seconds: length of each clip, ``(n,)``.
+        """
+        raw = raw_scores(statistics, self.banks, self.precision)
+        return self.calibration.evidence(raw, self.measure.families, seconds)
 
     def single_precision(self) -> "Pipeline":
         """The same with raw scores and calibration in float32, as in an exported graph."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Score:
     Args:
         score: anomaly score; higher = more anomalous, normal clips lie around 0.
         p_value: share of normal clips expected to score at least as high.
+        p_resolution: the smallest p-value that the normal clips carry; a lower one is
+            extrapolated and only says that it is below.
         is_anomalous: ``score > threshold``.
         threshold: the decision threshold.
         components: every component in robust standard deviations of the normals.
@@ -32,6 +34,7 @@ class Score:
 
     score: float
     p_value: float
+    p_resolution: float
     is_anomalous: bool
     threshold: float
     components: dict[str, float]
@@ -64,14 +67,14 @@ class Scorer(Protocol):
 
     @property
     def threshold(self) -> float:
-        """Scores above it are decided anomalous."""
+        """Scores above it are decided anomalous, of clips as long as those it was fitted on."""
 
     @property
     def threshold_config(self) -> ThresholdConfig:
         """How the threshold is drawn."""
 
     @property
-    def normal_scores(self) -> NormalScores:
+    def normal_scores(self) -> ScoresByLength:
         """Scores of normal clips that the scorer was not fitted on."""
 
     def with_threshold(self, config: ThresholdConfig) -> Self:
@@ -95,13 +98,18 @@ class Scorer(Protocol):
 
 
 def judged(
-    scorer: Scorer, score: float, components: dict[str, float], families: dict[str, float]
+    scorer: Scorer,
+    score: float,
+    seconds: float,
+    components: dict[str, float],
+    families: dict[str, float],
 ) -> Score:
     """The verdict of a scorer on an anomaly score.
 
     Args:
         scorer: whose normal scores and threshold decide.
         score: anomaly score.
+        seconds: length of the clip.
         components: see `Score`.
         families: see `Score`.
 
@@ -112,11 +120,14 @@ def judged(
         raise UserError(
             "its statistics are not finite, so it has no score; record it again at a usual level"
         )
+    normal, config = scorer.normal_scores, scorer.threshold_config
+    threshold = normal.threshold(seconds, config)
     return Score(
         score=score,
-        p_value=scorer.normal_scores.p_value(score, scorer.threshold_config),
-        is_anomalous=score > scorer.threshold,
-        threshold=scorer.threshold,
+        p_value=normal.p_value(score, seconds, config),
+        p_resolution=normal.resolution(seconds),
+        is_anomalous=score > threshold,
+        threshold=threshold,
         components=components,
         families=families,
     )

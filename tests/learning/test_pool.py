@@ -97,7 +97,7 @@ def test_a_machine_that_came_later_uses_them_too(
         c for c in find_clips(root).clips if c.machine.machine_type == "valve" and c.label == 0
     ]
     detector = Detector.fit(valve, config, pool_prior=pool_prior).detector
-    assert len(detector.normal_scores.scores) == len(valve)
+    assert len(detector.normal_scores.of_usual.scores) == len(valve)
 
 
 def test_saved_and_read_again(pool_prior: PoolPrior, tmp_path: Path) -> None:
@@ -270,4 +270,4 @@ def test_a_pool_of_one_machine_has_no_deviations(
     assert pool_prior.for_machine(own, 2).signal == {}
     first = Detector.fit(own, pooled_without_networks, pool_prior=pool_prior).detector
     alone = Detector.fit(own, without_networks).detector
-    assert (first.normal_scores.scores == alone.normal_scores.scores).all()
+    assert (first.normal_scores.of_usual.scores == alone.normal_scores.of_usual.scores).all()

@@ -20,6 +20,7 @@ def raw_scores(n: int, seed: int = 0, scale: float = 1.0) -> dict[str, np.ndarra
     }
 
 
+ONE_LENGTH = torch.ones(1, dtype=torch.float64)
 RESOLUTION = {"steady": 0.01, "loose": 0.01}
 RELIABLE = {"steady": 1.0, "loose": 1.0}
 FAMILIES = {"steady": "a", "loose": "b"}
@@ -54,7 +55,7 @@ def test_a_component_without_spread_has_its_resolution_as_spread() -> None:
 def families_of(z: dict[str, float], weight: dict[str, float] | None = None) -> float:
     weight = weight or dict.fromkeys(z, 1.0)
     nearly_the_mean = 5e-8
-    calibration = Calibration({}, {}, weight, {"a": 1.0, "b": 1.0}, nearly_the_mean)
+    calibration = Calibration(ONE_LENGTH, {}, {}, weight, {"a": 1.0, "b": 1.0}, nearly_the_mean)
     family_of = {"steady": "a", "also steady": "a", "loose": "b"}
     values = {name: torch.tensor([value], dtype=torch.float64) for name, value in z.items()}
     return float(calibration.join(calibration.families(values, family_of))[0])
@@ -79,7 +80,7 @@ def test_the_join_lies_between_mean_and_maximum(evidence: list[float], steepness
     }
     weights = dict.fromkeys(families, 1.0)
     low, high = (
-        float(Calibration({}, {}, {}, weights, t).join(families))
+        float(Calibration(ONE_LENGTH, {}, {}, {}, weights, t).join(families))
         for t in (steepness, 4 * steepness)
     )
     assert np.mean(evidence) - 1e-9 <= low <= high + 1e-9

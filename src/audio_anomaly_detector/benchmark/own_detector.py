@@ -40,7 +40,7 @@ def run_detector(
     ).detector
     fitted = time.perf_counter()
     join = detector.pipeline.calibration.join
-    p_step = detector.normal_scores.p_step(detector.threshold_config)
+    p_step = detector.normal_scores.of_usual.p_step(detector.threshold_config)
     columns: dict[str, list[float]] = {}
     for _, score in detector.score_clips(test):
         if isinstance(score, ClipError):

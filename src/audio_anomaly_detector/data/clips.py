@@ -91,16 +91,49 @@ class Fold(NamedTuple):
     held_out: list[int]
 
 
-def _recordings(clips: Sequence[Clip], seed: int) -> list[list[int]]:
-    """Positions of the clips grouped by recording: recordings shuffled, cuts in order of time.
+# One recording is divided into so many blocks, or fewer of two cuts at least.
+_BLOCKS = 10
 
-    Clips are sorted before they are shuffled, so the result does not depend on their order.
+
+def independent_groups(clips: Sequence[Clip]) -> list[int]:
+    """Which clips vary together: the number of each clip's group.
+
+    Clips of one recording, or of one `Clip.group`, are alike, so that only the number of groups
+    says how much is known of other recordings. If all, or all but one, are of one, blocks of
+    neighbouring cuts have to do.
     """
+    groups = _groups(clips)
+    if _are_one(groups):
+        groups = _blocks(groups, _BLOCKS)
+    number = [0] * len(clips)
+    for group, positions in enumerate(groups):
+        for position in positions:
+            number[position] = group
+    return number
+
+
+def _groups(clips: Sequence[Clip]) -> list[list[int]]:
+    """Positions of the clips by group, in order of name and time, not of the clips."""
     groups: dict[str, list[int]] = {}
     for index in sorted(range(len(clips)), key=lambda i: (clips[i].path, clips[i].start)):
         groups.setdefault(clips[index].group or str(clips[index].path), []).append(index)
-    recordings = list(groups.values())
-    return [recordings[i] for i in np.random.default_rng(seed).permutation(len(recordings))]
+    return list(groups.values())
+
+
+def _are_one(groups: list[list[int]]) -> bool:
+    """Whether nothing could be learned from the rest while the largest group is left out."""
+    return sum(map(len, groups)) - max(map(len, groups)) < 2
+
+
+def _blocks(groups: list[list[int]], most: int) -> list[list[int]]:
+    """Runs of neighbouring cuts, of two cuts each where there are eight."""
+    cuts = [index for group in groups for index in group]
+    count = min(most, max(4, len(cuts) // 2), len(cuts))
+    return [block.tolist() for block in np.array_split(cuts, count)]
+
+
+def _shuffled(groups: list[list[int]], seed: int) -> list[list[int]]:
+    return [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
 
 
 def split_clips(clips: Sequence[Clip], seed: int) -> Split:
@@ -109,7 +142,8 @@ def split_clips(clips: Sequence[Clip], seed: int) -> Split:
     The layout's own split where it prescribes one. Otherwise the test set is every anomalous clip
     and as many normals, at most half of them (MIMII's convention); the rest of the normals train.
     Clips without a label cannot train: they are in the test part, to be scored, not evaluated.
-    Of a recording that was cut, a run of neighbouring cuts is taken, not scattered ones.
+    Recordings that were cut, and other groups, stay whole, but for one that is larger than the
+    test set: of that a run of neighbouring cuts is taken.
 
     Args:
         clips: clips of one machine, in any order.
@@ -135,42 +169,63 @@ def split_clips(clips: Sequence[Clip], seed: int) -> Split:
         )
     normals = [clip for clip in clips if clip.label == 0]
     n_test = min(sum(clip.label == 1 for clip in clips), len(normals) // 2)
-    shuffled = [index for recording in _recordings(normals, seed) for index in recording]
-    held_out = {normals[index].name for index in shuffled[len(normals) - n_test :]}
+    held_out = {normals[index].name for index in _held_out(normals, n_test, seed)}
     train = [clip for clip in normals if clip.name not in held_out]
     kept = {clip.name for clip in train}
     return Split(train=train, test=[clip for clip in clips if clip.name not in kept])
 
 
+def _held_out(normals: Sequence[Clip], wanted: int, seed: int) -> list[int]:
+    """Positions of the normals for test: whole groups, as many as fit."""
+    held_out: list[int] = []
+    for group in reversed(_shuffled(_groups(normals), seed)):
+        if len(held_out) + len(group) <= wanted:
+            held_out += group
+        elif not held_out:
+            held_out = group[len(group) - wanted :]
+    return held_out
+
+
 def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int) -> list[Fold]:
     """Divide clips into folds for cross-fitting, each clip held out exactly once.
 
-    A recording that was cut is never scattered: with at least as many recordings as folds each
-    recording lies whole in one fold; with fewer, the folds are runs of neighbouring cuts, so that
-    only cuts at the borders of a run have neighbours in another fold. Folds are as even as that
-    allows.
+    A group of clips that vary together is never divided. If all clips are cuts of one recording,
+    the folds are runs of neighbouring cuts, and a held-out run has a neighbour on either side that
+    is not fitted on either, as sound goes on. Folds are as even as that allows.
 
     Args:
         clips: at least 2 clips, in any order.
-        n_folds: at least 2; at most one fold per clip is made.
-        seed: of the permutation of the recordings.
+        n_folds: at least 2; at most one fold per group is made.
+        seed: of the permutation of the groups.
 
     Returns:
-        `min(n_folds, len(clips))` folds.
+        `min(n_folds, number of groups)` folds.
 
     Raises:
         ValueError: for fewer than 2 clips or folds.
     """
-    n_folds = min(n_folds, len(clips))
-    if n_folds < 2:
+    if len(clips) < 2 or n_folds < 2:
         raise ValueError(f"cross-fitting needs 2 clips and 2 folds, got {len(clips)} clips")
-    recordings = _recordings(clips, seed)
-    if len(recordings) < n_folds:
-        order = [index for recording in recordings for index in recording]
-        blocks = [block.tolist() for block in np.array_split(order, n_folds)]
+    groups = _groups(clips)
+    one = _are_one(groups)
+    if one:
+        blocks = _blocks(groups, min(n_folds, _BLOCKS))
     else:
-        blocks = [[] for _ in range(n_folds)]
-        for recording in sorted(recordings, key=len, reverse=True):
-            min(blocks, key=len).extend(recording)
+        blocks = [[] for _ in range(min(n_folds, len(groups)))]
+        for group in sorted(_shuffled(groups, seed), key=len, reverse=True):
+            min(blocks, key=len).extend(group)
     everyone = set(range(len(clips)))
-    return [Fold(fit=sorted(everyone - set(block)), held_out=sorted(block)) for block in blocks]
+    folds = []
+    for block in blocks:
+        fit = everyone - set(block)
+        if one and len(fit) > 2 * _BLOCKS:  # of fewer none can be spared
+            fit -= _beside(clips, block)
+        folds.append(Fold(fit=sorted(fit), held_out=sorted(block)))
+    return folds
+
+
+def _beside(clips: Sequence[Clip], block: list[int]) -> set[int]:
+    """The cuts just before and behind a run of neighbouring cuts."""
+    order = [index for group in _groups(clips) for index in group]
+    first, last = order.index(block[0]), order.index(block[-1])
+    return {*order[max(0, first - 1) : first], *order[last + 1 : last + 2]}

@@ -37,11 +37,13 @@ class ScoreGraph(nn.Module):
         """Score waveforms ``(B, C, T)`` in full scale ±1 at the detector's sample rate."""
         windows = self._windows(waveform)  # (B, W, C, length)
         measured = self.measure.of_windows(windows.flatten(0, 1), self.networks).statistics
+        samples = torch.zeros(1) + waveform.shape[-1]
         evidence = self.pipeline.evidence(
             {
                 name: values.unflatten(0, windows.shape[:2]).mean(1)
                 for name, values in measured.items()
-            }
+            },
+            samples / self.audio.sample_rate,
         )
         return GraphScores(
             evidence.score,

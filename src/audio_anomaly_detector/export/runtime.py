@@ -18,7 +18,7 @@ from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of
 from audio_anomaly_detector.score import Score, judged
-from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -28,6 +28,14 @@ _LARGEST = 2**30  # bytes of a graph; of a larger file the seal does not fit
 METADATA = "audio_anomaly_detector"  # key of the facts in the file's metadata
 INPUT = "waveform"
 OUTPUTS = ("score", "components", "families")
+
+
+class LengthScores(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Scores of normal clips of one length; see `NormalScores`."""
+
+    seconds: float
+    scores: list[float]
+    groups: list[int]
 
 
 class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -47,7 +55,8 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     max_samples: int
     threshold: float
     threshold_config: ThresholdConfig
-    normal_scores: list[float]
+    normal_scores: list[LengthScores]
+    usual_length: int
     components: list[str]
     families: list[str]
     audio: AudioConfig
@@ -62,8 +71,16 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         for names in (self.components, self.families):
             if not names or len(set(names)) < len(names):
                 raise ValueError("outputs without names, or two of one name")
-        NormalScores(np.array(self.normal_scores))
+        self.by_length()
         return self
+
+    def by_length(self) -> ScoresByLength:
+        """The scores of normal clips as decisions use them; raises `ValueError` like it."""
+        return ScoresByLength(
+            tuple(of.seconds for of in self.normal_scores),
+            tuple(NormalScores(np.array(o.scores), np.array(o.groups)) for o in self.normal_scores),
+            self.usual_length,
+        )
 
 
 @dataclass(frozen=True)
@@ -79,10 +96,13 @@ class OnnxDetector:
     session: "onnxruntime.InferenceSession"
     facts: GraphFacts
     threshold_config: ThresholdConfig
+    normal_scores: ScoresByLength = field(init=False)
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
-        threshold = self.normal_scores.threshold(self.threshold_config)
+        normal_scores = self.facts.by_length()
+        threshold = normal_scores.of_usual.threshold(self.threshold_config)
+        object.__setattr__(self, "normal_scores", normal_scores)
         object.__setattr__(self, "threshold", threshold)
 
     @classmethod
@@ -144,11 +164,6 @@ class OnnxDetector:
         """Names of the components of its scores."""
         return self.facts.components
 
-    @property
-    def normal_scores(self) -> NormalScores:
-        """Joined scores of normal clips that the detector was not fitted on."""
-        return NormalScores(np.array(self.facts.normal_scores))
-
     def with_threshold(self, config: ThresholdConfig) -> "OnnxDetector":
         """The same graph with another decision threshold."""
         return replace(self, threshold_config=config)
@@ -182,7 +197,7 @@ class OnnxDetector:
                 "the exported graph failed on it; export the detector again, or, if memory ran "
                 "out, cut the recording"
             ) from error
-        return judged(self, score, of_components, of_families)
+        return judged(self, score, samples / facts.sample_rate, of_components, of_families)
 
     def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:
         """Score several waveforms ``(C, T)``, of any lengths; raises `UserError` like `score`."""
@@ -208,13 +223,14 @@ class OnnxDetector:
     def describe(self) -> dict[str, Any]:
         """What this graph is, as plain data."""
         facts = self.facts.model_dump(mode="json")
-        normal_scores = facts.pop("normal_scores")
+        del facts["normal_scores"]
         del facts["seal"]
         return {
             **facts,
             "threshold": self.threshold,
             "threshold_config": self.threshold_config.model_dump(mode="json"),
-            "n_calibration_clips": len(normal_scores),
+            "n_calibration_clips": len(self.normal_scores.of_usual.scores),
+            "n_calibration_groups": self.normal_scores.of_usual.n_groups,
         }
 
 

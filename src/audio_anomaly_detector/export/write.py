@@ -21,6 +21,7 @@ from audio_anomaly_detector.export.runtime import (
     METADATA,
     OUTPUTS,
     GraphFacts,
+    LengthScores,
     OnnxDetector,
     import_extra,
 )
@@ -73,7 +74,7 @@ def export_onnx(
     if quantize is not None and detector.pipeline.networks is None:
         raise UserError("this detector has no networks to quantise; export it without --quantize")
     audio, families = detector.config.audio, detector.pipeline.measure.families
-    rate = audio.sample_rate
+    rate, normal = audio.sample_rate, detector.normal_scores
     facts = GraphFacts(
         format=FORMAT,
         version=version(PACKAGE),
@@ -84,7 +85,11 @@ def export_onnx(
         max_samples=max(round(max_seconds * rate), audio.length),
         threshold=detector.threshold,
         threshold_config=detector.threshold_config,
-        normal_scores=detector.normal_scores.scores.tolist(),
+        normal_scores=[
+            LengthScores(seconds=seconds, scores=of.scores.tolist(), groups=of.groups.tolist())
+            for seconds, of in zip(normal.seconds, normal.scores, strict=True)
+        ],
+        usual_length=normal.usual,
         components=list(families),
         families=list(dict.fromkeys(families.values())),
         formats=detector.provenance.formats,

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audio_anomaly_detector.data.clips import Fold, cross_folds
+from audio_anomaly_detector.data.clips import Fold, cross_folds, independent_groups
 from audio_anomaly_detector.learning.folds import MachinePrior, PooledNetworks, network_folds
 from audio_anomaly_detector.learning.measurements import Measurements
+from audio_anomaly_detector.learning.pieces import Pieces
 from audio_anomaly_detector.learning.stages import Watch, fit_networks
 from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.models.networks import Networks
@@ -50,11 +51,13 @@ class CrossFit(NamedTuple):
         signal: raw scores ``(n, C)`` of all clips, by component that needs no network.
         network: raw scores ``(m, C)`` by component of networks; empty without a cross-fit.
         network_clips: positions of the m clips.
+        pieces: raw scores of pieces of other lengths, ``(k, C)``, in the order of these lengths.
     """
 
     signal: Raw
     network: Raw
     network_clips: list[int]
+    pieces: list[Raw]
 
 
 class FinalFit(NamedTuple):
@@ -68,6 +71,7 @@ class FinalFit(NamedTuple):
         perplexity: of their codes; None without networks or where they come from a pool.
         network: raw scores ``(m, C)`` of clips that they hold out; empty if they hold none out.
         network_clips: positions of the m clips.
+        pieces: raw scores of pieces of these clips, by component of networks.
     """
 
     banks: dict[str, Bank]
@@ -77,6 +81,7 @@ class FinalFit(NamedTuple):
     perplexity: float | None
     network: Raw
     network_clips: list[int]
+    pieces: list[Raw]
 
 
 class NetworkSource:
@@ -98,6 +103,12 @@ class NetworkSource:
     ) -> None:
         self.data, self.progress, self.watch, self.prior = data, progress, watch, prior
         self.folds = prior.folds if prior else network_folds(data.store.clips, data.config)
+
+    @property
+    def calibration_clips(self) -> list[int]:
+        """Positions of the clips that are scored by networks trained without them."""
+        folds = [*self.folds.cross, self.folds.final]
+        return sorted({clip for fold in folds for clip in fold.held_out})
 
     def cross_fits(self) -> Iterator[TrainedFold]:
         """Those of the cross-fit, trained as they are asked for."""
@@ -124,7 +135,10 @@ class NetworkSource:
 
 
 def cross_fit(
-    measurements: Measurements, source: NetworkSource | None, prior: dict[str, Deviations]
+    measurements: Measurements,
+    source: NetworkSource | None,
+    prior: dict[str, Deviations],
+    pieces: list[Pieces],
 ) -> CrossFit:
     """Score every normal clip by banks, and by networks, that lack it.
 
@@ -132,31 +146,39 @@ def cross_fit(
         measurements: of all training clips.
         source: of networks; None where no family needs them.
         prior: deviations of a pool, by component that needs no network; empty without a pool.
+        pieces: of every other length that is calibrated.
     """
-    signal = _cross_fit_signal(measurements, prior)
+    of_pieces: list[Raw] = [{} for _ in pieces]
+    signal = _cross_fit_signal(measurements, prior, pieces, of_pieces)
     parts: list[Raw] = []
     clips: list[int] = []
     if source is not None:
-        reference_size = len(source.folds.final.fit)
+        reference_size = _independent(measurements, source.folds.final.fit)
         for trained in source.cross_fits():
-            _, raw = _fit_fold(measurements, trained, reference_size)
+            _, raw = _fit_fold(measurements, trained, reference_size, pieces, of_pieces)
             parts.append(raw)
             clips += trained.fold.held_out
-    return CrossFit(signal, joined(parts), clips)
+    return CrossFit(signal, joined(parts), clips, of_pieces)
 
 
 def final_fit(
-    measurements: Measurements, source: NetworkSource | None, prior: dict[str, Deviations]
+    measurements: Measurements,
+    source: NetworkSource | None,
+    prior: dict[str, Deviations],
+    pieces: list[Pieces],
 ) -> FinalFit:
     """Fit the banks, and train the networks, that are kept; arguments as for `cross_fit`."""
     everyone = list(range(len(measurements.data.store.clips)))
     deviations = prior or measurements.segment_deviations(everyone)
-    banks = _fit_banks(measurements, measurements.signal, len(everyone), deviations)
+    reference_size = _independent(measurements, everyone)
+    banks = _fit_banks(measurements, measurements.signal, reference_size, deviations)
     surrogates = measurements.signal_of_surrogates
+    of_pieces: list[Raw] = [{} for _ in pieces]
     if source is None:
-        return FinalFit(banks, surrogates, None, [], None, {}, [])
+        return FinalFit(banks, surrogates, None, [], None, {}, [], of_pieces)
     trained = source.final()
-    network_banks, raw = _fit_fold(measurements, trained, len(trained.fold.fit))
+    reference_size = _independent(measurements, trained.fold.fit)
+    network_banks, raw = _fit_fold(measurements, trained, reference_size, pieces, of_pieces)
     return FinalFit(
         banks | network_banks,
         surrogates | measurements.surrogate_statistics(trained.networks),
@@ -165,6 +187,7 @@ def final_fit(
         trained.perplexity,
         raw,
         trained.fold.held_out,
+        of_pieces,
     )
 
 
@@ -176,8 +199,19 @@ def joined(parts: list[Raw]) -> Raw:
     return {name: np.concatenate([part[name] for part in filled]) for name in filled[0]}
 
 
-def _cross_fit_signal(measurements: Measurements, prior: dict[str, Deviations]) -> Raw:
-    """Raw scores ``(n, C)`` of what needs no network.
+def _independent(measurements: Measurements, clips: list[int]) -> int:
+    """How many of these clips are independent: the number of their groups."""
+    groups = independent_groups(measurements.data.store.clips)
+    return len({groups[clip] for clip in clips})
+
+
+def _cross_fit_signal(
+    measurements: Measurements,
+    prior: dict[str, Deviations],
+    pieces: list[Pieces],
+    of_pieces: list[Raw],
+) -> Raw:
+    """Raw scores ``(n, C)`` of what needs no network; those of pieces are entered in `of_pieces`.
 
     Only the weights of the bands come from surrogates of all clips, those left out included.
     Without a pool the prior is that of segments of the clips fitted on.
@@ -185,13 +219,35 @@ def _cross_fit_signal(measurements: Measurements, prior: dict[str, Deviations]) 
     signal, clips = measurements.signal, measurements.data.store.clips
     raw: Raw = {}
     seed = derive_seed(measurements.data.config.seed, "folds")
+    reference_size = _independent(measurements, list(range(len(clips))))
     for fold in cross_folds(clips, _SIGNAL_FOLDS, seed):
         deviations = prior or measurements.segment_deviations(fold.fit)
-        banks = _fit_banks(measurements, _of(signal, fold.fit), len(clips), deviations)
+        banks = _fit_banks(measurements, _of(signal, fold.fit), reference_size, deviations)
+        _score_pieces(measurements, None, signal, fold, banks, pieces, of_pieces)
         for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
             empty = np.empty((len(clips), measurements.data.microphones))
             raw.setdefault(name, empty)[fold.held_out] = values.numpy()
     return raw
+
+
+def _score_pieces(
+    measurements: Measurements,
+    networks: Networks | None,
+    of_clips: Statistics,
+    fold: Fold,
+    banks: dict[str, Bank],
+    pieces: list[Pieces],
+    of_pieces: list[Raw],
+) -> None:
+    """Enter the raw scores of the pieces of held-out clips, ``(k, C)`` by component and length."""
+    for one, raw in zip(pieces, of_pieces, strict=True):
+        members = one.held_out(fold.held_out)
+        if not members:
+            continue
+        statistics = measurements.of_pieces(one, networks, of_clips, members)
+        for name, values in raw_scores(statistics, banks).items():
+            empty = np.empty((len(one.clips), measurements.data.microphones))
+            raw.setdefault(name, empty)[members] = values.numpy()
 
 
 def _fit_banks(
@@ -222,9 +278,16 @@ def _pooled(name: str, fold: Fold, pooled: PooledNetworks) -> TrainedFold:
 
 
 def _fit_fold(
-    measurements: Measurements, trained: TrainedFold, reference_size: int
+    measurements: Measurements,
+    trained: TrainedFold,
+    reference_size: int,
+    pieces: list[Pieces],
+    of_pieces: list[Raw],
 ) -> tuple[dict[str, Bank], Raw]:
-    """Banks of a fold's networks, and raw scores of the clips that it holds out, if any."""
+    """Banks of a fold's networks, and raw scores of the clips that it holds out, if any.
+
+    Those of their pieces are entered in `of_pieces`.
+    """
     fold, clips = trained.fold, range(len(measurements.data.store.clips))
     what = f"{trained.name}: measuring clips"
     statistics = measurements.statistics(trained.networks, what, clips)
@@ -232,6 +295,7 @@ def _fit_fold(
     banks = _fit_banks(measurements, fitted, reference_size, trained.deviations)
     if not fold.held_out:
         return banks, {}
+    _score_pieces(measurements, trained.networks, statistics, fold, banks, pieces, of_pieces)
     scores = raw_scores(_of(statistics, fold.held_out), banks)
     return banks, {name: values.numpy() for name, values in scores.items()}
 

@@ -8,6 +8,7 @@ import torch
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.cache import WindowStore
+from audio_anomaly_detector.data.clips import independent_groups
 from audio_anomaly_detector.learning.cross_fitting import (
     NetworkSource,
     cross_fit,
@@ -16,6 +17,7 @@ from audio_anomaly_detector.learning.cross_fitting import (
 )
 from audio_anomaly_detector.learning.folds import MachinePrior
 from audio_anomaly_detector.learning.measurements import Measurements
+from audio_anomaly_detector.learning.pieces import make_pieces, usual_seconds
 from audio_anomaly_detector.learning.stages import Watch
 from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.pipeline import Pipeline, make_measure, raw_scores
@@ -29,6 +31,7 @@ from audio_anomaly_detector.scoring.calibration import (
 )
 from audio_anomaly_detector.scoring.components import COMPONENTS, NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.measurement import Statistics
+from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength
 
 # By how much a fault changes the steady level of a band. Where normal clips vary by more, as in a
 # hall as loud as the machine, steady levels depend on the hall; peaks and differences between
@@ -39,13 +42,28 @@ _STEADY_EFFECT_DB = 2.0
 _OUTLIER_FROM = 3.5
 
 
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Scores of normal clips, of one length, by what was fitted without them.
+
+    Args:
+        seconds: the length.
+        raw: by component, ``(n, C)``; n may differ between components.
+        groups: by component, which of the n clips vary together, ``(n,)``.
+    """
+
+    seconds: float
+    raw: Raw
+    groups: dict[str, np.ndarray]
+
+
 @dataclass(frozen=True)
 class Fitted:
     """Result of a fit.
 
     Args:
         pipeline: ready to score.
-        normal_scores: scores of the calibration clips, ``(n,)``.
+        normal_scores: scores of the calibration clips, and of pieces of other lengths.
         calibration_clips: their positions among the training clips.
         history: epochs of the networks that are kept.
         outliers: positions of training clips far from all the others.
@@ -53,7 +71,7 @@ class Fitted:
     """
 
     pipeline: Pipeline
-    normal_scores: np.ndarray
+    normal_scores: ScoresByLength
     calibration_clips: list[int]
     history: list[Epoch]
     outliers: list[int]
@@ -93,39 +111,72 @@ def fit(
     if measure.network_components:
         source = NetworkSource(data, progress, watch, prior)
     signal_prior = prior.signal if prior else {}
-    cross = cross_fit(measurements, source, signal_prior)
-    final = final_fit(measurements, source, signal_prior)
+    everyone = list(range(len(store.clips)))
+    pieces = make_pieces(data, source.calibration_clips if source else everyone)
+    cross = cross_fit(measurements, source, signal_prior, pieces)
+    final = final_fit(measurements, source, signal_prior, pieces)
     network_raw = joined([cross.network, final.network])
     calibration_clips = cross.network_clips + final.network_clips
     if source is None:
-        calibration_clips = list(range(len(store.clips)))
-    calibration = _calibrate(cross.signal | network_raw, final.banks, final.surrogates)
+        calibration_clips = everyone
+    groups = np.array(independent_groups(store.clips))
+    usual = LeftOut(
+        usual_seconds(data),
+        cross.signal | network_raw,
+        dict.fromkeys(cross.signal, groups) | dict.fromkeys(network_raw, groups[calibration_clips]),
+    )
+    others = [
+        LeftOut(
+            one.seconds,
+            signal | network,
+            dict.fromkeys([*signal, *network], groups[[clips[0] for clips in one.clips]]),
+        )
+        for one, signal, network in zip(pieces, cross.pieces, final.pieces, strict=True)
+    ]
+    calibration = _calibrate(usual, others, final.banks, final.surrogates)
     pipeline = Pipeline(measure, final.networks, final.banks, calibration)
     raw = {name: values[calibration_clips] for name, values in cross.signal.items()} | network_raw
-    # The same clips set centre and spread, which costs the threshold about a percentage point of
-    # false alarms; leaving each out in turn instead overshoots far more with few clips.
-    evidence = calibration.evidence(
-        {name: torch.from_numpy(values) for name, values in raw.items()}, measure.families
-    )
+    scored = LeftOut(usual.seconds, raw, dict.fromkeys(raw, groups[calibration_clips]))
     return Fitted(
         pipeline,
-        evidence.score.numpy(),
+        _normal_scores(pipeline, scored, others),
         calibration_clips,
         final.history,
-        [calibration_clips[i] for i in _outliers(raw)],
+        [calibration_clips[i] for i in _outliers(scored)],
         final.perplexity,
     )
 
 
-def _calibrate(raw: Raw, banks: dict[str, Bank], surrogates: Statistics) -> Calibration:
+def _normal_scores(pipeline: Pipeline, usual: LeftOut, others: list[LeftOut]) -> ScoresByLength:
+    """Joined scores of left-out clips and pieces.
+
+    The same clips set centre and spread, which costs the threshold about a percentage point of
+    false alarms; leaving each out in turn instead overshoots far more with few clips.
+    """
+    lengths = sorted([usual, *others], key=lambda left_out: left_out.seconds)
+    scores = []
+    for one in lengths:
+        raw = {name: torch.from_numpy(values) for name, values in one.raw.items()}
+        groups = next(iter(one.groups.values()))
+        seconds = torch.full((len(groups),), one.seconds, dtype=torch.float64)
+        evidence = pipeline.calibration.evidence(raw, pipeline.measure.families, seconds)
+        scores.append(NormalScores(evidence.score.numpy(), groups))
+    seconds_of = tuple(one.seconds for one in lengths)
+    return ScoresByLength(seconds_of, tuple(scores), lengths.index(usual))
+
+
+def _calibrate(
+    usual: LeftOut, others: list[LeftOut], banks: dict[str, Bank], surrogates: Statistics
+) -> Calibration:
     """Calibration of raw scores of left-out clips.
 
     Args:
-        raw: ``(n, C)`` by component.
+        usual: of whole clips.
+        others: of pieces.
         banks: final ones.
         surrogates: statistics of surrogates, ``(m, C, D)`` by component.
     """
-    components = {name: COMPONENTS[name] for name in raw}
+    components = {name: COMPONENTS[name] for name in usual.raw}
     steadiness = 1.0
     for name, component in components.items():
         if component.steadiness_reference:
@@ -133,23 +184,30 @@ def _calibrate(raw: Raw, banks: dict[str, Bank], surrogates: Statistics) -> Cali
     deviating = {
         name: values for name, values in surrogates.items() if COMPONENTS[name].lost_in_surrogates
     }
-    return Calibration.fit(
-        raw,
-        {name: component.resolution for name, component in components.items()},
+    resolution = {name: component.resolution for name, component in components.items()}
+    calibration = Calibration.fit(
+        usual.raw,
+        resolution,
         {name: steadiness if c.steady else 1.0 for name, c in components.items()},
         {name: component.family for name, component in components.items()},
         NETWORK_FAMILIES,
         raw_scores(deviating, banks),
+        usual.groups,
+        usual.seconds,
     )
+    for one in others:
+        calibration = calibration.with_length(one.seconds, one.raw, resolution, one.groups)
+    return calibration
 
 
-def _outliers(raw: Raw) -> list[int]:
+def _outliers(scored: LeftOut) -> list[int]:
     """Positions of clips far from all the others, by median and MAD of their left-out scores.
 
     Args:
-        raw: scores of clips by models without them, ``(n, C)`` by component.
+        scored: scores of clips by models without them.
     """
-    left_out = left_out_components(raw, {name: COMPONENTS[name].resolution for name in raw})
+    resolution = {name: COMPONENTS[name].resolution for name in scored.raw}
+    left_out = left_out_components(scored.raw, resolution, scored.groups)
     scores = np.mean([np.arcsinh(values) for values in left_out.values()], axis=0)
     median = np.median(scores)
     deviation = MAD_TO_SIGMA * np.median(np.abs(scores - median))

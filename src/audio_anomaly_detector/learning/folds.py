@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from audio_anomaly_detector.config import Config
-from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds
+from audio_anomaly_detector.data.clips import Clip, Fold, cross_folds, independent_groups
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.bank import Deviations
 from audio_anomaly_detector.seeding import derive_seed
@@ -67,8 +67,9 @@ def network_folds(clips: list[Clip], config: Config) -> NetworkFolds:
 
 
 def calibration_size(clips: list[Clip], config: Config) -> int:
-    """How many of these training clips would set the threshold, known before anything is fitted."""
+    """How many independent clips would set the threshold, known before anything is fitted."""
+    groups = independent_groups(clips)
     trains = config.pool == "none" and config.scoring.needs_networks
     if not trains or len(clips) < config.scoring.hold_out_from:
-        return len(clips)
-    return len(network_folds(clips, config).final.held_out)
+        return len(set(groups))
+    return len({groups[clip] for clip in network_folds(clips, config).final.held_out})

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.learning.pieces import Pieces
 from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.bank import Deviations
@@ -86,6 +87,24 @@ class Measurements:
         return self._measured(
             networks, ([surrogates(windows) for windows in clips] for clips in some)
         )
+
+    def of_pieces(
+        self, pieces: Pieces, networks: Networks | None, of_clips: Statistics, members: list[int]
+    ) -> Statistics:
+        """Statistics ``(m, C, D)`` of some pieces of the training clips.
+
+        Args:
+            pieces: all of one length.
+            networks: as for `statistics`.
+            of_clips: statistics of all training clips, of which runs take the mean.
+            members: positions of the pieces that are wanted.
+        """
+        if not pieces.windows:
+            return pieces.means(of_clips, members)
+        windows = [pieces.windows[piece].to(self.data.device) for piece in members]
+        together = 2 * torch.get_num_threads() * clips_at_once(self.data.microphones)
+        some = (windows[at : at + together] for at in range(0, len(windows), together))
+        return self._measured(networks, some)
 
     def segment_deviations(self, clips: list[int]) -> dict[str, Deviations]:
         """How segments of these clips deviate from their clip; empty if the clips are short.

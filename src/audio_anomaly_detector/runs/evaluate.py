@@ -212,9 +212,9 @@ def _write_report(
     folder: Path,
 ) -> None:
     origin = detector.provenance
-    n_calibration_clips = len(detector.normal_scores.scores)
+    n_calibration_clips = len(detector.normal_scores.of_usual.scores)
     threshold = detector.threshold_config
-    method = detector.normal_scores.method(threshold)
+    method = detector.normal_scores.of_usual.method(threshold)
     threshold_origin = {
         "value": "given by hand",
         "gamma": f"gamma fit to {n_calibration_clips} normal clips",

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from audio_anomaly_detector.scoring.lengths import length_weights
+
 Raw = dict[str, NDArray[np.float64]]  # component -> (n, C)
 
 MAD_TO_SIGMA = 1.4826
@@ -49,9 +51,13 @@ class Evidence(NamedTuple):
 class Calibration:
     """Where each component's raw scores lie on normal clips the detector was not fitted on.
 
+    Distances of a short clip are larger and scatter more, so that every length of a clip has a
+    centre and spread of its own; weights are those of the usual length.
+
     Args:
-        centre: median by component, ``(C,)`` each.
-        spread: robust standard deviation by component, ``(C,)`` each.
+        seconds: lengths of clips that it is made for, ascending, ``(L,)``.
+        centre: median by component, ``(L, C)`` each.
+        spread: robust standard deviation by component, ``(L, C)`` each.
         component_weight: by component, at most 1; less where left-out normal clips lie far from
             the centre, or vary so much that a fault is hardly visible.
         family_weight: by family, 0 to 1: the better it separates the machine from surrogates, the
@@ -64,6 +70,7 @@ class Calibration:
             weight below 0.
     """
 
+    seconds: Tensor
     centre: dict[str, Tensor]
     spread: dict[str, Tensor]
     component_weight: dict[str, float]
@@ -73,12 +80,17 @@ class Calibration:
     def __post_init__(self) -> None:
         for name, spread in self.spread.items():
             centre = self.centre[name]
-            if centre.ndim != 1 or centre.shape != spread.shape:
+            if centre.ndim != 2 or centre.shape != spread.shape:
                 raise ValueError(f"the calibration of {name} has parts of different shapes")
             if not (torch.isfinite(centre).all() and torch.isfinite(spread).all()):
                 raise ValueError(f"the calibration of {name} is not finite")
             if not (spread > 0).all():
                 raise ValueError(f"the calibration of {name} has a spread that is not above 0")
+            if len(centre) != len(self.seconds):
+                raise ValueError(f"the calibration of {name} is for other lengths of clips")
+        lengths = self.seconds.tolist()
+        if not lengths or lengths != sorted(set(lengths)) or not 0 < lengths[0] < math.inf:
+            raise ValueError(f"the calibration is for clips of {lengths} s")
         weights = [*self.component_weight.values(), *self.family_weight.values()]
         if not all(0 <= weight < math.inf for weight in weights):
             raise ValueError("the calibration has a weight that is negative or not finite")
@@ -94,6 +106,8 @@ class Calibration:
         family_of: dict[str, str],
         networks: tuple[str, ...] = (),
         surrogates: dict[str, Tensor] | None = None,
+        groups: dict[str, NDArray[np.int64]] | None = None,
+        seconds: float = 1.0,
     ) -> "Calibration":
         """Median and MAD of cross-fitted normal scores, and how steady each component is.
 
@@ -110,16 +124,18 @@ class Calibration:
                 measure what surrogates lack. A family that hardly separates them from the machine
                 responds to the hall more than to the machine, and weighs less than the one that
                 separates best. Families without any such component keep their weight.
+            groups: by component, which of the n clips vary together, ``(n,)``: their number is
+                that of the independent clips, and each counts as one. None: every clip for itself.
+            seconds: length of the clips.
         """
-        centre, spread = {}, {}
-        for name, values in raw.items():
-            scale = _centre_and_spread(values, resolution[name])
-            centre[name], spread[name] = (torch.from_numpy(part) for part in scale)
-        steadiness = _steadiness(left_out_components(raw, resolution))
-        clips = max(len(values) for values in raw.values())
+        groups = groups or {name: np.arange(len(values)) for name, values in raw.items()}
+        centre, spread = _scales(raw, resolution, groups)
+        steadiness = _steadiness(left_out_components(raw, resolution, groups), groups)
+        clips = max(len(np.unique(of_clip)) for of_clip in groups.values())
         shrinkage = clips / (clips + _PRIOR_CLIPS)  # 0: all shrunk, 1: not at all
         weight = {name: reliability[name] * steadiness[name] for name in raw}
-        unweighted = cls(centre, spread, weight, {}, _STEEPNESS * shrinkage**2)
+        length = torch.tensor([seconds], dtype=torch.float64)
+        unweighted = cls(length, centre, spread, weight, {}, _STEEPNESS * shrinkage**2)
         evidence = unweighted.families(unweighted.components(surrogates or {}), family_of)
         contrast = _surrogate_contrast(
             {family: float(values.mean()) for family, values in evidence.items()},
@@ -134,10 +150,36 @@ class Calibration:
                 family_weight[family] *= 0.0 if np.mean(members) < _UNSTABLE else shrinkage**2
         return replace(unweighted, family_weight=family_weight)
 
+    def with_length(
+        self,
+        seconds: float,
+        raw: Raw,
+        resolution: dict[str, float],
+        groups: dict[str, NDArray[np.int64]],
+    ) -> "Calibration":
+        """The same with a centre and spread for clips of another length.
+
+        Args:
+            seconds: that length.
+            raw: left-out normal scores of such clips, as for `fit`.
+            resolution: as for `fit`.
+            groups: as for `fit`.
+        """
+        centre, spread = _scales(raw, resolution, groups)
+        lengths = torch.cat([self.seconds, self.seconds.new_tensor([seconds])])
+        order = lengths.argsort()
+        return replace(
+            self,
+            seconds=lengths[order],
+            centre={n: torch.cat([own, centre[n]])[order] for n, own in self.centre.items()},
+            spread={n: torch.cat([own, spread[n]])[order] for n, own in self.spread.items()},
+        )
+
     def single_precision(self) -> "Calibration":
         """The same for raw scores in float32, which is what an exported graph computes in."""
         return replace(
             self,
+            seconds=self.seconds.float(),
             centre={name: values.float() for name, values in self.centre.items()},
             spread={name: values.float() for name, values in self.spread.items()},
         )
@@ -154,21 +196,34 @@ class Calibration:
             return []
         return [f"left out of the score, unstable on held-out normals: {', '.join(self.unstable)}"]
 
-    def evidence(self, raw: dict[str, Tensor], family_of: dict[str, str]) -> Evidence:
+    def evidence(
+        self, raw: dict[str, Tensor], family_of: dict[str, str], seconds: Tensor | None = None
+    ) -> Evidence:
         """From raw component scores ``(n, C)`` to the anomaly score.
 
         Args:
             raw: by component.
             family_of: the family of each component.
+            seconds: as for `components`.
         """
-        components = self.components(raw)
+        components = self.components(raw, seconds)
         families = self.families(components, family_of)
         return Evidence(components, families, self.join(families))
 
-    def components(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Each component in standard units, averaged over microphones: ``(n, C) -> (n,)``."""
+    def components(
+        self, raw: dict[str, Tensor], seconds: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Each component in standard units, averaged over microphones: ``(n, C) -> (n,)``.
+
+        Args:
+            raw: by component.
+            seconds: lengths of the clips, ``(n,)``; None where it is made for one length.
+        """
+        weights = self.seconds.new_ones(1, 1)
+        if seconds is not None:
+            weights = length_weights(seconds.to(self.seconds), self.seconds)  # (n, L)
         return {
-            name: ((values - self.centre[name]) / self.spread[name]).mean(-1)
+            name: ((values - weights @ self.centre[name]) / (weights @ self.spread[name])).mean(-1)
             for name, values in raw.items()
         }
 
@@ -229,22 +284,46 @@ def _surrogate_contrast(
     return {family: min(1.0, (mean + prior) / (best + prior)) for family, mean in contrast.items()}
 
 
-def left_out_components(raw: Raw, resolution: dict[str, float]) -> dict[str, NDArray[np.float64]]:
-    """Each clip's components by the centre and spread of the others, ``(n,)`` each.
+def left_out_components(
+    raw: Raw, resolution: dict[str, float], groups: dict[str, NDArray[np.int64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Each clip's components by the centre and spread of the other groups, ``(n,)`` each.
 
     Args:
         raw: cross-fitted normal scores by component, ``(n, C)``.
         resolution: see `Calibration.fit`.
+        groups: likewise.
     """
     result = {}
     for name, values in raw.items():
-        clips = np.arange(len(values))
+        of_clip = np.unique(groups[name], return_inverse=True)[1]
         result[name] = np.empty(len(values))
-        for group in range(min(len(values), _GROUPS)):
-            left_out = clips % _GROUPS == group
-            centre, spread = _centre_and_spread(values[~left_out], resolution[name])
+        for group in range(min(of_clip.max() + 1, _GROUPS)):
+            left_out = of_clip % _GROUPS == group
+            rest = _balanced(of_clip[~left_out])
+            centre, spread = _centre_and_spread(values[~left_out][rest], resolution[name])
             result[name][left_out] = ((values[left_out] - centre) / spread).mean(-1)
     return result
+
+
+def _scales(
+    raw: Raw, resolution: dict[str, float], groups: dict[str, NDArray[np.int64]]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Centre and spread by component, ``(1, C)`` each."""
+    centre, spread = {}, {}
+    for name, values in raw.items():
+        scale = _centre_and_spread(values[_balanced(groups[name])], resolution[name])
+        centre[name], spread[name] = (torch.from_numpy(part).unsqueeze(0) for part in scale)
+    return centre, spread
+
+
+def _balanced(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions of clips such that every group occurs alike, those of a small one repeatedly."""
+    _, of_clip, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if (sizes == sizes[0]).all():
+        return np.arange(len(groups))
+    members = [np.flatnonzero(of_clip == group) for group in range(len(sizes))]
+    return np.concatenate([np.resize(positions, sizes.max()) for positions in members])
 
 
 def _centre_and_spread(
@@ -258,9 +337,11 @@ def _centre_and_spread(
     return median, np.maximum(shrunk, resolution)
 
 
-def _steadiness(left_out: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+def _steadiness(
+    left_out: dict[str, NDArray[np.float64]], groups: dict[str, NDArray[np.int64]]
+) -> dict[str, float]:
     """One over the root mean square of the left-out normals' deviations, at most 1."""
     return {
-        name: float(1 / max(1.0, np.sqrt(np.mean(np.square(values)))))
+        name: float(1 / max(1.0, np.sqrt(np.mean(np.square(values[_balanced(groups[name])])))))
         for name, values in left_out.items()
     }

@@ -1,7 +1,7 @@
 """p-values and the decision threshold, from the scores of normal clips alone."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -61,8 +61,8 @@ class ThresholdConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fals
         return self
 
 
-def calibration_method(config: ThresholdConfig, clips: int) -> Literal["gamma", "conformal"]:
-    """How p-values come from so many calibration clips.
+def calibration_method(config: ThresholdConfig, groups: int) -> Literal["gamma", "conformal"]:
+    """How p-values come from so many independent calibration clips, or groups of them.
 
     ``auto`` and ``value`` take the rank where it is fine enough.
 
@@ -71,28 +71,34 @@ def calibration_method(config: ThresholdConfig, clips: int) -> Literal["gamma", 
     """
     if config.method != "conformal":
         fine = max(config.conformal_from, math.ceil(1 / config.false_alarm_rate) - 1)
-        return "gamma" if config.method == "gamma" or clips < fine else "conformal"
-    if config.false_alarm_rate * (clips + 1) < 1:
+        return "gamma" if config.method == "gamma" or groups < fine else "conformal"
+    if config.false_alarm_rate * (groups + 1) < 1:
         raise UserError(
             f"a conformal threshold at {config.false_alarm_rate:g} false alarms needs "
-            f"{math.ceil(1 / config.false_alarm_rate) - 1} calibration clips, there are "
-            f"{clips}; use the method 'gamma' or a higher rate"
+            f"{math.ceil(1 / config.false_alarm_rate) - 1} calibration clips of different "
+            f"recordings, there are {groups}; use the method 'gamma' or a higher rate"
         )
     return "conformal"
 
 
 @dataclass(frozen=True)
 class NormalScores:
-    """The joined scores of normal clips that the detector was not fitted on.
+    """The joined scores of normal clips, of one length, that the detector was not fitted on.
+
+    Clips of one group (the cuts of a recording, the recordings of a day) vary together, so that
+    the number of groups says how much is known of other recordings, and every group counts as one.
 
     Args:
         scores: ``(n,)``, n >= 2.
+        groups: number of the group of each, ``(n,)``; empty: every clip for itself.
 
     Raises:
         ValueError: of another shape, too few, not finite, or so large that their mean is not.
     """
 
     scores: NDArray[np.float64]
+    groups: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _members: list[NDArray[np.float64]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 1 or len(self.scores) < 2:
@@ -101,35 +107,58 @@ class NormalScores:
             raise ValueError("scores of normal clips are not finite")
         if np.abs(self.scores).max() > _LARGEST_SCORE:
             raise ValueError("scores of normal clips are larger than any score can be")
+        if len(self.groups) == 0:
+            object.__setattr__(self, "groups", np.arange(len(self.scores)))
+        if self.groups.shape != self.scores.shape:
+            raise ValueError("scores of normal clips have groups of another number")
+        members = [self.scores[self.groups == group] for group in np.unique(self.groups)]
+        if len(members) < 2:
+            raise ValueError("scores of normal clips are of one group")
+        object.__setattr__(self, "_members", members)
+
+    @property
+    def n_groups(self) -> int:
+        """How many groups there are."""
+        return len(self._members)
 
     def method(self, config: ThresholdConfig) -> Literal["gamma", "conformal"]:
         """How p-values are made of them; see `calibration_method`."""
-        return calibration_method(config, len(self.scores))
+        return calibration_method(config, self.n_groups)
+
+    @property
+    def resolution(self) -> float:
+        """The smallest p-value that they carry: one in the number of groups and the new clip."""
+        return 1 / (self.n_groups + 1)
 
     def coarseness(self, config: ThresholdConfig) -> str:
         """One sentence on how far the p-values can be trusted."""
-        n = len(self.scores)
+        what = f"{len(self.scores)} calibration clips"
+        if self.n_groups < len(self.scores):
+            what += f" in {self.n_groups} groups"
         if self.method(config) == "conformal":
-            return f"p-values come in steps of 1/{n + 1} ({n} calibration clips)"
+            return f"p-values come in steps of 1/{self.n_groups + 1} ({what})"
         return (
-            f"p-values are extrapolated by a gamma fit to {n} calibration clips: "
-            f"trust their order, not values below about {1 / (n + 1):.2g}"
+            f"p-values are extrapolated by a gamma fit to {what}: trust their order, not values "
+            f"below about {self.resolution:.2g}"
         )
 
     def p_step(self, config: ThresholdConfig) -> float:
         """Steps in which p-values come; 0: they are continuous."""
-        return 1 / (len(self.scores) + 1) if self.method(config) == "conformal" else 0.0
+        return self.resolution if self.method(config) == "conformal" else 0.0
 
     def p_value(self, score: float, config: ThresholdConfig) -> float:
         """Share of normal clips expected to score at least ``score``.
 
-        Conformal: ``(1 + #{s_i >= s}) / (n + 1)`` (Vovk et al., "Algorithmic learning in a
-        random world", 2005); otherwise the survival function of the gamma fit.
+        Conformal: ``(1 + sum_k share_k) / (K + 1)`` over K groups, of which share_k is the share of
+        clips that score at least as high (Lee, Barber and Willett, "Distribution-free inference
+        with hierarchical data", 2023; of one clip each it is the rank of Vovk et al., "Algorithmic
+        learning in a random world", 2005); otherwise the survival function of the gamma fit.
         """
         if self.method(config) == "gamma":
             start, scale = self._gamma(config)
             return float(gammaincc(config.gamma_shape, max(score - start, 0.0) / scale))
-        return float((1 + np.sum(self.scores >= score)) / (len(self.scores) + 1))
+        shares = [np.mean(scores >= score) for scores in self._members]
+        return float((1 + np.sum(shares)) / (self.n_groups + 1))
 
     def threshold(self, config: ThresholdConfig) -> float:
         """The score above which a clip is called anomalous.
@@ -143,20 +172,88 @@ class NormalScores:
             start, scale = self._gamma(config)
             quantile = gammainccinv(config.gamma_shape, config.false_alarm_rate)
             return float(start + scale * quantile)
-        # p <= rate exactly for scores above the rank-th largest normal score.
-        rank = math.floor(config.false_alarm_rate * (len(self.scores) + 1))
-        return float(np.sort(self.scores)[-rank])
+        # The lowest score above which p <= rate.
+        scores = np.concatenate(self._members)
+        weights = np.concatenate([np.full(len(own), 1 / len(own)) for own in self._members])
+        order = np.argsort(-scores, kind="stable")
+        above = np.cumsum(weights[order]) - weights[order]
+        allowed = config.false_alarm_rate * (self.n_groups + 1) - 1
+        return float(scores[order][np.flatnonzero(above <= allowed + 1e-9)[-1]])
 
     def _gamma(self, config: ThresholdConfig) -> tuple[float, float]:
         """Start and scale of a gamma of fixed shape with the scores' mean and deviation.
 
-        As for the thresholds of DCASE Task 2. The standard deviation is widened by
-        ``sqrt(1 + 1/n)`` for the unknown mean and, as it is itself known from n clips only, as
-        Student's t is wider than the normal distribution.
+        As for the thresholds of DCASE Task 2. Mean and variance are those of a clip of another
+        group: the variance between the groups' means, and that within groups as far as these means
+        lack it. The standard deviation is widened by ``sqrt(1 + 1/K)`` for the unknown mean and, as
+        it is itself known from K groups only, as Student's t is wider than the normal distribution.
         """
-        n = len(self.scores)
-        mean = float(np.mean(self.scores))
+        n = self.n_groups
+        means = np.array([np.mean(own) for own in self._members])
+        within = [np.var(own, ddof=1) * (1 - 1 / len(own)) for own in self._members if len(own) > 1]
+        variance = float(np.var(means, ddof=1)) + float(np.sum(within)) / n
         student = 1 + config.student_factor / max(n - 1, 1)
-        deviation = float(np.std(self.scores, ddof=1)) * student * math.sqrt(1 + 1 / n)
+        deviation = math.sqrt(variance) * student * math.sqrt(1 + 1 / n)
         scale = max(deviation, 1e-9) / math.sqrt(config.gamma_shape)
-        return mean - config.gamma_shape * scale, scale
+        return float(np.mean(means)) - config.gamma_shape * scale, scale
+
+
+@dataclass(frozen=True)
+class ScoresByLength:
+    """Scores of normal clips of several lengths: a p-value holds for the length of a clip.
+
+    Args:
+        seconds: the lengths, ascending.
+        scores: of each.
+        usual: position of the length that the detector was fitted on.
+
+    Raises:
+        ValueError: the parts do not belong together.
+    """
+
+    seconds: tuple[float, ...]
+    scores: tuple[NormalScores, ...]
+    usual: int
+
+    def __post_init__(self) -> None:
+        lengths = list(self.seconds)
+        if not lengths or lengths != sorted(set(lengths)) or not 0 < lengths[0] < math.inf:
+            raise ValueError(f"scores of normal clips of {lengths} s")
+        if len(self.scores) != len(lengths) or not 0 <= self.usual < len(lengths):
+            raise ValueError("scores of normal clips of another number of lengths")
+
+    @property
+    def of_usual(self) -> NormalScores:
+        """Those of the length that the detector was fitted on."""
+        return self.scores[self.usual]
+
+    def p_value(self, score: float, seconds: float, config: ThresholdConfig) -> float:
+        """Share of normal clips of that length expected to score at least ``score``."""
+        near = self._near(seconds)
+        if len(near) == 1:
+            return near[0][1].p_value(score, config)
+        logs = [weight * math.log(max(of.p_value(score, config), 1e-300)) for weight, of in near]
+        return math.exp(sum(logs))
+
+    def threshold(self, seconds: float, config: ThresholdConfig) -> float:
+        """The score above which a clip of that length is called anomalous.
+
+        Raises:
+            UserError: as `NormalScores.threshold`.
+        """
+        return sum(weight * scores.threshold(config) for weight, scores in self._near(seconds))
+
+    def resolution(self, seconds: float) -> float:
+        """The smallest p-value that the normal clips carry for that length."""
+        return max(scores.resolution for _, scores in self._near(seconds))
+
+    def _near(self, seconds: float) -> list[tuple[float, NormalScores]]:
+        """The one or two lengths that a clip lies at or between, with their weights.
+
+        As `length_weights`: linear in the logarithm, the nearest end beyond the ends.
+        """
+        place = float(np.interp(math.log(seconds), np.log(self.seconds), range(len(self.seconds))))
+        below, share = int(place), place - int(place)
+        if share == 0:
+            return [(1.0, self.scores[below])]
+        return [(1 - share, self.scores[below]), (share, self.scores[below + 1])]
