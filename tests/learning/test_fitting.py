@@ -163,5 +163,5 @@ def test_a_threshold_that_cannot_be_drawn_is_refused_before_training(
 
     monkeypatch.setattr(stages, "train", never)
     config = with_scoring(tiny, threshold=ThresholdConfig(method="conformal"))
-    with pytest.raises(UserError, match="needs 9 calibration clips, there are 8"):
+    with pytest.raises(UserError, match=r"needs 9 calibration clips .* there are 8"):
         Detector.fit(normals, config)
