@@ -22,6 +22,7 @@ def synthetic_evaluation(n_normal, n_anomalous, *, labels=True, threshold=1.5, *
         "title": "valve id_00",
         "names": [f"valve/id_00/{i:08d}.wav" for i in range(truth.size)],
         "scores": scores,
+        "p_resolution": np.full(truth.size, 1 / (truth.size + 1)),
         "p_values": (1 + np.arange(truth.size)[::-1]) / (truth.size + 1),
         "decisions": scores > threshold,
         "threshold": threshold,

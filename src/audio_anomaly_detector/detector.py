@@ -209,6 +209,11 @@ class Detector:
         return self.config.audio.sample_rate
 
     @property
+    def window_seconds(self) -> float:
+        """Length of an analysis window."""
+        return self.config.audio.window_seconds
+
+    @property
     def components(self) -> list[str]:
         """Names of the components of its scores."""
         return list(self.pipeline.measure.families)
@@ -318,6 +323,7 @@ class Detector:
                 self,
                 score,
                 seconds[clip],
+                found.course[clip].tolist(),
                 _of_clip(found.evidence.components, clip),
                 _of_clip(found.evidence.families, clip),
             )
@@ -423,6 +429,7 @@ class Detector:
             networks,
             {name: Bank(**parts) for name, parts in content["banks"].items()},
             Calibration(**content["calibration"]),
+            config.audio.window_seconds,
         )
         if any(len(bank.mean) != microphones for bank in pipeline.banks.values()):
             raise ValueError("banks of another number of microphones")

@@ -26,12 +26,14 @@ class ClipEvidence(NamedTuple):
 
     Attributes:
         evidence: components, families and score of each.
+        course: of each clip the score of every window, ``(W,)``.
         latent: mean quantised latent of each, ``(n, L)``; None without networks.
         maps: on request, of each clip the negative log-likelihood by mel bin and frame, mean over
             microphones, ``(W, F, N)``; None without networks.
     """
 
     evidence: Evidence
+    course: list[Tensor]
     latent: Tensor | None
     maps: list[Tensor] | None
 
@@ -45,6 +47,7 @@ class Pipeline:
         networks: the three models in evaluation mode; None where no family needs them.
         banks: normal clips' statistics by component.
         calibration: of the raw scores.
+        window_seconds: length of a window.
         precision: of raw scores and calibration.
     """
 
@@ -52,6 +55,7 @@ class Pipeline:
     networks: Networks | None
     banks: dict[str, Bank]
     calibration: Calibration
+    window_seconds: float
     precision: torch.dtype = torch.float64
 
     def __post_init__(self) -> None:
@@ -88,7 +92,17 @@ class Pipeline:
         if measured.nll is not None:
             maps = list(measured.nll.split(counts))
         lengths = torch.tensor(seconds, dtype=torch.float64)
-        return ClipEvidence(self.evidence(measured.statistics, lengths), latent, maps)
+        evidence = self.evidence(measured.statistics, lengths)
+        # A single window is the clip, which may be shorter than it.
+        course = evidence.score.split([1] * len(clips))
+        if max(counts) > 1:
+            window = torch.full((sum(counts),), self.window_seconds, dtype=torch.float64)
+            scores = self.evidence(measured.windows, window).score.split(counts)
+            course = tuple(
+                own if count > 1 else whole
+                for own, whole, count in zip(scores, course, counts, strict=True)
+            )
+        return ClipEvidence(evidence, list(course), latent, maps)
 
     def evidence(self, statistics: Statistics, seconds: Tensor) -> Evidence:
         """From the statistics of clips, ``(n, C, D)`` by component, to the anomaly score.

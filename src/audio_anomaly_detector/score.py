@@ -14,6 +14,26 @@ from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdCo
 
 
 @dataclass(frozen=True)
+class Moment:
+    """The most unusual window of a recording that is longer than a window.
+
+    Args:
+        start: where it begins, s.
+        end: where it ends, s.
+        score: anomaly score of that window alone.
+        p_value: share of normal recordings of as many windows in which one is expected to score as
+            high.
+        threshold: score above which the recording is called anomalous for this window.
+    """
+
+    start: float
+    end: float
+    score: float
+    p_value: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Score:
     """Verdict on one clip.
 
@@ -22,11 +42,12 @@ class Score:
         p_value: share of normal clips expected to score at least as high.
         p_resolution: the smallest p-value that the normal clips carry; a lower one is
             extrapolated and only says that it is below.
-        is_anomalous: ``score > threshold``.
-        threshold: the decision threshold.
+        is_anomalous: ``score > threshold``, or the same of the worst moment.
+        threshold: the decision threshold for clips of that length.
         components: every component in robust standard deviations of the normals.
         families: evidence of each family, compressed and weighted, which ``score`` joins.
         remarks: what is unusual about the recording itself, a sentence each.
+        worst: of a clip of several windows the most unusual one.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; None without networks.
         latent: ``(L,)`` mean quantised latent; None without networks.
@@ -40,14 +61,25 @@ class Score:
     components: dict[str, float]
     families: dict[str, float]
     remarks: list[str] = field(default_factory=list)
+    worst: Moment | None = None
     map: NDArray[np.float32] | None = field(default=None, compare=False)
     latent: NDArray[np.float32] | None = field(default=None, compare=False)
+
+    @property
+    def p_shown(self) -> str:
+        """The p-value for people: no lower than the normal clips carry."""
+        return shown_p_value(self.p_value, self.p_resolution)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without map and latent."""
         plain = asdict(self)
         del plain["map"], plain["latent"]
         return plain
+
+
+def shown_p_value(value: float, resolution: float) -> str:
+    """Write a p-value, or that it is below what the normal clips carry."""
+    return f"< {resolution:.2g}" if value < resolution else f"{value:.3g}"
 
 
 class Scorer(Protocol):
@@ -60,6 +92,10 @@ class Scorer(Protocol):
     @property
     def microphones(self) -> int:
         """Channels of the waveforms that it scores."""
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of an analysis window."""
 
     @property
     def components(self) -> list[str]:
@@ -101,6 +137,7 @@ def judged(
     scorer: Scorer,
     score: float,
     seconds: float,
+    course: Sequence[float],
     components: dict[str, float],
     families: dict[str, float],
 ) -> Score:
@@ -110,24 +147,42 @@ def judged(
         scorer: whose normal scores and threshold decide.
         score: anomaly score.
         seconds: length of the clip.
+        course: score of each of its windows.
         components: see `Score`.
         families: see `Score`.
 
     Raises:
         UserError: a number is not finite, which no comparison with a threshold would notice.
     """
-    if not all(map(math.isfinite, (score, *components.values(), *families.values()))):
+    if not all(map(math.isfinite, (score, *course, *components.values(), *families.values()))):
         raise UserError(
             "its statistics are not finite, so it has no score; record it again at a usual level"
         )
     normal, config = scorer.normal_scores, scorer.threshold_config
     threshold = normal.threshold(seconds, config)
+    worst = _worst(scorer, seconds, course) if len(course) > 1 else None
     return Score(
         score=score,
         p_value=normal.p_value(score, seconds, config),
         p_resolution=normal.resolution(seconds),
-        is_anomalous=score > threshold,
+        is_anomalous=score > threshold or (worst is not None and worst.score > worst.threshold),
         threshold=threshold,
         components=components,
         families=families,
+        worst=worst,
+    )
+
+
+def _worst(scorer: Scorer, seconds: float, course: Sequence[float]) -> Moment:
+    """The most unusual of several windows; the last one ends with the clip."""
+    window, config = scorer.window_seconds, scorer.threshold_config
+    at = max(range(len(course)), key=course.__getitem__)
+    start = seconds - window if at == len(course) - 1 else at * window
+    of_window = scorer.normal_scores.near(window)
+    return Moment(
+        start,
+        start + window,
+        course[at],
+        of_window.p_among(course[at], len(course), config),
+        of_window.threshold_among(len(course), config),
     )

@@ -95,7 +95,7 @@ def test_scores_take_one_line_a_clip(width: int, capsys: pytest.CaptureFixture[s
     with ScoreRows(0.36) as rows:
         for name in names:
             clip = Clip(Path(name), name, None, key)
-            rows.add(clip, Score(1.14, 9.76e-05, True, 0.36, {}, families, ["strange"]))
+            rows.add(clip, Score(1.14, 9.76e-05, 0.09, True, 0.36, {}, families, ["strange"]))
         rows.add(clip, ClipError(clip.path, "is empty", "delete it"))
     text = capsys.readouterr().out
     lines = text.splitlines()

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class ScoreRows:
     """A row for each clip: verdict, score, p-value, the families that are most unusual, remarks.
 
-    A narrow terminal has the threshold, which is the same for all, at the end.
+    A narrow terminal has the threshold at the end.
 
     Args:
-        threshold: the decision threshold.
+        threshold: the decision threshold for clips of the usual length.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -65,11 +65,11 @@ class ScoreRows:
             clip.name,
             "ANOMALOUS" if outcome.is_anomalous else "normal",
             f"{outcome.score:.2f}",
-            self._threshold,
-            f"{outcome.p_value:.3g}",
+            f"{outcome.threshold:.2f}",
+            outcome.p_shown,
             ", ".join(f"{name} {value:+.1f}" for name, value in highest),
         ]
-        self._row(cells, outcome.remarks)
+        self._row(cells, [*_worst(outcome), *outcome.remarks])
 
     def _row(self, cells: list[str], remarks: list[str]) -> None:
         if self._narrow:
@@ -77,6 +77,14 @@ class ScoreRows:
         if not self._in_terminal:
             cells.append("; ".join(remarks))
         self._table.row(*cells, below=remarks)
+
+
+def _worst(score: "Score") -> list[str]:
+    """When a long recording is most unusual, if it is called anomalous."""
+    worst = score.worst
+    if worst is None or not score.is_anomalous:
+        return []
+    return [f"most unusual from {worst.start:.0f} to {worst.end:.0f} s (score {worst.score:.2f})"]
 
 
 class ScoreList:

@@ -65,6 +65,11 @@ class AudioConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         "coders and resamplers pad a 10-s clip by some milliseconds",
     )
 
+    @property
+    def window_seconds(self) -> float:
+        """Length of an analysis window."""
+        return self.length / self.sample_rate
+
 
 class Reading(NamedTuple):
     """A clip as it was read, with remarks on what is unusual but no reason to refuse it."""

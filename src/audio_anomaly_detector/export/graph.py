@@ -15,6 +15,7 @@ class GraphScores(NamedTuple):
     score: Tensor  # (B,)
     components: Tensor  # (B, components)
     families: Tensor  # (B, families)
+    course: Tensor  # (B, W), of every window
 
 
 class ScoreGraph(nn.Module):
@@ -37,18 +38,22 @@ class ScoreGraph(nn.Module):
         """Score waveforms ``(B, C, T)`` in full scale ±1 at the detector's sample rate."""
         windows = self._windows(waveform)  # (B, W, C, length)
         measured = self.measure.of_windows(windows.flatten(0, 1), self.networks).statistics
-        samples = torch.zeros(1) + waveform.shape[-1]
+        seconds = torch.zeros(1) + waveform.shape[-1] / self.audio.sample_rate
         evidence = self.pipeline.evidence(
             {
                 name: values.unflatten(0, windows.shape[:2]).mean(1)
                 for name, values in measured.items()
             },
-            samples / self.audio.sample_rate,
+            seconds,
         )
+        of_windows = self.pipeline.evidence(
+            measured, torch.full((1,), self.audio.window_seconds)
+        ).score
         return GraphScores(
             evidence.score,
             torch.stack(list(evidence.components.values()), -1),
             torch.stack(list(evidence.families.values()), -1),
+            of_windows.unflatten(0, windows.shape[:2]),
         )
 
     def _windows(self, waveform: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ FORMAT = 2  # 1 had no seal
 _LARGEST = 2**30  # bytes of a graph; of a larger file the seal does not fit
 METADATA = "audio_anomaly_detector"  # key of the facts in the file's metadata
 INPUT = "waveform"
-OUTPUTS = ("score", "components", "families")
+OUTPUTS = ("score", "components", "families", "course")
 
 
 class LengthScores(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -164,6 +164,11 @@ class OnnxDetector:
         """Names of the components of its scores."""
         return self.facts.components
 
+    @property
+    def window_seconds(self) -> float:
+        """Length of an analysis window."""
+        return self.facts.audio.window_seconds
+
     def with_threshold(self, config: ThresholdConfig) -> "OnnxDetector":
         """The same graph with another decision threshold."""
         return replace(self, threshold_config=config)
@@ -188,16 +193,18 @@ class OnnxDetector:
                 "greater --max-seconds"
             )
         try:
-            scores, components, families = self.session.run(OUTPUTS, {INPUT: array[None]})
+            scores, components, families, course = self.session.run(OUTPUTS, {INPUT: array[None]})
             score = float(scores[0])
             of_components = dict(zip(facts.components, components[0].tolist(), strict=True))
             of_families = dict(zip(facts.families, families[0].tolist(), strict=True))
+            of_windows = course[0].tolist()
         except Exception as error:  # ONNX Runtime has a dozen kinds without a common one
             raise UserError(
                 "the exported graph failed on it; export the detector again, or, if memory ran "
                 "out, cut the recording"
             ) from error
-        return judged(self, score, samples / facts.sample_rate, of_components, of_families)
+        seconds = samples / facts.sample_rate
+        return judged(self, score, seconds, of_windows, of_components, of_families)
 
     def score_waveforms(self, waveforms: Sequence[ArrayLike]) -> list[Score]:
         """Score several waveforms ``(C, T)``, of any lengths; raises `UserError` like `score`."""

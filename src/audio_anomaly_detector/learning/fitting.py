@@ -134,7 +134,9 @@ def fit(
         for one, signal, network in zip(pieces, cross.pieces, final.pieces, strict=True)
     ]
     calibration = _calibrate(usual, others, final.banks, final.surrogates)
-    pipeline = Pipeline(measure, final.networks, final.banks, calibration)
+    pipeline = Pipeline(
+        measure, final.networks, final.banks, calibration, config.audio.window_seconds
+    )
     raw = {name: values[calibration_clips] for name, values in cross.signal.items()} | network_raw
     scored = LeftOut(usual.seconds, raw, dict.fromkeys(raw, groups[calibration_clips]))
     return Fitted(

@@ -56,7 +56,7 @@ class Pieces:
 
 def usual_seconds(data: TrainingData) -> float:
     """Length of most training clips, of a clip of several windows that of one window."""
-    return float(np.median(np.minimum(data.store.seconds, _window_seconds(data))))
+    return float(np.median(np.minimum(data.store.seconds, data.config.audio.window_seconds)))
 
 
 def make_pieces(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
@@ -69,11 +69,6 @@ def make_pieces(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
     usual = usual_seconds(data)
     made = [_shorter(data, clips, seconds) for seconds in _shorter_lengths(usual)]
     return [pieces for pieces in made if len(pieces.clips) > 1] + _runs(data, clips)
-
-
-def _window_seconds(data: TrainingData) -> float:
-    audio = data.config.audio
-    return audio.length / audio.sample_rate
 
 
 def _shorter_lengths(usual: float) -> list[float]:
@@ -118,7 +113,7 @@ def _runs(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
             break
         seed = derive_seed(data.config.seed, f"runs of {count}")
         order = np.random.default_rng(seed).permutation(len(whole))[:_PIECES]
-        made.append(Pieces(count * _window_seconds(data), [whole[i] for i in order], []))
+        made.append(Pieces(count * data.config.audio.window_seconds, [whole[i] for i in order], []))
         count *= 2
     return made
 

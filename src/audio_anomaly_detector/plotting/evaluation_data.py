@@ -33,7 +33,8 @@ class EvaluationData:
         names: ``(n,)`` name of each clip.
         scores: ``(n,)`` joined anomaly score, higher = more anomalous.
         p_values: ``(n,)`` share of normal clips expected to score at least as high.
-        decisions: ``(n,)`` whether the clip was decided anomalous (score > threshold).
+        p_resolution: ``(n,)`` the smallest p-value that the normal clips carry.
+        decisions: ``(n,)`` whether the clip was decided anomalous.
         threshold: in units of the score; may be infinite.
         labels: ``(n,)`` of 0 normal, 1 anomalous; None if they are not known.
         components: by name, ``(n,)`` calibrated score of each component (comparable: z).
@@ -48,6 +49,7 @@ class EvaluationData:
     names: Sequence[str]
     scores: Floats
     p_values: Floats
+    p_resolution: Floats
     decisions: NDArray[np.bool_]
     threshold: float
     labels: NDArray[np.int64] | None = None
@@ -60,6 +62,7 @@ class EvaluationData:
         columns = {
             "scores": self.scores,
             "p_values": self.p_values,
+            "p_resolution": self.p_resolution,
             "decisions": self.decisions,
             **self.components,
         }

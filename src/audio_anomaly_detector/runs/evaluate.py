@@ -152,6 +152,7 @@ def _evaluation_data(
         names=[clip.name for clip, _ in shown],
         scores=np.array([score.score for score in scores]),
         p_values=np.array([score.p_value for score in scores]),
+        p_resolution=np.array([score.p_resolution for score in scores]),
         decisions=np.array([score.is_anomalous for score in scores]),
         threshold=detector.threshold,
         labels=np.array([clip.label for clip, _ in shown]) if labelled else None,

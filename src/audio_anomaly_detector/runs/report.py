@@ -13,6 +13,7 @@ from audio_anomaly_detector.metrics.classification import MAX_FPR, Metrics
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
 from audio_anomaly_detector.plotting.evaluation_plots import PLOTS
 from audio_anomaly_detector.plotting.pages import data_url, render_page
+from audio_anomaly_detector.score import shown_p_value
 
 MOST_ROWS = 500
 TOP_COMPONENTS = 3
@@ -51,7 +52,7 @@ class ClipRow(NamedTuple):
     name: str
     label: str
     score: float
-    p_value: float
+    p_value: str
     is_anomalous: bool
     is_wrong: bool
     components: str
@@ -118,7 +119,7 @@ def clip_rows(data: EvaluationData) -> list[ClipRow]:
                 name=data.names[i],
                 label="" if label is None else ("normal", "anomalous")[label],
                 score=float(data.scores[i]),
-                p_value=float(data.p_values[i]),
+                p_value=shown_p_value(float(data.p_values[i]), float(data.p_resolution[i])),
                 is_anomalous=decision,
                 is_wrong=label is not None and decision != bool(label),
                 components=" · ".join(f"{name} {values[name]:.1f}" for name in top),

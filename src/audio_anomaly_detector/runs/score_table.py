@@ -15,8 +15,12 @@ _COLUMNS = (
     "label",
     "score",
     "p_value",
+    "p_resolution",
     "is_anomalous",
     "threshold",
+    "worst_start",
+    "worst_end",
+    "worst_score",
     "remarks",
     "error",
 )
@@ -60,15 +64,21 @@ class ScoreTable:
         known = [clip.name, "" if clip.label is None else clip.label]
         if isinstance(outcome, ClipError):
             unknown = [""] * len(self._components)
-            self._file.add([*known, "", "", "", "", "", outcome.reason, *unknown])
+            self._file.add([*known, *[""] * 9, outcome.reason, *unknown])
             return
+        worst = outcome.worst
+        moment = ["", "", ""]
+        if worst is not None:
+            moment = [_number(worst.start), _number(worst.end), _number(worst.score)]
         self._file.add(
             [
                 *known,
                 _number(outcome.score),
                 _number(outcome.p_value),
+                _number(outcome.p_resolution),
                 int(outcome.is_anomalous),
                 _number(outcome.threshold),
+                *moment,
                 "; ".join(outcome.remarks),
                 "",
                 *(_number(outcome.components[name]) for name in self._components),

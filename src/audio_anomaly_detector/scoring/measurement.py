@@ -29,12 +29,14 @@ class Measured(NamedTuple):
 
     Attributes:
         statistics: by component, ``(n, C, D)``.
+        windows: of every window, ``(W, C, D)``.
         nll: on request, the negative log-likelihood of every window, mean over microphones,
             ``(W, F, N)``; None without networks.
         latent: the mean quantised latent of every window, ``(W, L)``; None without networks.
     """
 
     statistics: Statistics
+    windows: Statistics
     nll: Tensor | None
     latent: Tensor | None
 
@@ -104,14 +106,14 @@ class ClipStatistics(nn.Module):
             torch.cat(list(clips)).split(self.windows_at_once),
         )
         counts = [len(windows) for windows in clips]
-        statistics = {}
+        statistics, all_windows = {}, {}
         for name in parts[0].statistics:
             of_windows = torch.cat([part.statistics[name] for part in parts])
+            all_windows[name] = of_windows.cpu()
             of_clips = [windows.mean(0) for windows in of_windows.split(counts)]
             statistics[name] = torch.stack(of_clips).cpu()
-        return Measured(
-            statistics, _joined([part.nll for part in parts]), _joined([p.latent for p in parts])
-        )
+        nll, latent = [part.nll for part in parts], [part.latent for part in parts]
+        return Measured(statistics, all_windows, _joined(nll), _joined(latent))
 
     @torch.no_grad()  # here, for it holds in the thread that enters it only
     def of_windows(
@@ -141,7 +143,7 @@ class ClipStatistics(nn.Module):
             name: values.unflatten(0, views.shape[:2]).mean(1)
             for name, values in statistics.items()
         }
-        return Measured(over_views, nll, latent)
+        return Measured(over_views, over_views, nll, latent)
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
