@@ -2,14 +2,18 @@
 
 import csv
 import errno
+import glob
 import io
 import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
+import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +25,9 @@ from audio_anomaly_detector.errors import UserError
 _CONDITION = re.compile(r"[-+]\d+_?dB[\w/. -]*(#t=[\d.,]*)?$", re.IGNORECASE)  # of MIMII
 _MARK = "fingerprint"  # of a work folder: the identity of the work that it belongs to
 _LOCK, _HOLDER = ".lock", ".lock.json"  # in a folder that is held, and who holds it
-_HALF_WRITTEN = ".writing-"  # begins names of files that are not whole yet; then host, process
+# Begin names of files that are not whole yet, and of temporary folders; then host and process.
+_HALF_WRITTEN, _TEMPORARY = ".writing-", "aad-"
+_COMMAND_WIDTH = 60  # characters of a command that is named in a message
 # A killed run's workers need a moment to notice.
 _PATIENCE_S = 3.0
 
@@ -56,7 +62,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent,
-            prefix=f"{_HALF_WRITTEN}{socket.gethostname()}-{os.getpid()}-",
+            prefix=f"{_HALF_WRITTEN}{_owner()}",
             delete=False,
         ) as file:
             temporary = Path(file.name)
@@ -208,11 +214,14 @@ def hold_folder(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritten(folder, error) from error
     try:
-        _remove_half_written(folder)
-        since = time.strftime("%Y-%m-%d %H:%M")
-        write_json(
-            folder / _HOLDER, {"process": os.getpid(), "host": socket.gethostname(), "since": since}
-        )
+        _remove_abandoned(folder, _HALF_WRITTEN)
+        holder = {
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M"),
+            "command": _command(),
+        }
+        write_json(folder / _HOLDER, holder)
         yield
     finally:
         (folder / _HOLDER).unlink(missing_ok=True)
@@ -221,13 +230,36 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _remove_half_written(folder: Path) -> None:
-    """Remove what killed writers of this machine left; others may still be writing here."""
-    mine = f"{_HALF_WRITTEN}{socket.gethostname()}-"
-    for file in folder.glob(f"{_HALF_WRITTEN}*"):
-        process = file.name.removeprefix(mine).partition("-")[0]
-        if file.name.startswith(mine) and process.isdigit() and not _is_running(int(process)):
-            file.unlink(missing_ok=True)
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for what is no result, removed in the end; with it go those of killed runs."""
+    _remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
+    with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}{_owner()}") as folder:
+        yield Path(folder)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-"
+
+
+def _remove_abandoned(folder: Path, beginning: str) -> None:
+    """Remove what killed processes of this machine left; others may still be at work."""
+    mine = f"{beginning}{socket.gethostname()}-"
+    for path in folder.glob(f"{glob.escape(mine)}*"):
+        process = path.name.removeprefix(mine).partition("-")[0]
+        if not process.isdigit() or _is_running(int(process)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # somebody else may be removing it, too
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _command() -> str:
+    """The command that this process runs, shortened."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.name
+    return textwrap.shorten(shlex.join([name, *sys.argv[1:]]), _COMMAND_WIDTH, placeholder=" …")
 
 
 def _is_running(process: int) -> bool:
@@ -243,7 +275,7 @@ def _is_running(process: int) -> bool:
 def _held(folder: Path) -> str:
     try:
         holder = json.loads((folder / _HOLDER).read_text())
-        who = " (process {process} on {host}, since {since})".format(**holder)
+        who = " (process {process} on {host}, since {since}: {command})".format(**holder)
     except (OSError, ValueError, KeyError, TypeError):  # it has only just begun, or is about to end
         who = ""
     return f"{folder}: another run{who} is writing here; wait for it, or choose another folder"

@@ -8,7 +8,6 @@ import csv
 import re
 import resource
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.engines import Failed, Processes
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import hold_folder, write_csv, write_json
+from audio_anomaly_detector.files import hold_folder, temporary_folder, write_csv, write_json
 from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool, pool_members
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.threads import torch_threads
@@ -146,8 +145,8 @@ def _run_fold(
 
 
 def _pretrain(clips: Sequence[Clip], config: Config) -> PoolPrior:
-    with tempfile.TemporaryDirectory(prefix="aad-") as work:
-        return fit_pool(clips, config, Path(work), torch.device("cpu"), SILENT, "stop")
+    with temporary_folder() as work:
+        return fit_pool(clips, config, work, torch.device("cpu"), SILENT, "stop")
 
 
 def _parts(clips: Sequence[Clip], setting: Setting) -> list[tuple[list[Clip], list[Clip]]]:
