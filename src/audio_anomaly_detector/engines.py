@@ -13,11 +13,11 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -149,30 +149,32 @@ class Ray(Engine):
         """Apply a function to every job; see `Engine.map`."""
         ray = _import_ray()
         ours = not ray.is_initialized()
-        if ours:
-            self._connect(ray)
-        waiting: dict[object, int] = {}
+        waiting: dict[Future[R | Failed], int] = {}
+        references = []
         try:
+            if ours:
+                with _own_signal_handlers():
+                    self._connect(ray)
             # max_calls: a fresh process per job gives its memory back.
             task = ray.remote(
                 num_cpus=self.cores, num_gpus=self.gpus, max_retries=_RAY_RETRIES, max_calls=1
             )(_attempt)
             for index, job in enumerate(jobs):
-                waiting[task.remote(function, job)] = index
-            while waiting:
-                for reference in ray.wait(list(waiting))[0]:
-                    index = waiting.pop(reference)
-                    try:
-                        result = ray.get(reference)
-                    except ray.exceptions.RayError as error:
-                        result = Failed(f"lost on the cluster: {_main_line(error)}")
-                    yield index, result
+                references.append(task.remote(function, job))
+                waiting[references[-1].future()] = index
+            # Signals interrupt waiting for a future; Ray's own `wait` makes another error of them.
+            for done in as_completed(waiting):
+                try:
+                    result = done.result()
+                except ray.exceptions.RayError as error:
+                    result = Failed(f"lost on the cluster: {_main_line(error)}")
+                yield waiting[done], result
         finally:
             if ours:
                 ray.shutdown()  # on a cluster this ends our jobs, not the cluster
             else:
-                for reference in waiting:
-                    ray.cancel(reference, force=True)
+                for reference in references:
+                    ray.cancel(reference, force=True)  # no effect on what is done
 
     def _connect(self, ray: ModuleType) -> None:
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
@@ -244,6 +246,7 @@ def _start_undisturbed(process: BaseProcess) -> None:
     """
 
     def start() -> None:
+        resource_tracker.ensure_running()  # which, started with the process, would unblock it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         process.start()
 
@@ -253,7 +256,7 @@ def _start_undisturbed(process: BaseProcess) -> None:
 
 def _launch(function: Callable[[J], R], jobs: Sequence[J], workers: int, user: Connection) -> None:
     """Send the user of the engine every result, until he closes the connection or dies."""
-    for number in _ENDING:  # the user's end is what counts
+    for number in (signal.SIGINT, *_ENDING):  # the user's end is what counts
         signal.signal(number, signal.SIG_IGN)
     with closing(_each_in_a_process(get_context("fork"), function, jobs, workers, user)) as results:
         try:
@@ -345,6 +348,18 @@ def _import_ray() -> ModuleType:
             "the engine ray needs Ray; install it with: pip install 'audio-anomaly-detector[dist]'"
         ) from error
     return ray
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Keep this program's answers to signals, in whose place Ray puts its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _check_reachable(address: str) -> None:

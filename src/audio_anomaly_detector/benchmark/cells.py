@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -23,7 +24,7 @@ from audio_anomaly_detector.benchmark.origin import Origin, data_hash, make_orig
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.engines import Failed, Processes
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import Interrupted, UserError
 from audio_anomaly_detector.files import hold_folder, temporary_folder, write_csv, write_json
 from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool, pool_members
 from audio_anomaly_detector.progress import SILENT, Progress
@@ -354,14 +355,21 @@ def _run_missing(
     progress.advance("cells", done, len(jobs))
     if not missing:
         return
-    for index, result in Processes(workers=workers).map(run_cell_job, missing):
-        job = missing[index]
-        if isinstance(result, Failed):
-            yield job, result
-        else:
-            cells = files[job.setting, job.detector]
-            settings = cells.path.parent / "settings" / f"{result[0]['settings']}.json"
-            write_json(settings, job.config.model_dump(mode="json", exclude={"seed"}))
-            cells.add(result)
-        done += 1
-        progress.advance("cells", done, len(jobs))
+    try:
+        with closing(Processes(workers=workers).map(run_cell_job, missing)) as results:
+            for index, result in results:
+                job = missing[index]
+                if isinstance(result, Failed):
+                    yield job, result
+                else:
+                    cells = files[job.setting, job.detector]
+                    settings = cells.path.parent / "settings" / f"{result[0]['settings']}.json"
+                    write_json(settings, job.config.model_dump(mode="json", exclude={"seed"}))
+                    cells.add(result)
+                done += 1
+                progress.advance("cells", done, len(jobs))
+    except Interrupted as interruption:
+        interruption.add_note(
+            f"{done} of {len(jobs)} cells are finished; start the same command again to go on"
+        )
+        raise

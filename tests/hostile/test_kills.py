@@ -1,0 +1,124 @@
+"""A run that is killed at any moment costs nothing: the same command again gives the same bytes."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from hostile.commands import Commands, wait_for_the_end_of
+from hostile.results import assert_whole, left_over, said
+from synthetic_data import TINY, write_machine
+
+pytestmark = [
+    pytest.mark.xdist_group("commands"),
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are watched by /proc"),
+]
+
+_TINY = [f"--set={setting}" for setting in TINY]
+_INSTANT = [*_TINY, "--preset=instant"]
+_SIGNALS = "--set=scoring.families=[logmel,level]"
+_OUT = {"fit": "--out", "benchmark": "--out", "run-all": "--save"}
+RUNS = {
+    "instant": ["fit", "--id=id_00", *_INSTANT],
+    "small": ["fit", "--id=id_00", *_TINY, "--preset=small"],
+    "serial": ["run-all", *_INSTANT, _SIGNALS, "--engine=serial", "--plots=sheet"],
+    "processes": ["run-all", *_INSTANT, _SIGNALS, "--engine=processes", "--plots=none"],
+    "ray": ["run-all", *_INSTANT, _SIGNALS, "--engine=ray", "--plots=none"],
+    "benchmark": [
+        "benchmark",
+        *("--detectors=knn", "--seeds=1", "--level=equalised", "--channels=0", "--workers=2"),
+    ],
+}
+
+
+class Reference(NamedTuple):
+    """An uninterrupted run.
+
+    Attributes:
+        said: its results.
+        changes: of files, by its first process.
+        seconds: that it took.
+    """
+
+    said: dict[str, object]
+    changes: int
+    seconds: float
+
+
+class Runs:
+    """Runs of the kinds in `RUNS` on one data set, each in its own folder."""
+
+    def __init__(self, folder: Path, commands: Commands) -> None:
+        self.commands = commands
+        self._folder = folder
+        self._data = folder / "0_dB_fan" / "fan"
+        for number in (0, 2):
+            write_machine(self._data / f"id_0{number}", first_seed=100 * number)
+        self._references: dict[str, Reference] = {}
+        self._count = 0
+
+    def new_folder(self) -> Path:
+        self._count += 1
+        return self._folder / "runs" / str(self._count)
+
+    def arguments(self, kind: str, out: Path) -> list[object]:
+        verb, *options = RUNS[kind]
+        return [verb, self._data.parent.parent / "0_dB_fan", _OUT[verb], out, *options, "-q"]
+
+    def reference(self, kind: str) -> Reference:
+        if kind not in self._references:
+            out = self.new_folder()
+            began = time.monotonic()
+            ended = self.commands.run(*self.arguments(kind, out), watch=out)
+            assert ended.code == 0, ended.err
+            seconds = time.monotonic() - began
+            self._references[kind] = Reference(said(out), ended.changes, seconds)
+            assert not left_over(out) and not self.commands.left_behind()
+        return self._references[kind]
+
+    def assert_ends_like_the_reference(self, kind: str, out: Path) -> None:
+        ended = self.commands.run(*self.arguments(kind, out))
+        assert ended.code == 0, ended.err
+        assert said(out) == self.reference(kind).said
+        assert left_over(out) == []
+        assert self.commands.left_behind() == []
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    folder = tmp_path_factory.mktemp("kills")
+    with Commands(folder / "commands") as commands:
+        yield Runs(folder, commands)
+
+
+def _killed_before_change(runs: Runs, kind: str, change: int) -> None:
+    out = runs.new_folder()
+    killed = runs.commands.start(*runs.arguments(kind, out), watch=out, kill_at=change)
+    assert killed.wait().code == -signal.SIGKILL, change
+    assert_whole(out)
+    wait_for_the_end_of(killed.pid)
+    runs.assert_ends_like_the_reference(kind, out)
+
+
+def _killed_at(runs: Runs, kind: str, share: float, number: int, *, group: bool = False) -> None:
+    out = runs.new_folder()
+    began = runs.commands.start(*runs.arguments(kind, out))
+    time.sleep(share * runs.reference(kind).seconds)
+    (began.send_group if group else began.send)(number)
+    ended = began.wait()
+    # On a busy machine a run may be over before the signal comes.
+    assert ended.code in (0, -number, 128 + number), ended.err
+    assert "Traceback" not in ended.err
+    if out.exists():
+        assert_whole(out)
+    wait_for_the_end_of(began.pid)
+    runs.assert_ends_like_the_reference(kind, out)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.99])
+def test_a_fit_killed_between_two_changes_of_files(runs: Runs, share: float) -> None:
+    _killed_before_change(runs, "instant", round(share * runs.reference("instant").changes))
