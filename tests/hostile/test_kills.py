@@ -1,9 +1,9 @@
 """A run that is killed at any moment costs nothing: the same command again gives the same bytes."""
 
+import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import pytest
 
 from hostile.commands import Commands, wait_for_the_end_of
 from hostile.results import assert_whole, left_over, said
-from synthetic_data import TINY, write_machine
+from synthetic_data import TINY
 
 pytestmark = [
     pytest.mark.xdist_group("commands"),
@@ -52,22 +52,19 @@ class Reference(NamedTuple):
 class Runs:
     """Runs of the kinds in `RUNS` on one data set, each in its own folder."""
 
-    def __init__(self, folder: Path, commands: Commands) -> None:
+    def __init__(self, folder: Path, commands: Commands, data: Path) -> None:
         self.commands = commands
-        self._folder = folder
-        self._data = folder / "0_dB_fan" / "fan"
-        for number in (0, 2):
-            write_machine(self._data / f"id_0{number}", first_seed=100 * number)
+        self._folder, self._data = folder, data
         self._references: dict[str, Reference] = {}
         self._count = 0
 
     def new_folder(self) -> Path:
         self._count += 1
-        return self._folder / "runs" / str(self._count)
+        return self._folder / str(self._count)
 
     def arguments(self, kind: str, out: Path) -> list[object]:
         verb, *options = RUNS[kind]
-        return [verb, self._data.parent.parent / "0_dB_fan", _OUT[verb], out, *options, "-q"]
+        return [verb, self._data, _OUT[verb], out, *options, "-q"]
 
     def reference(self, kind: str) -> Reference:
         if kind not in self._references:
@@ -89,10 +86,8 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    folder = tmp_path_factory.mktemp("kills")
-    with Commands(folder / "commands") as commands:
-        yield Runs(folder, commands)
+def runs(tmp_path_factory: pytest.TempPathFactory, commands: Commands, two_machines: Path) -> Runs:
+    return Runs(tmp_path_factory.mktemp("kills"), commands, two_machines)
 
 
 def _killed_before_change(runs: Runs, kind: str, change: int) -> None:
@@ -122,3 +117,36 @@ def _killed_at(runs: Runs, kind: str, share: float, number: int, *, group: bool 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.99])
 def test_a_fit_killed_between_two_changes_of_files(runs: Runs, share: float) -> None:
     _killed_before_change(runs, "instant", round(share * runs.reference("instant").changes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "times"), [("small", 4), ("serial", 3), ("benchmark", 2)])
+def test_runs_killed_between_two_changes_of_files(runs: Runs, kind: str, times: int) -> None:
+    changes = random.Random(kind).sample(range(1, runs.reference(kind).changes + 1), times)
+    for change in sorted(changes):
+        _killed_before_change(runs, kind, change)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "share", "number"),
+    [
+        ("small", 0.6, signal.SIGTERM),
+        ("processes", 0.55, signal.SIGKILL),
+        ("processes", 0.7, signal.SIGTERM),
+        ("benchmark", 0.6, signal.SIGKILL),
+    ],
+)
+def test_runs_killed_at_any_time(runs: Runs, kind: str, share: float, number: int) -> None:
+    _killed_at(runs, kind, share, number)
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_are_ended_with_it(runs: Runs) -> None:
+    _killed_at(runs, "processes", 0.65, signal.SIGTERM, group=True)
+
+
+@pytest.mark.slow
+def test_a_run_on_ray_that_is_killed(runs: Runs) -> None:
+    pytest.importorskip("ray", reason="the extra 'dist' is not installed")
+    _killed_at(runs, "ray", 0.6, signal.SIGKILL)
