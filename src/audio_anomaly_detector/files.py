@@ -70,19 +70,20 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise _unwritten(path, error) from error
+        raise unwritten(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def _unwritten(path: Path, error: OSError) -> UserError:
+def unwritten(path: Path, error: OSError) -> UserError:
+    """The error of the user for one of the system that came while a file was written."""
     remedy = (
         "free some space and start again: finished work is kept"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         else "choose another place with --out"
     )
-    return UserError(f"{path}: cannot write ({error.strerror}); {remedy}")
+    return UserError(f"{path}: cannot write ({error.strerror or error}); {remedy}")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -156,7 +157,7 @@ class GrowingCsv:
         try:
             yield
         except OSError as error:
-            raise _unwritten(self.path, error) from error
+            raise unwritten(self.path, error) from error
 
 
 def _csv_line(row: Iterable[object], columns: Sequence[str] = ()) -> bytes:
@@ -212,7 +213,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     except Timeout:
         raise UserError(_held(folder)) from None
     except OSError as error:
-        raise _unwritten(folder, error) from error
+        raise unwritten(folder, error) from error
     try:
         _remove_abandoned(folder, _HALF_WRITTEN)
         holder = {
