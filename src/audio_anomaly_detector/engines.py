@@ -179,12 +179,18 @@ class Ray(Engine):
     def _connect(self, ray: ModuleType) -> None:
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
         if self.address is None:
-            ray.init(
-                address="local",
-                num_cpus=self.workers * self.cores,
-                object_store_memory=_RAY_OBJECT_STORE,
-                **quiet,
-            )
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=self.workers * self.cores,
+                    object_store_memory=_RAY_OBJECT_STORE,
+                    **quiet,
+                )
+            except OSError as error:  # a full disk, or too long a path of its sockets
+                raise UserError(
+                    f"Ray cannot be started ({one_line(error)}); set the variable TMPDIR to a "
+                    "folder with a short name and some room, or take --engine processes"
+                ) from error
             return
         try:
             _check_reachable(self.address)

@@ -192,6 +192,8 @@ def _cell(value: object, before_formula: str) -> object:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Keep other runs from writing into a folder, and remove what killed ones left half-written.
 
+    What killed processes left among the temporary files is removed before and after: work that is
+    ended early ends its workers, too.
     The lock is the operating system's, so it ends with its process, however that ends. A thread
     may hold a folder again that it holds already.
 
@@ -216,6 +218,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         raise unwritten(folder, error) from error
     try:
         _remove_abandoned(folder, _HALF_WRITTEN)
+        _remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
         holder = {
             "process": os.getpid(),
             "host": socket.gethostname(),
@@ -225,6 +228,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         write_json(folder / _HOLDER, holder)
         yield
     finally:
+        _remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
         (folder / _HOLDER).unlink(missing_ok=True)
         if os.name == "posix":  # elsewhere an open file cannot be removed
             (folder / _LOCK).unlink(missing_ok=True)
@@ -233,8 +237,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for what is no result, removed in the end; with it go those of killed runs."""
-    _remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
+    """A folder for what is no result, removed in the end or, after a kill, by `hold_folder`."""
     with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}{_owner()}") as folder:
         yield Path(folder)
 

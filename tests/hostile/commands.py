@@ -78,8 +78,9 @@ class Commands:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir(parents=True)
+        # Ray's sockets need a short path.
+        self._short = tempfile.TemporaryDirectory(prefix="t")
+        self.temporary = Path(self._short.name)
         self._folder, self._number = folder, 0
         paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *sys.path]))
         self._server = subprocess.Popen(
@@ -96,6 +97,7 @@ class Commands:
     def __exit__(self, *_: object) -> None:
         self._server.stdin.close()  # type: ignore[union-attr]
         self._server.wait()
+        self._short.cleanup()
 
     def ask(self, request: dict[str, Any]) -> Any:
         assert self._server.stdin is not None and self._server.stdout is not None

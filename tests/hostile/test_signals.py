@@ -95,13 +95,22 @@ def test_a_signal_is_answered(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", ["export", "serial", "processes", "benchmark"])
+@pytest.mark.parametrize(
+    ("command", "number", "after"),
+    [
+        ("export", signal.SIGINT, 3.0),
+        ("export", signal.SIGTERM, 6.0),
+        ("serial", signal.SIGHUP, 1.0),
+        ("processes", signal.SIGINT, 1.0),  # before its workers are there
+        ("processes", signal.SIGINT, 6.0),
+        ("processes", signal.SIGTERM, 6.0),
+        ("benchmark", signal.SIGINT, 6.0),
+    ],
+)
 def test_a_signal_to_all_processes_is_answered(
-    places: Places, command: str, number: signal.Signals, tmp_path: Path
+    places: Places, command: str, number: signal.Signals, after: float, tmp_path: Path
 ) -> None:
     """As Ctrl-C in a terminal reaches all of them."""
-    after = {"serial": 1.0}.get(command, 3.0)
     ended = _interrupted(places, command, tmp_path / "out", number, after, group=True)
     _assert_one_line(places, command, number, ended)
 

@@ -18,8 +18,9 @@ pytestmark = [
 ]
 
 _TINY = [f"--set={setting}" for setting in TINY]
+_SIGNALS = "--set=scoring.families=[logmel,level]"
 _FIT = ["fit", "DATA", "--id=id_00", "--out=OUT", *_TINY, "--preset=small"]
-_SERIAL = ["run-all", "DATA", "--save=OUT", *_TINY, "--plots=none", "--engine=serial"]
+_RUN_ALL = ["run-all", "DATA", "--save=OUT", *_TINY, _SIGNALS, "--plots=none"]
 _BENCHMARK = [
     *("benchmark", "DATA", "--out=OUT", "--detectors=knn", "--seeds=1"),
     *("--level=equalised", "--channels=0"),
@@ -57,8 +58,8 @@ def places(commands: Commands, two_machines: Path, fitted: Path, tmp_path: Path)
     ("first", "second"),
     [
         pytest.param(_FIT, _FIT, id="two fits"),
-        pytest.param(_FIT, _EVALUATE, id="fit and evaluate"),
-        pytest.param(_SERIAL, _SERIAL, id="two run-alls", marks=pytest.mark.slow),
+        pytest.param(_FIT, _EVALUATE, id="fit and evaluate", marks=pytest.mark.slow),
+        pytest.param(_RUN_ALL, _RUN_ALL, id="two run-alls", marks=pytest.mark.slow),
         pytest.param(_BENCHMARK, _BENCHMARK, id="two benchmarks", marks=pytest.mark.slow),
     ],
 )
