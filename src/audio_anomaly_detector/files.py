@@ -13,7 +13,6 @@ import shutil
 import socket
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -263,7 +262,8 @@ def _command() -> str:
     """The command that this process runs, shortened."""
     program = Path(sys.argv[0])
     name = program.parent.name if program.stem == "__main__" else program.name
-    return textwrap.shorten(shlex.join([name, *sys.argv[1:]]), _COMMAND_WIDTH, placeholder=" …")
+    command = shlex.join([name, *sys.argv[1:]])
+    return command if len(command) <= _COMMAND_WIDTH else f"{command[:_COMMAND_WIDTH]}…"
 
 
 def _is_running(process: int) -> bool:
