@@ -163,6 +163,23 @@ def test_temporary_folders_of_killed_processes_are_removed(
     assert not list(place.iterdir())
 
 
+WRITER = """
+import os, sys
+from pathlib import Path
+from audio_anomaly_detector.files import write_atomically
+write_atomically(Path(sys.argv[1]), lambda file: os.kill(os.getpid(), int(sys.argv[2])))
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, tmp_path / "file"]
+    assert subprocess.run([*command, "9"], check=False).returncode == -9
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(".writing-")
+    assert subprocess.run([*command, "0"], check=False).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_long_command_is_named_in_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/bin/aad", "fit", "a b", *["--set=x"] * 30])
     with hold_folder(tmp_path):

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -57,6 +58,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         UserError: the place cannot be written or the disk is full.
     """
     make_folder(path.parent)
+    _remove_half_written(path.parent.absolute())
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
@@ -243,6 +245,12 @@ def temporary_folder() -> Iterator[Path]:
 
 def _owner() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-"
+
+
+@cache
+def _remove_half_written(folder: Path) -> None:
+    """Remove what killed writers left in a folder; once is enough for a process."""
+    _remove_abandoned(folder, _HALF_WRITTEN)
 
 
 def _remove_abandoned(folder: Path, beginning: str) -> None:
