@@ -42,7 +42,8 @@ class Places:
 
     def arguments(self, command: str, out: Path) -> list[str]:
         words = [self._names.get(word, word) for word in COMMANDS[command]]
-        return [*(word.replace("=OUT", f"={out}") for word in words), "-q"]
+        quiet = [] if command == "export" else ["-q"]
+        return [*(word.replace("=OUT", f"={out}") for word in words), *quiet]
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def _assert_named_in_one_line(command: str, ended: Ended) -> None:
         ("fit", 4096),
         ("score", 2048),
         ("manifest", 700),
-        ("evaluate", 3000),
+        pytest.param("evaluate", 3000, marks=pytest.mark.slow),
         pytest.param("networks", 100_000, marks=pytest.mark.slow),
         pytest.param("evaluate", 20_000, marks=pytest.mark.slow),
         pytest.param("export", 50_000, marks=pytest.mark.slow),
