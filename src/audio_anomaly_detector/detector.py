@@ -1,7 +1,6 @@
 """The detector: from recordings of a machine to a verdict on any other recording of it."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -135,7 +134,11 @@ class Detector:
             cut_few_recordings,
         )
         from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
-        from audio_anomaly_detector.files import claim_folder, hold_folder  # noqa: PLC0415
+        from audio_anomaly_detector.files import (  # noqa: PLC0415
+            claim_folder,
+            hold_folder,
+            temporary_folder,
+        )
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
         from audio_anomaly_detector.learning.folds import calibration_size  # noqa: PLC0415
         from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
@@ -157,7 +160,7 @@ class Detector:
         clips = cut_few_recordings(clips, config.audio)
         with ExitStack() as stack:
             if work is None:
-                work = stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-"))
+                work = stack.enter_context(temporary_folder())
             work = Path(work)
             stack.enter_context(hold_folder(work))
             claim_folder(work, fit_identity(config, clips))

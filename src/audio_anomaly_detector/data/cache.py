@@ -113,7 +113,7 @@ def build_store(
             write_json(finished, content)
     except OSError as error:
         raise UserError(
-            f"{folder}: decoded audio cannot be written ({error.strerror}); "
+            f"{folder}: decoded audio cannot be written ({error.strerror or error}); "
             "free some space or choose another folder"
         ) from error
     return WindowStore(

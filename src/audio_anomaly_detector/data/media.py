@@ -7,7 +7,6 @@ this file: lists of other files or addresses in it are not followed.
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -18,6 +17,7 @@ import numpy as np
 
 from audio_anomaly_detector.data.kinds import AudioInfo
 from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.files import temporary_folder
 
 Reader = Callable[[], Iterator[np.ndarray]]
 
@@ -170,8 +170,8 @@ def _ffmpeg_blocks(path: Path, name: str) -> Iterator[tuple[np.ndarray, int]]:
     """Decode the first track with the program `ffmpeg` to a temporary WAV, and read that."""
     import soundfile  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="aad-") as folder:
-        wav = Path(folder, "sound.wav")
+    with temporary_folder() as folder:
+        wav = folder / "sound.wav"
         command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1"]
         command += ["-protocol_whitelist", "file", "-f", name, "-i", f"file:{path.absolute()}"]
         command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-rf64", "auto", "-fs", str(_MOST_BYTES)]

@@ -1,6 +1,7 @@
 """An exported detector in ONNX Runtime: the same scores, without PyTorch."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -224,6 +225,8 @@ def import_extra(module: str) -> Any:
     Raises:
         UserError: it is not installed.
     """
+    # Otherwise ONNX Runtime leaves a file in the folder for temporary files, and sends on its use.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return import_module(module)
     except ImportError as error:

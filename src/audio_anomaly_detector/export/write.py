@@ -1,7 +1,6 @@
 """Writing a fitted detector as one ONNX graph: waveform in, score and components out."""
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from audio_anomaly_detector.export.runtime import (
     OnnxDetector,
     import_extra,
 )
-from audio_anomaly_detector.files import write_bytes
+from audio_anomaly_detector.files import temporary_folder, write_bytes
 from audio_anomaly_detector.integrity import sealed
 from audio_anomaly_detector.provenance import PACKAGE
 
@@ -139,8 +138,8 @@ def _quantised(model: Any) -> Any:
         if node.op_type in ("MatMul", "Gemm")
         and any("'linear" in entry.value for entry in node.metadata_props if "scopes" in entry.key)
     ]
-    with _quiet(), tempfile.TemporaryDirectory(prefix="aad-") as folder:
-        written = Path(folder) / "quantised.onnx"
+    with _quiet(), temporary_folder() as folder:
+        written = folder / "quantised.onnx"
         quantization.quantize_dynamic(
             model,
             written,
