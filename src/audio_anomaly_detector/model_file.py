@@ -124,7 +124,7 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
             f"program reads formats 4 to {FORMAT}; install that version or fit again"
         )
     if not all_finite(content):
-        raise DamagedError("it holds numbers that are not finite")
+        raise DamagedError("it holds numbers that are not real and finite")
     if number == 4:
         try:
             return _from_format_4(content)
@@ -136,7 +136,7 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
             config["audio"]["scale"] = 1.0
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedError("parts of it are missing") from error
-        return {**content, "format": FORMAT, "config": json.dumps(config)}
+        return {**content, "format": FORMAT, "config": json.dumps(config, allow_nan=False)}
     if number != FORMAT:
         raise DamagedError(f"there is no format {number}")
     return content
@@ -165,7 +165,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
         **{name: content[name] for name in ("microphones", "networks", "banks", "normal_scores")},
         "format": FORMAT,
         "version": content["version"],
-        "config": json.dumps(config),
+        "config": json.dumps(config, allow_nan=False),
         "calibration": {
             "centre": content["centre"],
             "spread": content["spread"],
@@ -173,7 +173,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
             "family_weight": content["votes"],
             "steepness": 5.0 * content["trust"] ** 2,
         },
-        "provenance": json.dumps(provenance),
+        "provenance": json.dumps(provenance, allow_nan=False),
     }
 
 

@@ -23,7 +23,6 @@ from audio_anomaly_detector.data.kinds import (
     AudioInfo,
     Kind,
     audio_kind,
-    readable_name,
     what_else,
 )
 from audio_anomaly_detector.data.media import open_media
@@ -201,15 +200,19 @@ def _chunked(path: Path, kind: Kind, stream: BinaryIO, size: int) -> Sound:
             "holds more sound behind the end that its header declares (several files in one?)",
             "split it, or convert it",
         )
-    is_bw64 = _starts_with(stream, b"BW64")
     trusted = declared is not None and not unknown
-    if trusted and (declared == present or following in ("chunks", "padding")) and not is_bw64:
-        return _maybe_mpeg(path, _plain(path), region, declared or 0)
     whole = present
     if trusted and following in ("chunks", "padding"):
         whole = declared or 0
-    sound = _plain(path, replace_header(region, whole, size))
-    sound = _maybe_mpeg(path, sound, region, whole)
+    # libsndfile does not know BW64, and reads a W64 to the end of the file whatever it declares.
+    as_it_is = not _starts_with(stream, b"BW64")
+    as_it_is = as_it_is and (whole == present or kind.container != "w64")
+    if region.mpeg:
+        sound = _mpeg(path, region.start, min(whole, present))
+    elif trusted and declared == whole and as_it_is:
+        sound = _plain(path)
+    else:
+        sound = _plain(path, replace_header(region, whole, size))
     if declared == whole:
         return sound
     rate = _bytes_per_second(sound.info, present)
@@ -250,13 +253,6 @@ def replace_header(region: containers.Region, whole: int, size: int) -> Presente
         return containers.corrected(stream, region, whole, size)  # type: ignore[return-value]
 
     return present
-
-
-def _maybe_mpeg(path: Path, sound: Sound, region: containers.Region, length: int) -> Sound:
-    """MPEG audio within a WAV is counted as such."""
-    if not sound.info.subtype.startswith("MPEG"):
-        return sound
-    return _mpeg(path, region.start, min(length, path.stat().st_size - region.start))
 
 
 def _mpeg(path: Path, start: int, length: int) -> Sound:
@@ -395,16 +391,18 @@ def _opened(
     path: Path, present: Presented | None, heard: list[str] | None
 ) -> Iterator[soundfile.SoundFile]:
     with ExitStack() as stack:
-        source: object = readable_name(path)
+        stream = stack.enter_context(path.open("rb"))
+        # A descriptor, for by a name's suffix libsndfile would take what it does not know for MPEG.
+        source: object = stream.fileno()
         if present is not None:
-            shown = present(stack.enter_context(path.open("rb")))
+            shown = present(stream)
             if shown is None:
                 raise ClipError(
                     path, "is longer than its kind of file can say", "convert it to RF64 or FLAC"
                 )
             source = shown
         with _noise(heard):
-            file = stack.enter_context(soundfile.SoundFile(source))
+            file = stack.enter_context(soundfile.SoundFile(source, closefd=False))
         yield file
 
 
