@@ -124,19 +124,20 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
             f"program reads formats 4 to {FORMAT}; install that version or fit again"
         )
     if not all_finite(content):
-        raise DamagedError("it holds numbers that are not real and finite")
+        raise DamagedError("it holds numbers that are not finite or not real")
     if number == 4:
         try:
             return _from_format_4(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedError("parts of it are missing") from error
+            raise DamagedError("parts of it are missing, or no numbers") from error
     if number == 5:  # which had another container, and no unit of recordings
         try:
             config = json.loads(content["config"])
             config["audio"]["scale"] = 1.0
+            text = json.dumps(config, allow_nan=False)
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError("parts of it are missing") from error
-        return {**content, "format": FORMAT, "config": json.dumps(config, allow_nan=False)}
+            raise DamagedError("parts of it are missing, or no numbers") from error
+        return {**content, "format": FORMAT, "config": text}
     if number != FORMAT:
         raise DamagedError(f"there is no format {number}")
     return content

@@ -168,7 +168,6 @@ def _shape(rng: np.random.Generator, content: dict[str, Any], old: bool) -> Righ
         tensor.to(torch.complex64),
         tensor.to(torch.bfloat16),
         tensor.to(torch.float8_e4m3fn),
-        tensor.to(torch.complex128),
         tensor.float().to(torch.uint16),
     ]
     if old:  # views that promise what is not there

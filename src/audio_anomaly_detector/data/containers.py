@@ -121,9 +121,9 @@ def find_region(stream: BinaryIO, container: Container, size: int) -> Region | N
         start, declared = struct.unpack(f"{order}II", head[4:])
         return Region(start, None if declared == _UNKNOWN else declared, 8, f"{order}I")
     if container == "caf":
-        return _caf(stream)
+        return _caf(stream, size)
     if container == "w64":
-        return _w64(stream)
+        return _w64(stream, size)
     return _iff(stream, ">" if container in ("rifx", "aiff") else "<", size)
 
 
@@ -298,7 +298,7 @@ def _iff_chunks(stream: BinaryIO, order: str, at: int, size: int) -> Tail:
     return "chunks"
 
 
-def _caf(stream: BinaryIO) -> Region | None:
+def _caf(stream: BinaryIO, size: int) -> Region | None:
     stream.seek(8)
     for _ in range(_MAX_CHUNKS):
         head = stream.read(12)
@@ -309,7 +309,7 @@ def _caf(stream: BinaryIO) -> Region | None:
         if name == b"data":  # a count of edits comes before the sound
             declared = None if length < 0 else max(0, length - 4)
             return Region(body + 4, declared, body - 8, ">q", 4)
-        if length < 0:
+        if not 0 <= length <= size - body:
             return None
         stream.seek(body + length)
     return None
@@ -332,7 +332,7 @@ def _caf_chunks(stream: BinaryIO, at: int, size: int) -> Tail:
     return "chunks"
 
 
-def _w64(stream: BinaryIO) -> Region | None:
+def _w64(stream: BinaryIO, size: int) -> Region | None:
     stream.seek(40)
     for _ in range(_MAX_CHUNKS):
         head = stream.read(24)
@@ -343,7 +343,7 @@ def _w64(stream: BinaryIO) -> Region | None:
         if name.startswith(b"data"):
             declared = length - 24 if 24 <= length < 2**63 else None
             return Region(body, declared, body - 8, "<Q", 24, (16, "<Q", 0))
-        if length < 24:
+        if not 24 <= length <= size - body + 24:
             return None
         stream.seek(body - 24 + (length + 7) // 8 * 8)
     return None
