@@ -309,6 +309,13 @@ def test_numbers_that_are_not_real_are_refused_in_silence(
     assert not recwarn.list
 
 
+def test_a_foreign_file_prints_no_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    torch.save({"format": 5, "model": torch.ones(2)}, tmp_path / "a.pth", pickle_protocol=4)
+    with pytest.raises(UserError):
+        Detector.load(tmp_path / "a.pth")
+    assert not recwarn.list
+
+
 def test_settings_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     content = load_tensors((FORMATS / "format-5-networks.pth").read_bytes())
     config = json.loads(content["config"])
