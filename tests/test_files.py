@@ -80,6 +80,13 @@ def test_plain_data_is_indented_json(tmp_path: Path) -> None:
     assert text == '{\n  "a": [\n    1,\n    null\n  ]\n}\n'
 
 
+def test_json_holds_no_number_that_is_not_finite(tmp_path: Path) -> None:
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(tmp_path / "x.json", {"a": [1, value]})
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_work_folder_belongs_to_one_piece_of_work(tmp_path: Path) -> None:
     work = tmp_path / "work"
     assert not is_claimed(work, "first")

@@ -364,13 +364,13 @@ class Detector:
         write_model_file(
             Path(path),
             {
-                "config": json.dumps(self.config.model_dump(mode="json")),
+                "config": json.dumps(self.config.model_dump(mode="json"), allow_nan=False),
                 "microphones": self.microphones,
                 "networks": None if networks is None else network_weights(networks),
                 "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
                 "calibration": vars(self.pipeline.calibration),
                 "normal_scores": torch.from_numpy(self.normal_scores.scores),
-                "provenance": json.dumps(self.provenance.to_dict()),
+                "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
             },
         )
 

@@ -98,8 +98,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write plain data as indented JSON, atomically; raises `UserError` like `write_atomically`."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write plain data as indented JSON, atomically; raises `UserError` like `write_atomically`.
+
+    What is legitimately undefined is None; a number that is not finite is a fault (`ValueError`).
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, columns: Iterable[str] | None, rows: Iterable[Iterable[object]]) -> None:

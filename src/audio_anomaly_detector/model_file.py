@@ -124,19 +124,20 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
             f"program reads formats 4 to {FORMAT}; install that version or fit again"
         )
     if not all_finite(content):
-        raise DamagedError("it holds numbers that are not finite")
+        raise DamagedError("it holds numbers that are not finite or not real")
     if number == 4:
         try:
             return _from_format_4(content)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedError("parts of it are missing") from error
+            raise DamagedError("parts of it are missing, or no numbers") from error
     if number == 5:  # which had another container, and no unit of recordings
         try:
             config = json.loads(content["config"])
             config["audio"]["scale"] = 1.0
+            text = json.dumps(config, allow_nan=False)
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError("parts of it are missing") from error
-        return {**content, "format": FORMAT, "config": json.dumps(config)}
+            raise DamagedError("parts of it are missing, or no numbers") from error
+        return {**content, "format": FORMAT, "config": text}
     if number != FORMAT:
         raise DamagedError(f"there is no format {number}")
     return content
@@ -165,7 +166,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
         **{name: content[name] for name in ("microphones", "networks", "banks", "normal_scores")},
         "format": FORMAT,
         "version": content["version"],
-        "config": json.dumps(config),
+        "config": json.dumps(config, allow_nan=False),
         "calibration": {
             "centre": content["centre"],
             "spread": content["spread"],
@@ -173,7 +174,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
             "family_weight": content["votes"],
             "steepness": 5.0 * content["trust"] ** 2,
         },
-        "provenance": json.dumps(provenance),
+        "provenance": json.dumps(provenance, allow_nan=False),
     }
 
 

@@ -5,6 +5,7 @@
 
 import io
 import os
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,10 @@ def load_tensors(data: bytes, device: torch.device | str = "cpu") -> Any:
     if broken is not None:
         raise DamagedError(f"the checksum or size of its part {broken} is wrong")
     try:
-        content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            # PyTorch remarks upon how other programs write; what it reads is judged here.
+            warnings.simplefilter("ignore")
+            content = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
     except Exception as error:  # torch raises anything on garbage, from KeyError to EOFError
         raise DamagedError("its content cannot be read") from error
     if not _is_bounded(content, len(data)):

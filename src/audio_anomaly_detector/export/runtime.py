@@ -114,7 +114,7 @@ class OnnxDetector:
             )
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # its errors are raised too
         try:
             session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             facts = GraphFacts.model_validate(
