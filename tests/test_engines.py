@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +134,35 @@ def test_no_orphans_behind_a_killed_run(tmp_path: Path) -> None:
     run.wait()
     worker = int(process_file.read_text())
     wait_for(lambda: not is_alive(worker))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no launcher")
+def test_a_run_whose_launcher_is_killed_fails_and_ends(functions: Any, tmp_path: Path) -> None:
+    process_file = tmp_path / "process"
+    run = ENGINES["processes"]().map(functions.leave_running, [str(process_file)] * 2)
+    killer = threading.Thread(target=_kill_the_launcher, args=[process_file])
+    killer.start()
+    found = dict(run)
+    killer.join()
+    reason = "the process that starts workers was ended by SIGKILL (out of memory?)"
+    assert found == {0: Failed(reason), 1: Failed(reason)}
+    wait_for(lambda: not is_alive(int(process_file.read_text())))
+
+
+def _kill_the_launcher(process_file: Path) -> None:
+    wait_for(lambda: process_file.exists() and process_file.read_text())
+    stat = Path(f"/proc/{process_file.read_text()}/stat").read_text()
+    os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
+def test_nothing_is_left_among_the_temporary_files(
+    functions: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run = ENGINES["processes"]().map(functions.square, [1, 2])
+    next(run)
+    assert not list(tmp_path.iterdir())  # so a kill leaves nothing, either
+    assert list(run) == [(1, 4)]
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from audio_anomaly_detector.files import (
     hold_folder,
     is_claimed,
     make_folder,
+    temporary_folder,
     write_atomically,
     write_csv,
     write_json,
@@ -78,6 +80,13 @@ def test_plain_data_is_indented_json(tmp_path: Path) -> None:
     assert text == '{\n  "a": [\n    1,\n    null\n  ]\n}\n'
 
 
+def test_json_holds_no_number_that_is_not_finite(tmp_path: Path) -> None:
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write_json(tmp_path / "x.json", {"a": [1, value]})
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_work_folder_belongs_to_one_piece_of_work(tmp_path: Path) -> None:
     work = tmp_path / "work"
     assert not is_claimed(work, "first")
@@ -115,7 +124,8 @@ def test_a_folder_is_held_until_its_process_ends(tmp_path: Path) -> None:
         assert other.stdout and other.stdout.readline() == "held\n"
         with (
             pytest.raises(
-                UserError, match=rf"run \(process {other.pid} on .+, since 2.+another folder"
+                UserError,
+                match=rf"run \(process {other.pid} on .+, since 2.+: -c .+\) is .+another folder",
             ) as told,
             hold_folder(folder),
         ):
@@ -131,6 +141,58 @@ def test_a_folder_is_held_until_its_process_ends(tmp_path: Path) -> None:
         assert f'"process": {os.getpid()}' in (folder / ".lock.json").read_text()
     living.unlink()  # of a writer that is still at work
     assert [path.name for path in folder.iterdir()] == ["fingerprint"]
+
+
+TEMPORARY = """
+import os
+from audio_anomaly_detector.files import temporary_folder
+with temporary_folder() as folder:
+    print(folder, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_temporary_folders_of_killed_processes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    environment = {**os.environ, "TMPDIR": str(place)}
+    command = [sys.executable, "-c", TEMPORARY]
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    left = Path(killed.stdout.strip())
+    assert left.parent == place and left.is_dir()
+    with temporary_folder() as living:
+        with hold_folder(tmp_path / "run"):
+            assert list(place.iterdir()) == [living]
+        assert living.is_dir()
+    assert not list(place.iterdir())
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from audio_anomaly_detector.files import write_atomically
+write_atomically(Path(sys.argv[1]), lambda file: os.kill(os.getpid(), int(sys.argv[2])))
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, tmp_path / "file"]
+    assert subprocess.run([*command, "9"], check=False).returncode == -9
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(".writing-")
+    assert subprocess.run([*command, "0"], check=False).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_long_command_is_named_in_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/bin/aad", "fit", "a b", *["--set=x"] * 30])
+    with hold_folder(tmp_path):
+        command = json.loads((tmp_path / ".lock.json").read_text())["command"]
+    assert command.startswith("aad fit 'a b' --set=x ") and command.endswith("…")
+    assert len(command) == 61
 
 
 def test_of_two_threads_one_holds_a_folder(tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def _at(tree: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
         ("normal_scores/0/groups", lambda t: t * 0),
         ("normal_scores/0/seconds", lambda _: 0.0),
         ("normal_scores", lambda _: []),
-        ("usual_length", lambda _: 1),
+        ("usual_seconds", lambda _: 0.0),
         ("calibration/seconds", lambda t: -t),
         ("calibration/seconds", lambda t: t.repeat(2)),
         ("normal_scores/0/scores", lambda t: t[None]),
@@ -297,6 +297,40 @@ def test_a_part_left_out_or_not_finite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not written"):
         write_model_file(tmp_path / "new.pth", whole)
     assert not (tmp_path / "new.pth").exists()
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.float8_e4m3fn])
+@pytest.mark.parametrize(
+    "place", ["banks/logmel_mean/mean", "networks/vqvae.code_variance", "normal_scores"]
+)
+def test_numbers_that_are_not_real_are_refused_in_silence(
+    place: str, kind: torch.dtype, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    content = read_model_file(FORMATS / "format-5-networks.pth")
+    parents, _, name = place.rpartition("/")
+    parent = _at(content, parents)[0][parents.rpartition("/")[2]] if parents else content
+    parent[name] = parent[name].to(kind)
+    (tmp_path / "altered.pth").write_bytes(pack(content))
+    with pytest.raises(UserError, match="not real") as caught:
+        Detector.load(tmp_path / "altered.pth")
+    assert "\n" not in str(caught.value)
+    assert not recwarn.list
+
+
+def test_a_foreign_file_prints_no_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    torch.save({"format": 5, "model": torch.ones(2)}, tmp_path / "a.pth", pickle_protocol=4)
+    with pytest.raises(UserError):
+        Detector.load(tmp_path / "a.pth")
+    assert not recwarn.list
+
+
+def test_settings_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    content = load_tensors((FORMATS / "format-5-networks.pth").read_bytes())
+    config = json.loads(content["config"])
+    config["audio"]["length"] = float("nan")
+    save_tensors(tmp_path / "altered.pth", {**content, "config": json.dumps(config)})
+    with pytest.raises(UserError, match="no numbers"):
+        read_model_file(tmp_path / "altered.pth")
 
 
 @pytest.mark.parametrize(

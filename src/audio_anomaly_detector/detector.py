@@ -1,7 +1,6 @@
 """The detector: from recordings of a machine to a verdict on any other recording of it."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -91,7 +90,8 @@ class Detector:
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
-        threshold = self.normal_scores.of_usual.threshold(self.threshold_config)
+        normal = self.normal_scores
+        threshold = normal.threshold(normal.usual, self.threshold_config)
         object.__setattr__(self, "threshold", threshold)
 
     @classmethod
@@ -135,7 +135,11 @@ class Detector:
             cut_long_recordings,
         )
         from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
-        from audio_anomaly_detector.files import claim_folder, hold_folder  # noqa: PLC0415
+        from audio_anomaly_detector.files import (  # noqa: PLC0415
+            claim_folder,
+            hold_folder,
+            temporary_folder,
+        )
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
         from audio_anomaly_detector.learning.folds import calibration_size  # noqa: PLC0415
         from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
@@ -154,10 +158,12 @@ class Detector:
                 "learns from several machines needs their pool, made with the same settings "
                 "('aad run-all --pool' does that), and nothing else takes one"
             )
-        clips = cut_long_recordings(clips, config.audio)
+        given = clips
+        cuts_of = {clip.name: cut_long_recordings([clip], config.audio) for clip in given}
+        clips = [cut for cuts in cuts_of.values() for cut in cuts]
         with ExitStack() as stack:
             if work is None:
-                work = stack.enter_context(tempfile.TemporaryDirectory(prefix="aad-"))
+                work = stack.enter_context(temporary_folder())
             work = Path(work)
             stack.enter_context(hold_folder(work))
             claim_folder(work, fit_identity(config, clips))
@@ -176,9 +182,15 @@ class Detector:
                 prior = pool_prior.for_machine(store.clips, microphones)
             fitted = fit(store, config, work, where, progress, watch, prior)
             names = [clip.name for clip in store.clips]
+            seconds = dict(zip(names, store.seconds, strict=True))
+            used = {
+                clip.name: sum(seconds.get(cut.name, 0.0) for cut in cuts_of[clip.name])
+                for clip in given
+                if any(cut.name in seconds for cut in cuts_of[clip.name])
+            }
             provenance = Provenance(
                 machine=store.clips[0].machine,
-                clips=clip_records(store.clips),
+                clips=clip_records([clip for clip in given if clip.name in used]),
                 calibration_clips=[names[i] for i in fitted.calibration_clips],
                 outliers=[names[i] for i in fitted.outliers],
                 unusable=failure_lines(store.failures),
@@ -192,7 +204,9 @@ class Detector:
             config=config,
             microphones=microphones,
             pipeline=fitted.pipeline,
-            normal_scores=fitted.normal_scores,
+            normal_scores=replace(
+                fitted.normal_scores, usual=float(np.median(list(used.values())))
+            ),
             provenance=provenance,
             device=where,
         )
@@ -371,7 +385,7 @@ class Detector:
         write_model_file(
             Path(path),
             {
-                "config": json.dumps(self.config.model_dump(mode="json")),
+                "config": json.dumps(self.config.model_dump(mode="json"), allow_nan=False),
                 "microphones": self.microphones,
                 "networks": None if networks is None else network_weights(networks),
                 "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
@@ -384,8 +398,8 @@ class Detector:
                     }
                     for seconds, of in zip(normal.seconds, normal.scores, strict=True)
                 ],
-                "usual_length": normal.usual,
-                "provenance": json.dumps(self.provenance.to_dict()),
+                "usual_seconds": normal.usual,
+                "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
             },
         )
 
@@ -443,7 +457,7 @@ class Detector:
                     NormalScores(of["scores"].numpy(), of["groups"].numpy())
                     for of in content["normal_scores"]
                 ),
-                content["usual_length"],
+                float(content["usual_seconds"]),
             ),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,

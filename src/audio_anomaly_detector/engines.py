@@ -13,11 +13,13 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Literal, NamedTuple, TypeVar
@@ -25,6 +27,7 @@ from typing import Literal, NamedTuple, TypeVar
 from audio_anomaly_detector.errors import UserError, one_line
 
 _MOST_ATTEMPTS = 2
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _RAY_RETRIES = 3  # lost nodes are no fault of the job
 _RAY_OBJECT_STORE = 200_000_000  # bytes; nothing larger than a list of clips is sent
 
@@ -97,50 +100,41 @@ class Processes(Engine):
     """On this machine, each job in a process of its own.
 
     A job gets a fresh process, so that its memory is freed after it and a process that dies, for
-    lack of memory for example, ends no other job. On Linux it is forked from a server that has
+    lack of memory for example, ends no other job. On Linux it is forked from a launcher that has
     imported what the job needs and computed nothing, for imports take seconds (a fork of this
-    process would copy the locks of PyTorch's threads). A job whose process died is tried once
-    more, alone, when all others are done.
+    process would copy the locks of PyTorch's threads). The fork server of `multiprocessing` does
+    the same, but it listens at a socket in a folder that a killed run leaves behind. A job whose
+    process died is tried once more, alone, when all others are done.
     A script that uses this engine needs the usual ``if __name__ == "__main__":``.
     """
 
     def map(self, function: Callable[[J], R], jobs: Sequence[J]) -> Results[R]:
         """Apply a function to every job; see `Engine.map`."""
-        context: ForkServerContext | SpawnContext = get_context("spawn")
-        if sys.platform == "linux":
-            context = get_context("forkserver")
-            context.set_forkserver_preload([function.__module__])
-        waiting = deque((index, 1) for index in range(len(jobs)))
-        running: dict[Connection, _Run] = {}
+        context = get_context("spawn")
+        if sys.platform != "linux":
+            yield from _each_in_a_process(context, function, jobs, self.workers)
+            return
+        ours, its = context.Pipe()
+        launcher = context.Process(target=_launch, args=(function, jobs, self.workers, its))
+        undone = set(range(len(jobs)))
         try:
-            while waiting or running:
-                while waiting and len(running) < (self.workers if waiting[0][1] == 1 else 1):
-                    index, attempt = waiting.popleft()
-                    receiver, sender = context.Pipe(duplex=False)
-                    process: BaseProcess = context.Process(
-                        target=_work, args=(function, jobs[index], sender)
-                    )
-                    process.start()
-                    sender.close()  # now the worker holds the only one: its end is the pipe's end
-                    running[receiver] = _Run(process, index, attempt)
-                ready = wait(running)
-                for receiver in [receiver for receiver in running if receiver in ready]:
-                    process, index, attempt = running.pop(receiver)
-                    try:
-                        with receiver:
-                            result = receiver.recv()
-                    except (EOFError, OSError):  # it died before it sent a result
-                        process.join()
-                        if attempt < _MOST_ATTEMPTS:
-                            waiting.append((index, attempt + 1))
-                            continue
-                        result = Failed(_exit_reason(process.exitcode))
-                    process.join()
-                    yield index, result
+            _start_undisturbed(launcher)
+            its.close()
+            while undone:
+                try:
+                    index, result = ours.recv()
+                except (EOFError, ConnectionError):
+                    launcher.join()
+                    reason = f"the process that starts workers {_how_it_ended(launcher.exitcode)}"
+                    yield from ((index, Failed(reason)) for index in sorted(undone))
+                    return
+                undone.remove(index)
+                yield index, result
         finally:
-            for process, _, _ in running.values():
-                process.terminate()
-                process.join()
+            ours.close()  # which the launcher notices; before it listens, the signal ends it
+            if launcher.pid is not None:
+                launcher.terminate()
+                launcher.join()
 
 
 class Ray(Engine):
@@ -155,40 +149,48 @@ class Ray(Engine):
         """Apply a function to every job; see `Engine.map`."""
         ray = _import_ray()
         ours = not ray.is_initialized()
-        if ours:
-            self._connect(ray)
-        waiting: dict[object, int] = {}
+        waiting: dict[Future[R | Failed], int] = {}
+        references = []
         try:
+            if ours:
+                with _own_signal_handlers():
+                    self._connect(ray)
             # max_calls: a fresh process per job gives its memory back.
             task = ray.remote(
                 num_cpus=self.cores, num_gpus=self.gpus, max_retries=_RAY_RETRIES, max_calls=1
             )(_attempt)
             for index, job in enumerate(jobs):
-                waiting[task.remote(function, job)] = index
-            while waiting:
-                for reference in ray.wait(list(waiting))[0]:
-                    index = waiting.pop(reference)
-                    try:
-                        result = ray.get(reference)
-                    except ray.exceptions.RayError as error:
-                        result = Failed(f"lost on the cluster: {_main_line(error)}")
-                    yield index, result
+                references.append(task.remote(function, job))
+                waiting[references[-1].future()] = index
+            # Signals interrupt waiting for a future; Ray's own `wait` makes another error of them.
+            for done in as_completed(waiting):
+                try:
+                    result = done.result()
+                except ray.exceptions.RayError as error:
+                    result = Failed(f"lost on the cluster: {_main_line(error)}")
+                yield waiting[done], result
         finally:
             if ours:
                 ray.shutdown()  # on a cluster this ends our jobs, not the cluster
             else:
-                for reference in waiting:
-                    ray.cancel(reference, force=True)
+                for reference in references:
+                    ray.cancel(reference, force=True)  # no effect on what is done
 
     def _connect(self, ray: ModuleType) -> None:
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
         if self.address is None:
-            ray.init(
-                address="local",
-                num_cpus=self.workers * self.cores,
-                object_store_memory=_RAY_OBJECT_STORE,
-                **quiet,
-            )
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=self.workers * self.cores,
+                    object_store_memory=_RAY_OBJECT_STORE,
+                    **quiet,
+                )
+            except OSError as error:  # a full disk, or too long a path of its sockets
+                raise UserError(
+                    f"Ray cannot be started ({one_line(error)}); set the variable TMPDIR to a "
+                    "folder with a short name and some room, or take --engine processes"
+                ) from error
             return
         try:
             _check_reachable(self.address)
@@ -242,10 +244,85 @@ def _attempt(function: Callable[[J], R], job: J) -> R | Failed:
         return Failed(f"{type(error).__name__}: {one_line(error)}")
 
 
+def _start_undisturbed(process: BaseProcess) -> None:
+    """Start a process that Ctrl-C does not reach, and do not be interrupted half-way.
+
+    Ctrl-C reaches the whole group of processes; who starts one ends it. Signals interrupt the main
+    thread alone, and a process has the signal mask of the thread that starts it.
+    """
+
+    def start() -> None:
+        resource_tracker.ensure_running()  # which, started with the process, would unblock it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        process.start()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(start).result()
+
+
+def _launch(function: Callable[[J], R], jobs: Sequence[J], workers: int, user: Connection) -> None:
+    """Send the user of the engine every result, until he closes the connection or dies."""
+    for number in (signal.SIGINT, *_ENDING):  # the user's end is what counts
+        signal.signal(number, signal.SIG_IGN)
+    with closing(_each_in_a_process(get_context("fork"), function, jobs, workers, user)) as results:
+        try:
+            for result in results:
+                user.send(result)
+        except BrokenPipeError:
+            return  # nobody wants the rest
+
+
+def _each_in_a_process(
+    context: ForkContext | SpawnContext,
+    function: Callable[[J], R],
+    jobs: Sequence[J],
+    workers: int,
+    user: Connection | None = None,
+) -> Results[R]:
+    """Results of jobs in processes of their own, until something comes from the user."""
+    waiting = deque((index, 1) for index in range(len(jobs)))
+    running: dict[Connection, _Run] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < (workers if waiting[0][1] == 1 else 1):
+                index, attempt = waiting.popleft()
+                receiver, sender = context.Pipe(duplex=False)
+                process: BaseProcess = context.Process(
+                    target=_work, args=(function, jobs[index], sender)
+                )
+                process.start()
+                sender.close()  # now the worker holds the only one: its end is the pipe's end
+                running[receiver] = _Run(process, index, attempt)
+            ready = wait([*running, *([] if user is None else [user])])
+            if user in ready:
+                return
+            for receiver in [receiver for receiver in running if receiver in ready]:
+                process, index, attempt = running.pop(receiver)
+                try:
+                    with receiver:
+                        result = receiver.recv()
+                except (EOFError, OSError):  # it died before it sent a result
+                    process.join()
+                    if attempt < _MOST_ATTEMPTS:
+                        waiting.append((index, attempt + 1))
+                        continue
+                    result = Failed(
+                        f"its worker process {_how_it_ended(process.exitcode)} "
+                        f"{_MOST_ATTEMPTS} times; run it alone to see why"
+                    )
+                process.join()
+                yield index, result
+    finally:
+        for process, _, _ in running.values():
+            process.kill()
+            process.join()
+
+
 def _work(function: Callable[[J], R], job: J, sender: Connection) -> None:
     """Do one job in a process of its own."""
-    # Ctrl-C reaches the whole group of processes; the parent ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # see `_start_undisturbed`
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sender.send(_attempt(function, job))
 
@@ -258,14 +335,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _exit_reason(exit_code: int | None) -> str:
+def _how_it_ended(exit_code: int | None) -> str:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         cause = " (out of memory?)" if name == "SIGKILL" else ""
-        how = f"was ended by {name}{cause}"
-    else:
-        how = f"ended with exit code {exit_code}"
-    return f"its worker process {how} {_MOST_ATTEMPTS} times; run it alone to see why"
+        return f"was ended by {name}{cause}"
+    return f"ended with exit code {exit_code}"
 
 
 def _import_ray() -> ModuleType:
@@ -279,6 +354,18 @@ def _import_ray() -> ModuleType:
             "the engine ray needs Ray; install it with: pip install 'audio-anomaly-detector[dist]'"
         ) from error
     return ray
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Keep this program's answers to signals, in whose place Ray puts its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _check_reachable(address: str) -> None:

@@ -2,17 +2,21 @@
 
 import csv
 import errno
+import glob
 import io
 import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +25,9 @@ from audio_anomaly_detector.errors import UserError
 _CONDITION = re.compile(r"[-+]\d+_?dB[\w/. -]*(#t=[\d.,]*)?$", re.IGNORECASE)  # of MIMII
 _MARK = "fingerprint"  # of a work folder: the identity of the work that it belongs to
 _LOCK, _HOLDER = ".lock", ".lock.json"  # in a folder that is held, and who holds it
-_HALF_WRITTEN = ".writing-"  # begins names of files that are not whole yet; then host, process
+# Begin names of files that are not whole yet, and of temporary folders; then host and process.
+_HALF_WRITTEN, _TEMPORARY = ".writing-", "aad-"
+_COMMAND_WIDTH = 60  # characters of a command that is named in a message
 # A killed run's workers need a moment to notice.
 _PATIENCE_S = 3.0
 
@@ -52,11 +58,12 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         UserError: the place cannot be written or the disk is full.
     """
     make_folder(path.parent)
+    _remove_half_written(path.parent.absolute())
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent,
-            prefix=f"{_HALF_WRITTEN}{socket.gethostname()}-{os.getpid()}-",
+            prefix=f"{_HALF_WRITTEN}{_owner()}",
             delete=False,
         ) as file:
             temporary = Path(file.name)
@@ -64,19 +71,20 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise _unwritten(path, error) from error
+        raise unwritten(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
-def _unwritten(path: Path, error: OSError) -> UserError:
+def unwritten(path: Path, error: OSError) -> UserError:
+    """The error of the user for one of the system that came while a file was written."""
     remedy = (
         "free some space and start again: finished work is kept"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         else "choose another place with --out"
     )
-    return UserError(f"{path}: cannot write ({error.strerror}); {remedy}")
+    return UserError(f"{path}: cannot write ({error.strerror or error}); {remedy}")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -90,8 +98,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write plain data as indented JSON, atomically; raises `UserError` like `write_atomically`."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write plain data as indented JSON, atomically; raises `UserError` like `write_atomically`.
+
+    What is legitimately undefined is None; a number that is not finite is a fault (`ValueError`).
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, columns: Iterable[str] | None, rows: Iterable[Iterable[object]]) -> None:
@@ -150,7 +161,7 @@ class GrowingCsv:
         try:
             yield
         except OSError as error:
-            raise _unwritten(self.path, error) from error
+            raise unwritten(self.path, error) from error
 
 
 def _csv_line(row: Iterable[object], columns: Sequence[str] = ()) -> bytes:
@@ -185,6 +196,8 @@ def _cell(value: object, before_formula: str) -> object:
 def hold_folder(folder: Path) -> Iterator[None]:
     """Keep other runs from writing into a folder, and remove what killed ones left half-written.
 
+    What killed processes left among the temporary files is removed before and after: work that is
+    ended early ends its workers, too.
     The lock is the operating system's, so it ends with its process, however that ends. A thread
     may hold a folder again that it holds already.
 
@@ -206,28 +219,62 @@ def hold_folder(folder: Path) -> Iterator[None]:
     except Timeout:
         raise UserError(_held(folder)) from None
     except OSError as error:
-        raise _unwritten(folder, error) from error
+        raise unwritten(folder, error) from error
     try:
-        _remove_half_written(folder)
-        since = time.strftime("%Y-%m-%d %H:%M")
-        write_json(
-            folder / _HOLDER, {"process": os.getpid(), "host": socket.gethostname(), "since": since}
-        )
+        _remove_abandoned(folder, _HALF_WRITTEN)
+        _remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
+        holder = {
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M"),
+            "command": _command(),
+        }
+        write_json(folder / _HOLDER, holder)
         yield
     finally:
+        _remove_abandoned(Path(tempfile.gettempdir()), _TEMPORARY)
         (folder / _HOLDER).unlink(missing_ok=True)
         if os.name == "posix":  # elsewhere an open file cannot be removed
             (folder / _LOCK).unlink(missing_ok=True)
         lock.release()
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for what is no result, removed in the end or, after a kill, by `hold_folder`."""
+    with tempfile.TemporaryDirectory(prefix=f"{_TEMPORARY}{_owner()}") as folder:
+        yield Path(folder)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-"
+
+
+@cache
 def _remove_half_written(folder: Path) -> None:
-    """Remove what killed writers of this machine left; others may still be writing here."""
-    mine = f"{_HALF_WRITTEN}{socket.gethostname()}-"
-    for file in folder.glob(f"{_HALF_WRITTEN}*"):
-        process = file.name.removeprefix(mine).partition("-")[0]
-        if file.name.startswith(mine) and process.isdigit() and not _is_running(int(process)):
-            file.unlink(missing_ok=True)
+    """Remove what killed writers left in a folder; once is enough for a process."""
+    _remove_abandoned(folder, _HALF_WRITTEN)
+
+
+def _remove_abandoned(folder: Path, beginning: str) -> None:
+    """Remove what killed processes of this machine left; others may still be at work."""
+    mine = f"{beginning}{socket.gethostname()}-"
+    for path in folder.glob(f"{glob.escape(mine)}*"):
+        process = path.name.removeprefix(mine).partition("-")[0]
+        if not process.isdigit() or _is_running(int(process)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # somebody else may be removing it, too
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _command() -> str:
+    """The command that this process runs, shortened."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.name
+    command = shlex.join([name, *sys.argv[1:]])
+    return command if len(command) <= _COMMAND_WIDTH else f"{command[:_COMMAND_WIDTH]}…"
 
 
 def _is_running(process: int) -> bool:
@@ -243,7 +290,7 @@ def _is_running(process: int) -> bool:
 def _held(folder: Path) -> str:
     try:
         holder = json.loads((folder / _HOLDER).read_text())
-        who = " (process {process} on {host}, since {since})".format(**holder)
+        who = " (process {process} on {host}, since {since}: {command})".format(**holder)
     except (OSError, ValueError, KeyError, TypeError):  # it has only just begun, or is about to end
         who = ""
     return f"{folder}: another run{who} is writing here; wait for it, or choose another folder"

@@ -18,6 +18,13 @@ from audio_anomaly_detector.integrity import UNSEALED, seal_of, sealed
 
 HEAD = 9  # bytes of a file that `is_container` needs
 _KEY = "audio_anomaly_detector"  # of the metadata; one, for safetensors puts several in any order
+# Numbers that all of PyTorch can calculate with; others fail, or lose a part on the way, in it.
+_REAL = frozenset(
+    {
+        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    }
+)
 _TENSOR = "tensor"  # marks where in the plain data a tensor belongs
 
 
@@ -91,9 +98,9 @@ def is_container(start: bytes, size: int) -> bool:
 
 
 def all_finite(content: Any) -> bool:
-    """Whether every number in tensors and plain data is finite."""
+    """Whether every number in tensors and plain data is real and finite."""
     if isinstance(content, Tensor):
-        return bool(torch.isfinite(content).all())
+        return content.dtype in _REAL and bool(torch.isfinite(content).all())
     if isinstance(content, Mapping):
         return all(map(all_finite, content.values()))
     if isinstance(content, list | tuple):

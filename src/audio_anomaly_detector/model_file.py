@@ -124,7 +124,7 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
             f"program reads formats 4 to {FORMAT}; install that version or fit again"
         )
     if not all_finite(content):
-        raise DamagedError("it holds numbers that are not finite")
+        raise DamagedError("it holds numbers that are not finite or not real")
     if number == FORMAT:
         return content
     try:
@@ -133,7 +133,7 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
         if number == 5:
             return _of_one_length(_from_format_5(content))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise DamagedError("parts of it are missing") from error
+        raise DamagedError("parts of it are missing, or no numbers") from error
     raise DamagedError(f"there is no format {number}")
 
 
@@ -141,7 +141,7 @@ def _from_format_5(content: dict[str, Any]) -> dict[str, Any]:
     """Format 5 had another container, and no unit of recordings."""
     config = json.loads(content["config"])
     config["audio"]["scale"] = 1.0
-    return {**content, "format": FORMAT, "config": json.dumps(config)}
+    return {**content, "format": FORMAT, "config": json.dumps(config, allow_nan=False)}
 
 
 def _of_one_length(content: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _of_one_length(content: dict[str, Any]) -> dict[str, Any]:
         **content,
         "calibration": calibration,
         "normal_scores": [of_length],
-        "usual_length": 0,
+        "usual_seconds": seconds,
     }
 
 
@@ -186,7 +186,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
         **{name: content[name] for name in ("microphones", "networks", "banks", "normal_scores")},
         "format": FORMAT,
         "version": content["version"],
-        "config": json.dumps(config),
+        "config": json.dumps(config, allow_nan=False),
         "calibration": {
             "centre": content["centre"],
             "spread": content["spread"],
@@ -194,7 +194,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
             "family_weight": content["votes"],
             "steepness": 5.0 * content["trust"] ** 2,
         },
-        "provenance": json.dumps(provenance),
+        "provenance": json.dumps(provenance, allow_nan=False),
     }
 
 

@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,21 @@ def test_what_the_decoder_says_belongs_to_its_file(tmp_path, mp3, capfd):
         pass
     else:
         assert any("no sound" in remark or "complains" in remark for remark in remarks)
+    assert capfd.readouterr().err == ""
+
+
+def test_no_decoder_speaks_of_what_is_no_mpeg(tmp_path, capfd):
+    """Whatever the suffix, and whatever a WAV says of its format, nothing is printed."""
+    noise = RNG.bytes(3000)
+    head = struct.pack("<IHHIIHHHHIHHH", 30, 0x55, 2, RATE, 64_000, 4, 16, 12, 1, 2, 1152, 1, 1393)
+    for content in (noise, bytes(5000), b"abc"):
+        body = b"WAVEfmt " + head + b"data" + struct.pack("<I", len(content)) + content
+        wav = b"RIFF" + struct.pack("<I", len(body)) + body
+        for start in (b"caff\0\1\0\0", b"FORM\0\0\0\0AIFF", b".snd", b"fLaC", wav):
+            path = tmp_path / "a.mp3"
+            path.write_bytes(start + content)
+            with pytest.raises(ClipError):
+                read(path)
     assert capfd.readouterr().err == ""
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from audio_anomaly_detector.data.audio import AudioConfig, examine_clip
 from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.kinds import W64
 from audio_anomaly_detector.errors import ClipError
 from wav_files import RATE, SOUND, wav
 
@@ -101,11 +102,18 @@ def test_every_container_is_known_by_its_content_and_refused_when_cut(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "field", "form"), [("AU", 8, ">I"), ("W64", None, "<Q"), ("AIFF", None, ">I")]
+    ("kind", "endian", "field", "form"),
+    [
+        ("AU", "BIG", 8, ">I"),
+        ("AU", "LITTLE", 8, "<I"),
+        ("W64", "FILE", None, "<Q"),
+        ("AIFF", "FILE", None, ">I"),
+    ],
 )
-def test_sizes_of_half_the_sound_in_other_containers(tmp_path, kind, field, form):
+def test_sizes_of_half_the_sound_in_other_containers(tmp_path, kind, endian, field, form):
     path = tmp_path / "a"
-    soundfile.write(path, SOUND, RATE, format=kind, subtype="PCM_16")
+    soundfile.write(path, SOUND, RATE, format=kind, subtype="PCM_16", endian=endian)
+    np.testing.assert_array_equal(read(path)[0], WHOLE)
     content = bytearray(path.read_bytes())
     if field is None:
         name = b"SSND" if kind == "AIFF" else b"data\xf3\xac\xd3\x11"
@@ -113,10 +121,56 @@ def test_sizes_of_half_the_sound_in_other_containers(tmp_path, kind, field, form
     (declared,) = struct.unpack_from(form, content, field)
     struct.pack_into(form, content, field, declared - SIZE // 2)
     path.write_bytes(content)
-    try:
-        np.testing.assert_array_equal(read(path)[0], WHOLE)
-    except ClipError as error:  # a Wave64 cannot say what follows its sound
-        assert kind == "W64", error
+    waveform, remarks = read(path)
+    np.testing.assert_array_equal(waveform, WHOLE)
+    assert "sound goes on behind that" in remarks[0]
+
+
+def w64_chunk(name: bytes, body: bytes) -> bytes:
+    """Names of 16 bytes, sizes that count the head of 24, and a place at a multiple of 8."""
+    chunk = name + b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+    chunk += struct.pack("<Q", 24 + len(body)) + body
+    return chunk + bytes(-len(chunk) % 8)
+
+
+@pytest.mark.parametrize(
+    ("after", "remarks"),
+    [
+        (w64_chunk(b"fact", bytes(8)), 0),
+        (w64_chunk(b"fact", bytes(8)) + w64_chunk(b"levl", b"some notes"), 0),
+        (bytes(3000), 0),
+        (b"TAG" + bytes(125), 0),
+        (SOUND[:700].tobytes(), 1),
+    ],
+)
+def test_what_follows_the_sound_of_a_w64(tmp_path, after, remarks):
+    path = tmp_path / "a.w64"
+    soundfile.write(path, SOUND, RATE, subtype="PCM_16")
+    path.write_bytes(path.read_bytes() + after)
+    waveform, found = read(path)
+    assert len(found) == remarks
+    np.testing.assert_array_equal(waveform[:, : len(SOUND)], WHOLE)
+    assert waveform.shape[1] == len(SOUND) + 700 * remarks
+
+
+@pytest.mark.parametrize("length", [2**31, 2**63 - 1, 2**64 - 1])
+@pytest.mark.parametrize(
+    ("start", "form"), [(b"caff\0\1\0\0desc", ">Q"), (W64 + bytes(24) + bytes(16), "<Q")]
+)
+def test_a_chunk_that_ends_beyond_the_file(tmp_path, start, form, length):
+    content = start + struct.pack(form, length) + bytes(99)
+    with pytest.raises(ClipError, match="header that cannot be read"):
+        read(written(tmp_path / "a.wav", content))
+
+
+def test_joined_w64(tmp_path):
+    path = tmp_path / "a.w64"
+    soundfile.write(path, SOUND, RATE, subtype="PCM_16")
+    whole = path.read_bytes()
+    for after in (whole, w64_chunk(b"fact", bytes(8)) + w64_chunk(b"data", SOUND.tobytes())):
+        path.write_bytes(whole + after)
+        with pytest.raises(ClipError, match="holds more sound"):
+            read(path)
 
 
 def test_a_size_that_wrapped_at_4_gib(tmp_path):

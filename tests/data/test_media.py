@@ -74,6 +74,17 @@ def test_cut_short(tmp_path, name):
         read(path)
 
 
+def test_headers_that_name_places_beyond_the_file_print_nothing(tmp_path, capfd):
+    starts = (bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), b"\0\0\0\x1cftypM4A ")
+    for seed in range(20):
+        for start in starts:
+            path = tmp_path / "a.m4a"
+            path.write_bytes(start + np.random.default_rng(seed).bytes(15_000))
+            with pytest.raises(ClipError, match="damaged"):
+                read(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_list_of_other_files_is_not_followed(tmp_path):
     secret = write(tmp_path / "secret.aac", *FILES["a.aac"])
     path = tmp_path / "a.m4a"

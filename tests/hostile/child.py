@@ -105,7 +105,7 @@ def _reference(model: str, path: str) -> dict[str, Any]:
 
 
 def _verdict(scorer: Scorer, path: str) -> dict[str, Any]:
-    json.dumps(scorer.describe())
+    json.dumps(scorer.describe(), allow_nan=False)
     found = find_inputs([Path(path)])
     answer: dict[str, Any] = {"scores": [], "remarks": list(found.problems)}
     errors = [one_line(failure) for failure in found.failures]

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from hostile.cases import Case, Right
-from hostile.model_content import NUMBERS, OTHERS, _choice, _inner, _leaves
+from hostile.model_content import EXTREME_SCORES, NUMBERS, OTHERS, _choice, _inner, _leaves
 from hostile.sounds import written
 
 _SEAL = re.compile(rb"aad-sha256:[0-9a-f]{64}")
@@ -20,7 +20,7 @@ FACTS = {
     "microphones": (0, 1, 3, 10**9, -1, "2"),
     "min_samples": (0, -1, 2**40, 10**6),
     "max_samples": (0, 1, 2**62),
-    "normal_scores": ([], [float("nan")] * 9, [1e300] * 20, ["a"], None, [0.0]),
+    "normal_scores": ([], [float("nan")] * 9, [1e300] * 20, ["a"], None, [0.0], *EXTREME_SCORES),
     "components": ([], ["a"], None, ["a"] * 99),
     "families": ([], ["a"], None, [1, 2]),
     "threshold_config": ({}, None, {"method": "none"}),
@@ -74,7 +74,7 @@ def _weights(rng: np.random.Generator, model: Any) -> Right:
     array = onnx.numpy_helper.to_array(tensor).copy()
     way = rng.integers(5)
     if way == 0 and array.dtype.kind == "f" and array.size:
-        array.flat[int(rng.integers(array.size))] = np.nan
+        array.flat[int(rng.integers(array.size))] = rng.choice([np.nan, 3e38, -3e38, 1e-45])
     elif way == 1:
         array = array[None]
     elif way == 2:

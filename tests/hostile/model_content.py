@@ -28,13 +28,29 @@ SETTINGS = {
     ("scoring", "threshold", "value"): (float("nan"), 1e300),
     ("scoring", "threshold", "false_alarm_rate"): (0, 1, -1, 2),
 }
+# Finite, but their sums, squares or differences are not, or are all the same.
+EXTREME_SCORES = (
+    [1e308] * 20,
+    [-1e308, 1e308] * 10,
+    [1.0] * 19 + [1.7e308],
+    [1e154] * 5,
+    [-1e100, 1e100],
+    [5e-324] * 20,
+    [0.0] * 20,
+)
 NAMED: dict[str, tuple[Any, ...]] = {
     "format": (0, 1, 3, 4, 5, 6, 7, 99, -1, "5", "6", True, None, 5.0, 6.0, [6], 2**70),
     "microphones": (0, 1, 3, -1, 10**9, "2", 2.5, True, None, 2**63, [2]),
     "version": (None, 3, "", "x" * 10_000, "0.0.0\n\x1b[31m"),
     "networks": (None, {}, [], "text"),
     "banks": ({}, None, [], {"unknown": {}}, {"spectrum": None}),
-    "normal_scores": (None, [], "text", 1.5),
+    "normal_scores": (
+        None,
+        [],
+        "text",
+        1.5,
+        *(torch.tensor(scores, dtype=torch.float64) for scores in EXTREME_SCORES),
+    ),
     "calibration": ({}, None, [], "text"),
     "config": ("{", "[]", "null", "{}", '{"audio": {}}', "[" * 5000, None, 7),
     "provenance": ("{", "[]", "null", "{}", "[" * 5000, None, 7),
@@ -151,6 +167,8 @@ def _shape(rng: np.random.Generator, content: dict[str, Any], old: bool) -> Righ
         tensor.bool(),
         tensor.to(torch.complex64),
         tensor.to(torch.bfloat16),
+        tensor.to(torch.float8_e4m3fn),
+        tensor.float().to(torch.uint16),
     ]
     if old:  # views that promise what is not there
         shapes += [torch.zeros(1).expand(2**36), torch.zeros(1).expand(2**20, 2**20)]

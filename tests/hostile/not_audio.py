@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio_anomaly_detector.data.kinds import W64
 from hostile.cases import Case, Kind
 from hostile.sounds import encoded, sound, written
 from hostile.wav_headers import UNKNOWN, chunk, fmt, wav
@@ -108,6 +109,8 @@ def _random_bytes(rng: np.random.Generator, folder: Path) -> Case:
     starts = [b"", b"RIFF\xff\xff\0\0WAVE", b"fLaC", b"OggS", b"ID3\x04\0\0", b"\xff\xfb\x90\0"]
     starts += [b"FORM\0\0\0\0AIFF", b".snd", b"caff\0\1\0\0", b"\0\0\0\x1cftypM4A ", b"#!AMR\n"]
     starts += [b"\x1aE\xdf\xa3", bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")]
+    mp3 = fmt(0x55, bits=0, extra=struct.pack("<HHIHHH", 12, 1, 2, 1152, 1, 1393))
+    starts += [wav(mp3, size=UNKNOWN) + struct.pack("<4sI", b"data", UNKNOWN), W64, b"dns."]
     content = starts[rng.integers(len(starts))] + rng.bytes(int(rng.integers(1, 20_000)))
     return Case(written(folder / f"random{rng.choice(SUFFIXES)}", content))
 

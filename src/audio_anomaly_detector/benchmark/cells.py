@@ -8,10 +8,10 @@ import csv
 import re
 import resource
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -24,8 +24,8 @@ from audio_anomaly_detector.benchmark.origin import Origin, data_hash, make_orig
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds, split_clips
 from audio_anomaly_detector.engines import Failed, Processes
-from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import hold_folder, write_csv, write_json
+from audio_anomaly_detector.errors import Interrupted, UserError
+from audio_anomaly_detector.files import hold_folder, temporary_folder, write_csv, write_json
 from audio_anomaly_detector.learning.pool import PoolPrior, fit_pool, pool_members
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.threads import torch_threads
@@ -146,8 +146,8 @@ def _run_fold(
 
 
 def _pretrain(clips: Sequence[Clip], config: Config) -> PoolPrior:
-    with tempfile.TemporaryDirectory(prefix="aad-") as work:
-        return fit_pool(clips, config, Path(work), torch.device("cpu"), SILENT, "stop")
+    with temporary_folder() as work:
+        return fit_pool(clips, config, work, torch.device("cpu"), SILENT, "stop")
 
 
 def _parts(clips: Sequence[Clip], setting: Setting) -> list[tuple[list[Clip], list[Clip]]]:
@@ -355,14 +355,21 @@ def _run_missing(
     progress.advance("cells", done, len(jobs))
     if not missing:
         return
-    for index, result in Processes(workers=workers).map(run_cell_job, missing):
-        job = missing[index]
-        if isinstance(result, Failed):
-            yield job, result
-        else:
-            cells = files[job.setting, job.detector]
-            settings = cells.path.parent / "settings" / f"{result[0]['settings']}.json"
-            write_json(settings, job.config.model_dump(mode="json", exclude={"seed"}))
-            cells.add(result)
-        done += 1
-        progress.advance("cells", done, len(jobs))
+    try:
+        with closing(Processes(workers=workers).map(run_cell_job, missing)) as results:
+            for index, result in results:
+                job = missing[index]
+                if isinstance(result, Failed):
+                    yield job, result
+                else:
+                    cells = files[job.setting, job.detector]
+                    settings = cells.path.parent / "settings" / f"{result[0]['settings']}.json"
+                    write_json(settings, job.config.model_dump(mode="json", exclude={"seed"}))
+                    cells.add(result)
+                done += 1
+                progress.advance("cells", done, len(jobs))
+    except Interrupted as interruption:
+        interruption.add_note(
+            f"{done} of {len(jobs)} cells are finished; start the same command again to go on"
+        )
+        raise

@@ -72,4 +72,4 @@ def combined(hashes: Iterable[str]) -> str:
 
 
 def _hash(content: object) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:_DIGITS]
+    return hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest()[:_DIGITS]

@@ -5,8 +5,6 @@ microphone has its own scores.
 """
 
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from audio_anomaly_detector.benchmark.baseline import LOGMEL, SEED_NAME, Baseline, RawScorer
 from audio_anomaly_detector.config import TrainingConfig
+from audio_anomaly_detector.files import temporary_folder
 from audio_anomaly_detector.models.hard_threshold import hard_threshold
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.masked_transformer import (
@@ -311,7 +310,7 @@ def _train(
 ) -> None:
     """Train in place with the loop of our own stages, at the `small` preset's rate."""
     config = TrainingConfig(epochs=1, steps_per_epoch=steps, batch_size=_BATCH, learning_rate=2e-3)
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         train(
             network,
             data,
@@ -320,6 +319,6 @@ def _train(
             config,
             stage=SEED_NAME,
             seed=seed,
-            checkpoint=Path(folder) / "checkpoint.pt",
+            checkpoint=folder / "checkpoint.pt",
             on_epoch=lambda _: None,
         )

@@ -18,6 +18,7 @@ from audio_anomaly_detector.cli.info import info
 from audio_anomaly_detector.cli.inspect import inspect
 from audio_anomaly_detector.cli.interruption import (
     answer,
+    end_as_usual,
     end_on_signals,
     finish_results,
     guard_streams,
@@ -103,6 +104,8 @@ def execute(program: typer.Typer) -> None:
             file=sys.stderr,
         )
         code = FAILED
+    finally:
+        end_as_usual()
     sys.exit(code)
 
 

@@ -36,6 +36,7 @@ def evaluate(
     """
     from audio_anomaly_detector.cli.configuration import changed_threshold
     from audio_anomaly_detector.cli.console import remark, start_logging
+    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.recordings import find_recordings
     from audio_anomaly_detector.cli.tables import print_metrics
@@ -61,7 +62,7 @@ def evaluate(
     test = prepare_split(clips, config.audio, config.seed).test
     out = out or run_folder(model)
     try:
-        with ProgressDisplay(quiet) as progress:
+        with ProgressDisplay(quiet, interrupted=NOTHING_KEPT) as progress:
             evaluation = evaluate_machine(detector, test, out, progress, plots)
     except NothingToEvaluate as reason:
         remark(f"nothing to evaluate: {reason}")

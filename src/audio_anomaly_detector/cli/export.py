@@ -29,6 +29,8 @@ def export(
     examples/score_onnx.py shows how in 30 lines.
     """
     from audio_anomaly_detector.cli.console import out as stdout
+    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT
+    from audio_anomaly_detector.errors import Interrupted
     from audio_anomaly_detector.export.write import export_onnx
     from audio_anomaly_detector.loading import find_model, load_detector
 
@@ -37,7 +39,11 @@ def export(
     path = (out or file.parent) / f"{file.stem}{suffix}"
     detector = load_detector(file, "cpu")
     stdout.print("exporting, which takes about a minute")
-    exported = export_onnx(detector, path, max_seconds=max_seconds, quantize=quantize)
+    try:
+        exported = export_onnx(detector, path, max_seconds=max_seconds, quantize=quantize)
+    except Interrupted as interruption:
+        interruption.add_note(NOTHING_KEPT)
+        raise
     stdout.print(
         f"{path}: {path.stat().st_size / 1e6:.1f} MB, scores within "
         f"{exported.difference:.0e} of the model's own on noise"

@@ -34,6 +34,7 @@ def inspect(
     Every clip is decoded; what is found is printed as it comes.
     """
     from audio_anomaly_detector.cli.console import remark, start_logging
+    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.recordings import label_patterns
     from audio_anomaly_detector.cli.tables import InspectionTable
@@ -49,7 +50,7 @@ def inspect(
         read = find_clips(data, layout, patterns, join_takes)
         write_clips(write_manifest, read.clips, read.questions)
         remark(f"manifest: {write_manifest}")
-    with ProgressDisplay(quiet) as progress:
+    with ProgressDisplay(quiet, interrupted=NOTHING_KEPT) as progress:
         if as_json:
             found = inspect_data(data, layout, None, progress, patterns, join_takes)
             print(json.dumps(asdict(found), indent=2, allow_nan=False))

@@ -15,7 +15,8 @@ _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 _READER_LEFT = 13  # SIGPIPE, which Windows does not have
-_GO_ON = "start the same command again to go on: finished work is kept"
+GO_ON = "start the same command again to go on: finished work is kept"
+NOTHING_KEPT = "nothing of it is kept: start the same command again"
 
 
 def end_on_signals() -> None:
@@ -31,6 +32,14 @@ def end_on_signals() -> None:
     for ending in _ENDING:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as after nohup
             signal.signal(ending, interrupt)
+
+
+def end_as_usual() -> None:
+    """From now on signals end the program at once: all is done, and all is said."""
+    if threading.current_thread() is threading.main_thread():
+        for ending in _ENDING:
+            if signal.getsignal(ending) is not signal.SIG_IGN:
+                signal.signal(ending, signal.SIG_DFL)
 
 
 def guard_streams() -> None:
@@ -63,7 +72,7 @@ def answer(interruption: Interrupted) -> int:
     """
     if interruption.signal_number == _READER_LEFT:
         return 0
-    notes = getattr(interruption, "__notes__", [_GO_ON])
+    notes = getattr(interruption, "__notes__", [GO_ON])
     print(f"interrupted: {'; '.join(notes)}", file=sys.stderr)
     return 128 + interruption.signal_number
 

@@ -15,6 +15,8 @@ from rich.progress import (
 )
 
 from audio_anomaly_detector.cli.console import err
+from audio_anomaly_detector.cli.interruption import GO_ON
+from audio_anomaly_detector.errors import Interrupted
 
 if TYPE_CHECKING:
     from audio_anomaly_detector.progress import Epoch
@@ -26,9 +28,10 @@ class ProgressDisplay:
     Args:
         quiet: show nothing.
         epochs: print a line for every epoch.
+        interrupted: how to go on after an interruption.
     """
 
-    def __init__(self, quiet: bool, epochs: bool = False) -> None:
+    def __init__(self, quiet: bool, epochs: bool = False, interrupted: str = GO_ON) -> None:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -40,7 +43,8 @@ class ProgressDisplay:
         )
         self._epochs = epochs and not quiet
         self._task: TaskID | None = None
-        self._what = ""
+        self._what = self._reached = ""
+        self._interrupted = interrupted
 
     def __enter__(self) -> Self:
         """Show the bar."""
@@ -53,8 +57,11 @@ class ProgressDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the bar away."""
+        """Take the bar away; an interruption is told how far it came."""
         self._bar.stop()
+        if isinstance(error, Interrupted) and not hasattr(error, "__notes__"):
+            for note in filter(None, (self._reached, self._interrupted)):
+                error.add_note(note)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -65,6 +72,7 @@ class ProgressDisplay:
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Move the bar."""
+        self._reached = f"{what}: {done} of {total}"
         if self._task is None or what != self._what:
             if self._task is not None:
                 self._bar.remove_task(self._task)

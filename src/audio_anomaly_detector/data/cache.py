@@ -113,7 +113,7 @@ def build_store(
             write_json(finished, content)
     except OSError as error:
         raise UserError(
-            f"{folder}: decoded audio cannot be written ({error.strerror}); "
+            f"{folder}: decoded audio cannot be written ({error.strerror or error}); "
             "free some space or choose another folder"
         ) from error
     return WindowStore(
@@ -202,7 +202,7 @@ def _key(clips: Sequence[Clip], config: AudioConfig, n_channels: int | None) -> 
         except OSError:
             state = []  # a missing file; it fails when it is read, and such a store is not kept
         entries.append([clip.name, *map(str, clip.files), clip.start, clip.duration, *state])
-    content = json.dumps([config.model_dump(), n_channels, entries])
+    content = json.dumps([config.model_dump(), n_channels, entries], allow_nan=False)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ import io
 import struct
 from typing import BinaryIO, Literal, NamedTuple
 
-from audio_anomaly_detector.data.kinds import Container
+from audio_anomaly_detector.data.kinds import W64, Container
 
 Tail = Literal["nothing", "chunks", "padding", "another", "sound"]
 
@@ -72,7 +72,11 @@ _NOTES = frozenset(
     }
 )
 _TAGS = (b"TAG", b"ID3", b"APETAGEX")  # that players put behind the sound
-_SOUND_AGAIN = (b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM", b"data", b"SSND", b"caff", b".snd")
+_SOUND_AGAIN = (
+    *(b"RIFF", b"RF64", b"BW64", b"RIFX", b"FORM", b"data", b"SSND", b"caff", b".snd", b"dns."),
+    W64,
+)
+_MPEG_TAGS = (0x50, 0x55)  # of the format in a WAV: layers I and II, layer III
 
 
 class Region(NamedTuple):
@@ -85,6 +89,7 @@ class Region(NamedTuple):
         form: how it is written, for `struct`.
         extra: what it counts besides the sound.
         outer: the same for the size of the whole file, where the header has one.
+        mpeg: the sound is frames of MPEG audio.
     """
 
     start: int
@@ -93,6 +98,7 @@ class Region(NamedTuple):
     form: str
     extra: int = 0
     outer: tuple[int, str, int] | None = None
+    mpeg: bool = False
 
 
 def find_region(stream: BinaryIO, container: Container, size: int) -> Region | None:
@@ -111,12 +117,13 @@ def find_region(stream: BinaryIO, container: Container, size: int) -> Region | N
         head = stream.read(12)
         if len(head) < 12:
             return None
-        start, declared = struct.unpack(">II", head[4:])
-        return Region(start, None if declared == _UNKNOWN else declared, 8, ">I")
+        order = "<" if head.startswith(b"dns.") else ">"
+        start, declared = struct.unpack(f"{order}II", head[4:])
+        return Region(start, None if declared == _UNKNOWN else declared, 8, f"{order}I")
     if container == "caf":
-        return _caf(stream)
+        return _caf(stream, size)
     if container == "w64":
-        return _w64(stream)
+        return _w64(stream, size)
     return _iff(stream, ">" if container in ("rifx", "aiff") else "<", size)
 
 
@@ -135,11 +142,11 @@ def tail(stream: BinaryIO, container: Container, end: int, size: int) -> Tail:
     """
     if end >= size:
         return "nothing"
-    if container == "w64" and size - end >= 24:
-        return "chunks"  # names of 16 bytes; nothing else follows by the format
     found: Tail = "sound"
     if container == "caf":
         found = _caf_chunks(stream, end, size)
+    elif container == "w64":
+        found = _w64_chunks(stream, end, size)
     elif container in ("riff", "rifx", "aiff"):
         order = "<" if container == "riff" else ">"
         found = _iff_chunks(stream, order, end + end % 2, size)
@@ -242,6 +249,7 @@ def _iff(stream: BinaryIO, order: str, size: int) -> Region | None:
     """The sound of a WAV, RF64, BW64 or AIFF file."""
     stream.seek(12)
     wide: int | None = None
+    mpeg = False
     for _ in range(_MAX_CHUNKS):
         head = stream.read(8)
         if len(head) < 8:
@@ -251,6 +259,8 @@ def _iff(stream: BinaryIO, order: str, size: int) -> Region | None:
         if name == b"ds64":
             sizes = stream.read(24)
             wide = struct.unpack("<QQQ", sizes)[1] if len(sizes) == 24 else None
+        elif name == b"fmt ":
+            mpeg = int.from_bytes(stream.read(2), "little" if order == "<" else "big") in _MPEG_TAGS
         elif name in (b"data", b"SSND"):
             extra = 8 if name == b"SSND" else 0  # offset and size of blocks come before the sound
             declared: int | None = length
@@ -262,7 +272,7 @@ def _iff(stream: BinaryIO, order: str, size: int) -> Region | None:
             if declared is not None:
                 declared = max(0, declared - extra)
             outer = (4, f"{order}I", 8)
-            return Region(body + extra, declared, body - 4, f"{order}I", extra, outer)
+            return Region(body + extra, declared, body - 4, f"{order}I", extra, outer, mpeg)
         stream.seek(body + length + length % 2)
     return None
 
@@ -288,7 +298,7 @@ def _iff_chunks(stream: BinaryIO, order: str, at: int, size: int) -> Tail:
     return "chunks"
 
 
-def _caf(stream: BinaryIO) -> Region | None:
+def _caf(stream: BinaryIO, size: int) -> Region | None:
     stream.seek(8)
     for _ in range(_MAX_CHUNKS):
         head = stream.read(12)
@@ -299,7 +309,7 @@ def _caf(stream: BinaryIO) -> Region | None:
         if name == b"data":  # a count of edits comes before the sound
             declared = None if length < 0 else max(0, length - 4)
             return Region(body + 4, declared, body - 8, ">q", 4)
-        if length < 0:
+        if not 0 <= length <= size - body:
             return None
         stream.seek(body + length)
     return None
@@ -322,7 +332,7 @@ def _caf_chunks(stream: BinaryIO, at: int, size: int) -> Tail:
     return "chunks"
 
 
-def _w64(stream: BinaryIO) -> Region | None:
+def _w64(stream: BinaryIO, size: int) -> Region | None:
     stream.seek(40)
     for _ in range(_MAX_CHUNKS):
         head = stream.read(24)
@@ -333,10 +343,27 @@ def _w64(stream: BinaryIO) -> Region | None:
         if name.startswith(b"data"):
             declared = length - 24 if 24 <= length < 2**63 else None
             return Region(body, declared, body - 8, "<Q", 24, (16, "<Q", 0))
-        if length < 24:
+        if not 24 <= length <= size - body + 24:
             return None
         stream.seek(body - 24 + (length + 7) // 8 * 8)
     return None
+
+
+def _w64_chunks(stream: BinaryIO, at: int, size: int) -> Tail:
+    """Follow chunks of 16-byte names, whose sizes count their heads and which begin at every 8."""
+    at = (at + 7) // 8 * 8
+    for _ in range(_MAX_CHUNKS):
+        if at >= size:
+            return "chunks"
+        stream.seek(at)
+        head = stream.read(24)
+        if head.startswith(_SOUND_AGAIN):
+            return "another"
+        length = int.from_bytes(head[16:], "little")
+        if len(head) < 24 or length < 24 or at + length > size:
+            return "sound"
+        at += (length + 7) // 8 * 8
+    return "chunks"
 
 
 def _only_zeros(stream: BinaryIO, start: int, size: int) -> bool:

@@ -6,6 +6,7 @@ is used, where the header promises more the file is cut short and refused.
 """
 
 import mmap
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -24,7 +25,6 @@ from audio_anomaly_detector.data.kinds import (
     AudioInfo,
     Kind,
     audio_kind,
-    readable_name,
     what_else,
 )
 from audio_anomaly_detector.data.media import open_media
@@ -41,6 +41,7 @@ MAX_CHANNELS = 128
 _MPEG_SUFFIXES = (".mp3", ".mp2")
 _BLOCK = 1 << 21  # samples of all channels that are decoded at once
 _AGAIN = "copy or record it again, or delete it"
+_FLAC = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # begins a FLAC: in one pass, for files can be large
 _WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -267,15 +268,19 @@ def _chunked(path: Path, kind: Kind, stream: BinaryIO, size: int) -> Sound:
             "holds more sound behind the end that its header declares (several files in one?)",
             "split it, or convert it",
         )
-    is_bw64 = _starts_with(stream, b"BW64")
     trusted = declared is not None and not unknown
-    if trusted and (declared == present or following in ("chunks", "padding")) and not is_bw64:
-        return _maybe_mpeg(path, _plain(path), region, declared or 0)
     whole = present
     if trusted and following in ("chunks", "padding"):
         whole = declared or 0
-    sound = _plain(path, replace_header(region, whole, size))
-    sound = _maybe_mpeg(path, sound, region, whole)
+    # libsndfile does not know BW64, and reads a W64 to the end of the file whatever it declares.
+    as_it_is = not _starts_with(stream, b"BW64")
+    as_it_is = as_it_is and (whole == present or kind.container != "w64")
+    if region.mpeg:
+        sound = _mpeg(path, region.start, min(whole, present))
+    elif trusted and declared == whole and as_it_is:
+        sound = _plain(path)
+    else:
+        sound = _plain(path, replace_header(region, whole, size))
     if declared == whole:
         return sound
     rate = _bytes_per_second(sound.info, present)
@@ -316,13 +321,6 @@ def replace_header(region: containers.Region, whole: int, size: int) -> Presente
         return containers.corrected(stream, region, whole, size)  # type: ignore[return-value]
 
     return present
-
-
-def _maybe_mpeg(path: Path, sound: Sound, region: containers.Region, length: int) -> Sound:
-    """MPEG audio within a WAV is counted as such."""
-    if not sound.info.subtype.startswith("MPEG"):
-        return sound
-    return _mpeg(path, region.start, min(length, path.stat().st_size - region.start))
 
 
 def _mpeg(path: Path, start: int, length: int) -> Sound:
@@ -372,7 +370,7 @@ def _flac(path: Path) -> Sound:
     """A FLAC, whose last frame says where it ends."""
     with _content(path, 0, path.stat().st_size) as content:
         declared, found, _ = coded.flac_length(content)
-        joined = _find(content, b"fLaC\0\0\0\x22", 4) or _find(content, b"fLaC\x80\0\0\x22", 4)
+        joined = _FLAC.search(content, 4) is not None
     if joined:
         raise ClipError(
             path, "holds several FLAC files one after the other", "split it, or convert it"
@@ -461,16 +459,18 @@ def _opened(
     path: Path, present: Presented | None, heard: list[str] | None
 ) -> Iterator[soundfile.SoundFile]:
     with ExitStack() as stack:
-        source: object = readable_name(path)
+        stream = stack.enter_context(path.open("rb"))
+        # A descriptor, for by a name's suffix libsndfile would take what it does not know for MPEG.
+        source: object = stream.fileno()
         if present is not None:
-            shown = present(stack.enter_context(path.open("rb")))
+            shown = present(stream)
             if shown is None:
                 raise ClipError(
                     path, "is longer than its kind of file can say", "convert it to RF64 or FLAC"
                 )
             source = shown
         with _noise(heard):
-            file = stack.enter_context(soundfile.SoundFile(source))
+            file = stack.enter_context(soundfile.SoundFile(source, closefd=False))
         yield file
 
 
@@ -484,12 +484,3 @@ def _content(path: Path, start: int, length: int) -> Iterator[memoryview]:
         view[start : start + length] as part,
     ):
         yield part
-
-
-def _find(content: memoryview, what: bytes, start: int) -> bool:
-    """Whether bytes occur in a file, searched in pieces."""
-    step = 1 << 22
-    return any(
-        what in bytes(content[at : at + step + len(what)])
-        for at in range(start, len(content), step)
-    )

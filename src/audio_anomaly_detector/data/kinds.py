@@ -4,7 +4,6 @@ Names lie: a FLAC is called `.wav`, a web page `.mp3`. The suffix decides only w
 folder are looked at; the content decides how a file is read.
 """
 
-import os
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -87,6 +86,7 @@ _AUDIO: tuple[tuple[int, bytes, Kind], ...] = (
     (0, W64, Kind("w64")),
     (0, b"caff", Kind("caf")),
     (0, b".snd", Kind("au")),
+    (0, b"dns.", Kind("au")),
     (0, b"fLaC", Kind("flac")),
     (0, b"OggS", Kind("ogg")),
     (0, b"#!AMR", Kind("media", "amr")),
@@ -202,11 +202,6 @@ def is_audio(path: Path) -> bool:
             return audio_kind(stream.read(16)) is not None
     except OSError:
         return False
-
-
-def readable_name(path: Path) -> bytes | str:
-    """A path as libsndfile takes it: names that are no valid text only as bytes."""
-    return os.fsencode(path) if os.name == "posix" else str(path)
 
 
 def _text(head: bytes) -> Other | None:

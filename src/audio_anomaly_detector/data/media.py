@@ -5,19 +5,20 @@ M4A, MP4, 3GP, AAC, AMR, WMA and WebM are decoded by PyAV, or where that is not 
 this file: lists of other files or addresses in it are not followed.
 """
 
+import errno
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from audio_anomaly_detector.data.kinds import AudioInfo
 from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.files import temporary_folder
 
 Reader = Callable[[], Iterator[np.ndarray]]
 
@@ -96,12 +97,29 @@ def _declared_seconds(container: Any, stream: Any, name: str) -> float | None:
     return None if container.duration is None else container.duration / 1e6
 
 
+class _Source:
+    """A file as PyAV reads it: to seek what cannot be is answered, not raised.
+
+    PyAV prints errors of a stream that FFmpeg asks again, and damaged headers name such places.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.read, self.tell, self._stream = stream.read, stream.tell, stream
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file; a negative number, as FFmpeg wants it, where there is no such place."""
+        try:
+            return self._stream.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -errno.EINVAL
+
+
 @contextmanager
 def _container(path: Path, name: str, av: Any) -> Iterator[Any]:
     """Open a file as one format. As a stream, so that nothing else can be opened through it."""
     with path.open("rb") as stream:
         try:
-            with av.open(stream, format=name) as container:
+            with av.open(_Source(stream), format=name) as container:
                 yield container
         except (av.error.FFmpegError, ValueError) as error:
             raise ClipError(
@@ -170,8 +188,8 @@ def _ffmpeg_blocks(path: Path, name: str) -> Iterator[tuple[np.ndarray, int]]:
     """Decode the first track with the program `ffmpeg` to a temporary WAV, and read that."""
     import soundfile  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="aad-") as folder:
-        wav = Path(folder, "sound.wav")
+    with temporary_folder() as folder:
+        wav = folder / "sound.wav"
         command = ["ffmpeg", "-nostdin", "-v", "error", "-threads", "1"]
         command += ["-protocol_whitelist", "file", "-f", name, "-i", f"file:{path.absolute()}"]
         command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-rf64", "auto", "-fs", str(_MOST_BYTES)]

@@ -1,6 +1,7 @@
 """An exported detector in ONNX Runtime: the same scores, without PyTorch."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -56,7 +57,7 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     threshold: float
     threshold_config: ThresholdConfig
     normal_scores: list[LengthScores]
-    usual_length: int
+    usual_seconds: float
     components: list[str]
     families: list[str]
     audio: AudioConfig
@@ -79,7 +80,7 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return ScoresByLength(
             tuple(of.seconds for of in self.normal_scores),
             tuple(NormalScores(np.array(o.scores), np.array(o.groups)) for o in self.normal_scores),
-            self.usual_length,
+            self.usual_seconds,
         )
 
 
@@ -101,7 +102,7 @@ class OnnxDetector:
 
     def __post_init__(self) -> None:
         normal_scores = self.facts.by_length()
-        threshold = normal_scores.of_usual.threshold(self.threshold_config)
+        threshold = normal_scores.threshold(normal_scores.usual, self.threshold_config)
         object.__setattr__(self, "normal_scores", normal_scores)
         object.__setattr__(self, "threshold", threshold)
 
@@ -133,7 +134,7 @@ class OnnxDetector:
             )
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # its errors are raised too
         try:
             session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             facts = GraphFacts.model_validate(
@@ -247,6 +248,8 @@ def import_extra(module: str) -> Any:
     Raises:
         UserError: it is not installed.
     """
+    # Otherwise ONNX Runtime leaves a file in the folder for temporary files, and sends on its use.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return import_module(module)
     except ImportError as error:

@@ -1,7 +1,6 @@
 """Writing a fitted detector as one ONNX graph: waveform in, score and components out."""
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from audio_anomaly_detector.export.runtime import (
     OnnxDetector,
     import_extra,
 )
-from audio_anomaly_detector.files import write_bytes
+from audio_anomaly_detector.files import temporary_folder, write_bytes
 from audio_anomaly_detector.integrity import sealed
 from audio_anomaly_detector.provenance import PACKAGE
 
@@ -89,7 +88,7 @@ def export_onnx(
             LengthScores(seconds=seconds, scores=of.scores.tolist(), groups=of.groups.tolist())
             for seconds, of in zip(normal.seconds, normal.scores, strict=True)
         ],
-        usual_length=normal.usual,
+        usual_seconds=normal.usual,
         components=list(families),
         families=list(dict.fromkeys(families.values())),
         formats=detector.provenance.formats,
@@ -144,8 +143,8 @@ def _quantised(model: Any) -> Any:
         if node.op_type in ("MatMul", "Gemm")
         and any("'linear" in entry.value for entry in node.metadata_props if "scopes" in entry.key)
     ]
-    with _quiet(), tempfile.TemporaryDirectory(prefix="aad-") as folder:
-        written = Path(folder) / "quantised.onnx"
+    with _quiet(), temporary_folder() as folder:
+        written = folder / "quantised.onnx"
         quantization.quantize_dynamic(
             model,
             written,

@@ -37,4 +37,4 @@ def _safe(name: str) -> str:
 
 
 def _hash(key: MachineKey) -> str:
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(key, allow_nan=False).encode()).hexdigest()[:8]

@@ -164,7 +164,7 @@ def _normal_scores(pipeline: Pipeline, usual: LeftOut, others: list[LeftOut]) ->
         evidence = pipeline.calibration.evidence(raw, pipeline.measure.families, seconds)
         scores.append(NormalScores(evidence.score.numpy(), groups))
     seconds_of = tuple(one.seconds for one in lengths)
-    return ScoresByLength(seconds_of, tuple(scores), lengths.index(usual))
+    return ScoresByLength(seconds_of, tuple(scores), usual.seconds)
 
 
 def _calibrate(

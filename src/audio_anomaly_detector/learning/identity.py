@@ -28,7 +28,7 @@ def fit_identity(config: Config, clips: Sequence[Clip]) -> str:
         for clip in sorted(clips, key=lambda clip: clip.name)
     ]
     content = [_program_version(), FORMAT, _fitted_settings(config), states]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest()
 
 
 @cache

@@ -127,7 +127,7 @@ class PoolPrior:
         write_model_file(
             path,
             {
-                "config": json.dumps(self.config.model_dump(mode="json")),
+                "config": json.dumps(self.config.model_dump(mode="json"), allow_nan=False),
                 "networks": [network_weights(networks) for networks in self.networks],
                 "held_out": self.held_out,
                 "machines": self.machines,

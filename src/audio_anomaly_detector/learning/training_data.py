@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from torch import Tensor
 
 from audio_anomaly_detector.config import Config
@@ -14,6 +13,7 @@ from audio_anomaly_detector.data.cache import WindowStore
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.tensor_files import new_array
 
 
 class TrainingData:
@@ -53,7 +53,7 @@ class TrainingData:
                 spectra = self.logmel(window).cpu().numpy()  # (C, F, N)
             if spectrograms is None:
                 shape = (count, *spectra.shape)
-                spectrograms = open_memmap(self.work / "logmel.npy", "w+", np.float32, shape)
+                spectrograms = new_array(self.work / "logmel.npy", shape)
             spectrograms[row] = spectra
             self.progress.advance("spectrograms", row + 1, count)
         assert spectrograms is not None
@@ -143,12 +143,7 @@ class FusionFeatures(_Items):
             features = networks.features(window, logmel)[:3]
             if not self.arrays:
                 self.arrays = [
-                    open_memmap(
-                        data.work / f"features-{part}.npy",
-                        "w+",
-                        np.float32,
-                        (len(self), *feature.shape[1:]),
-                    )
+                    new_array(data.work / f"features-{part}.npy", (len(self), *feature.shape[1:]))
                     for part, feature in enumerate(features)
                 ]
             for array, feature in zip(self.arrays, features, strict=True):

@@ -213,13 +213,13 @@ def _write_report(
     folder: Path,
 ) -> None:
     origin = detector.provenance
-    n_calibration_clips = len(detector.normal_scores.of_usual.scores)
+    normal = detector.normal_scores.of_usual
     threshold = detector.threshold_config
-    method = detector.normal_scores.of_usual.method(threshold)
+    method = normal.method(threshold)
     threshold_origin = {
         "value": "given by hand",
-        "gamma": f"gamma fit to {n_calibration_clips} normal clips",
-        "conformal": f"conformal rank among {n_calibration_clips} normal clips",
+        "gamma": f"gamma fit to {normal.counted}",
+        "conformal": f"conformal rank among {normal.counted}",
     }[threshold.method if threshold.method == "value" else method]
     write_report(
         folder / REPORT,
@@ -234,7 +234,7 @@ def _write_report(
             provenance={
                 "Detector": {
                     "n_training_clips": len(origin.clips),
-                    "n_calibration_clips": n_calibration_clips,
+                    "n_calibration_clips": len(normal.scores),
                     "microphones": detector.microphones,
                     "codebook_perplexity": origin.codebook_perplexity,
                 },

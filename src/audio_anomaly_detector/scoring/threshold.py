@@ -130,11 +130,15 @@ class NormalScores:
         """The smallest p-value that they carry: one in the number of groups and the new clip."""
         return 1 / (self.n_groups + 1)
 
+    @property
+    def counted(self) -> str:
+        """How many clips there are, and how many groups if these are fewer."""
+        clips = f"{len(self.scores)} calibration clips"
+        return clips if self.n_groups == len(self.scores) else f"{clips} in {self.n_groups} groups"
+
     def coarseness(self, config: ThresholdConfig) -> str:
         """One sentence on how far the p-values can be trusted."""
-        what = f"{len(self.scores)} calibration clips"
-        if self.n_groups < len(self.scores):
-            what += f" in {self.n_groups} groups"
+        what = self.counted
         if self.method(config) == "conformal":
             return f"p-values come in steps of 1/{self.n_groups + 1} ({what})"
         return (
@@ -225,7 +229,7 @@ class ScoresByLength:
     Args:
         seconds: the lengths, ascending.
         scores: of each.
-        usual: position of the length that the detector was fitted on.
+        usual: length of the recordings that the detector was fitted on, s.
 
     Raises:
         ValueError: the parts do not belong together.
@@ -233,19 +237,19 @@ class ScoresByLength:
 
     seconds: tuple[float, ...]
     scores: tuple[NormalScores, ...]
-    usual: int
+    usual: float
 
     def __post_init__(self) -> None:
         lengths = list(self.seconds)
         if not lengths or lengths != sorted(set(lengths)) or not 0 < lengths[0] < math.inf:
             raise ValueError(f"scores of normal clips of {lengths} s")
-        if len(self.scores) != len(lengths) or not 0 <= self.usual < len(lengths):
+        if len(self.scores) != len(lengths) or not 0 < self.usual < math.inf:
             raise ValueError("scores of normal clips of another number of lengths")
 
     @property
     def of_usual(self) -> NormalScores:
-        """Those of the length that the detector was fitted on."""
-        return self.scores[self.usual]
+        """Those of the calibrated length nearest to the usual one."""
+        return self.near(self.usual)
 
     def p_value(self, score: float, seconds: float, config: ThresholdConfig) -> float:
         """Share of normal clips of that length expected to score at least ``score``."""
