@@ -301,14 +301,13 @@ def test_a_part_left_out_or_not_finite_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [torch.complex64, torch.float8_e4m3fn])
 @pytest.mark.parametrize(
-    "place", ["banks/logmel_mean/mean", "networks/vqvae.code_variance", "normal_scores"]
+    "place", ["banks/logmel_mean/mean", "networks/vqvae.code_variance", "normal_scores/0/scores"]
 )
 def test_numbers_that_are_not_real_are_refused_in_silence(
     place: str, kind: torch.dtype, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     content = read_model_file(FORMATS / "format-5-networks.pth")
-    parents, _, name = place.rpartition("/")
-    parent = _at(content, parents)[0][parents.rpartition("/")[2]] if parents else content
+    parent, name = _at(content, place)
     parent[name] = parent[name].to(kind)
     (tmp_path / "altered.pth").write_bytes(pack(content))
     with pytest.raises(UserError, match="not real") as caught:

@@ -23,9 +23,8 @@ from audio_anomaly_detector.seeding import derive_seed
 _RATIO = 3.2
 # Of each length: more would say little more.
 _PIECES = 64
-# A longer length is calibrated if so many groups, or half of them, have recordings as long.
+# Longer lengths are calibrated up to what so many groups, and half of them, have.
 _LEAST_GROUPS = 4
-_LONGEST = 60  # windows
 
 
 @dataclass(frozen=True)
@@ -100,21 +99,30 @@ def _shorter(data: TrainingData, clips: Sequence[int], seconds: float) -> Pieces
 
 
 def _runs(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
-    """Runs of neighbouring cuts, as long as recordings are."""
-    allowed, all_clips = set(clips), data.store.clips
+    """Runs of neighbouring cuts: of two, four, ... and of as many as recordings have."""
+    all_clips = data.store.clips
     groups = independent_groups(all_clips)
-    enough = max(_LEAST_GROUPS, len({groups[clip] for clip in clips}) / 2)
-    made, count = [], 2
-    chains = _chains(all_clips, allowed)
-    while count <= _LONGEST:
+    chains = [
+        list(chain)
+        for chain in _chains(all_clips, set(clips))
+        if len({groups[clip] for clip in chain}) == 1  # no blocks of one recording
+    ]
+    longest = dict.fromkeys((groups[clip] for clip in clips), 0)
+    for chain in chains:
+        longest[groups[chain[0]]] = max(longest[groups[chain[0]]], len(chain))
+    # As long as the recordings of enough groups are.
+    enough = max(_LEAST_GROUPS, math.ceil(len(longest) / 2))
+    if len(longest) < enough:
+        return []
+    most = sorted(longest.values())[-enough]
+    counts = [2**power for power in range(1, most.bit_length()) if 2**power < 0.75 * most]
+    made = []
+    for count in [*counts, most] if most > 1 else []:
         runs = [c[i : i + count] for c in chains for i in range(0, len(c) - count + 1, count)]
-        whole = [run for run in runs if len({groups[clip] for clip in run}) == 1]
-        if len({groups[run[0]] for run in whole}) < enough:
-            break
         seed = derive_seed(data.config.seed, f"runs of {count}")
-        order = np.random.default_rng(seed).permutation(len(whole))[:_PIECES]
-        made.append(Pieces(count * data.config.audio.window_seconds, [whole[i] for i in order], []))
-        count *= 2
+        order = np.random.default_rng(seed).permutation(len(runs))[:_PIECES]
+        seconds = count * data.config.audio.window_seconds
+        made.append(Pieces(seconds, [runs[i] for i in order], []))
     return made
 
 
