@@ -20,7 +20,7 @@ from audio_anomaly_detector.data.audio import (
     to_windows,
     unforeseen,
 )
-from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.clips import Clip, count_groups
 from audio_anomaly_detector.data.formats import mixed_notes, recording_formats, unlike_normals
 from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.devices import DeviceName, resolve_device
@@ -47,6 +47,8 @@ if TYPE_CHECKING:  # training code is imported when something is fitted, not to 
     from audio_anomaly_detector.learning.pool import PoolPrior
     from audio_anomaly_detector.learning.stages import Watch
 
+# With fewer recordings their variation is a guess.
+_FEW_GROUPS = 4
 # Samples of clips that are scored together; longer clips are scored alone.
 _SAMPLES_TOGETHER = 2**24
 
@@ -134,6 +136,7 @@ class Detector:
             check_enough,
             cut_long_recordings,
         )
+        from audio_anomaly_detector.data.groups import with_groups  # noqa: PLC0415
         from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
         from audio_anomaly_detector.files import (  # noqa: PLC0415
             claim_folder,
@@ -158,7 +161,7 @@ class Detector:
                 "learns from several machines needs their pool, made with the same settings "
                 "('aad run-all --pool' does that), and nothing else takes one"
             )
-        given = clips
+        given = with_groups(clips, config.audio.group)
         cuts_of = {clip.name: cut_long_recordings([clip], config.audio) for clip in given}
         clips = [cut for cuts in cuts_of.values() for cut in cuts]
         with ExitStack() as stack:
@@ -196,6 +199,7 @@ class Detector:
                 unusable=failure_lines(store.failures),
                 copies=copies,
                 formats=recording_formats(store.infos),
+                groups=count_groups(store.clips),
                 pool=pool_prior.machines if pool_prior else [],
                 codebook_perplexity=fitted.perplexity,
                 history=fitted.history,
@@ -350,7 +354,8 @@ class Detector:
         """What a user should know of its verdicts, a sentence each."""
         coarseness = self.normal_scores.of_usual.coarseness(self.threshold_config)
         mixed = mixed_notes(self.provenance.formats, self.sample_rate)
-        return [coarseness, *self.pipeline.calibration.notes, *mixed]
+        few = _few_groups_note(self.provenance.groups)
+        return [coarseness, *few, *self.pipeline.calibration.notes, *mixed]
 
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""
@@ -489,3 +494,14 @@ def _clip_map(maps: Tensor, samples: int, length: int, hop_length: int) -> NDArr
     within = [window[:, : -(-length // hop_length)] for window in whole]
     joined: NDArray[np.float32] = torch.cat([*within, last], -1).numpy()
     return joined
+
+
+def _few_groups_note(groups: int | None) -> list[str]:
+    """What a user is told where next to nothing is known of other recordings."""
+    if groups is None or groups >= _FEW_GROUPS:
+        return []
+    what = "one recording" if groups == 1 else f"{groups} recordings"
+    return [
+        f"the normal clips are of {what} or group only, which does not tell how other days sound: "
+        "expect other false alarms than stated, and add recordings of other days"
+    ]

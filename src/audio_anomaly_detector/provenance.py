@@ -41,6 +41,7 @@ class Provenance:
         unusable: clips that could not be used, and why.
         copies: clips that were left out because they repeat others.
         formats: what the clips were as files; empty in models of version 0.2.0.
+        groups: recordings, or groups of recordings, that the clips are of; None in these models.
         pool: machines that the pool prior was learned from; empty without a pool.
         codebook_perplexity: codes of the VQ-VAE that the training clips use; None without networks.
         history: epochs of the networks that were kept.
@@ -59,6 +60,7 @@ class Provenance:
     history: list[Epoch]
     copies: list[Copy] = field(default_factory=list)
     formats: list[RecordingFormat] = field(default_factory=list)
+    groups: int | None = None
     version: str = field(default_factory=lambda: version(PACKAGE))
     python: str = field(default_factory=platform.python_version)
     packages: dict[str, str] = field(

@@ -22,6 +22,7 @@ def read_config(
     tta: int | None,
     oracle_epoch: bool,
     pool: PoolScope | None = None,
+    group: str | None = None,
 ) -> "Config":
     """The config that the options come down to; options left out leave file and preset alone."""
     from audio_anomaly_detector.config import load_config
@@ -31,6 +32,7 @@ def read_config(
         "pool": pool,
         "audio.channels": channels,
         "audio.length": length,
+        "audio.group": group,
         "scoring.views": tta,
         "stages.oracle_epoch": oracle_epoch or None,
     }

@@ -141,6 +141,15 @@ Channels = Annotated[
         rich_help_panel=RECORDINGS,
     ),
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="Clips that vary together: those of a recording, folder, day or hour (by the time in "
+        "their names), or name:REGEX.  [default: recording]",
+        rich_help_panel=RECORDINGS,
+    ),
+]
 Length = Annotated[
     int | None,
     typer.Option(

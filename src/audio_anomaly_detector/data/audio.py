@@ -16,10 +16,11 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import soxr
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.decoding import Sound, open_take
+from audio_anomaly_detector.data.groups import check_rule
 from audio_anomaly_detector.data.kinds import AudioInfo
 from audio_anomaly_detector.data.signal_checks import SignalCheck, SignalError
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
@@ -64,6 +65,17 @@ class AudioConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         description="share of a window that a clip may be longer without another window: lossy "
         "coders and resamplers pad a 10-s clip by some milliseconds",
     )
+
+    group: str = Field(
+        default="recording",
+        description="which clips vary together: recording, folder, day, hour (by the time in their "
+        "names) or name:REGEX; folds, thresholds and p-values count groups, not clips",
+    )
+
+    @field_validator("group")
+    @classmethod
+    def _known_rule(cls, rule: str) -> str:
+        return check_rule(rule)
 
     @property
     def window_seconds(self) -> float:

@@ -112,6 +112,11 @@ def independent_groups(clips: Sequence[Clip]) -> list[int]:
     return number
 
 
+def count_groups(clips: Sequence[Clip]) -> int:
+    """How many recordings, or groups of them, clips are of."""
+    return len(_groups(clips))
+
+
 def _groups(clips: Sequence[Clip]) -> list[list[int]]:
     """Positions of the clips by group, in order of name and time, not of the clips."""
     groups: dict[str, list[int]] = {}

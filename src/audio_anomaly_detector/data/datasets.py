@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.data.clips import Clip, Split, split_clips
 from audio_anomaly_detector.data.decoding import probe
+from audio_anomaly_detector.data.groups import with_groups
 from audio_anomaly_detector.data.layouts import find_clips, select_machine
 from audio_anomaly_detector.errors import ClipError, UserError
 
@@ -65,10 +66,14 @@ def prepare_split(clips: Sequence[Clip], config: AudioConfig, seed: int) -> Spli
 
     Args:
         clips: of one machine.
-        config: gives the length of a window.
+        config: gives the length of a window, and which clips vary together.
         seed: of the split.
+
+    Raises:
+        UserError: as `with_groups` and `split_clips`.
     """
-    return split_clips(cut_few_recordings(clips, config), seed)
+    grouped = with_groups(clips, config.group)
+    return split_clips(cut_few_recordings(grouped, config), seed)
 
 
 def cut_few_recordings(clips: Sequence[Clip], config: AudioConfig) -> list[Clip]:

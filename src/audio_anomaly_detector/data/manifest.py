@@ -19,7 +19,10 @@ from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_csv
 
 _MACHINE = ("condition", "machine_type", "machine_id")
-_COLUMNS = ("path", "label", *_MACHINE, "split", "domain", "attributes", "start", "duration")
+_COLUMNS = (
+    *("path", "label", *_MACHINE, "split", "domain", "attributes", "start", "duration"),
+    "group",
+)
 # Headers of other programs' tables: Hugging Face, DCASE, pandas, and our own split.csv.
 _SYNONYMS = {
     **dict.fromkeys(
@@ -32,6 +35,7 @@ _SYNONYMS = {
     ),
     **dict.fromkeys(("라벨", "레이블", "标签", "標籤", "ラベル", "etiqueta"), "label"),
     **dict.fromkeys(("labels", "is_anomaly", "is_anomalous", "anomaly"), "label"),
+    **dict.fromkeys(("session", "session_id"), "group"),
     **dict.fromkeys(("machine", "machinetype"), "machine_type"),
     **dict.fromkeys(("machineid", "id"), "machine_id"),
     **dict.fromkeys(("part", "subset"), "split"),
@@ -188,6 +192,7 @@ def write_manifest(path: Path, clips: Sequence[Clip], unclear: Iterable[str] = (
                 clip.attributes,
                 clip.start or "",
                 "" if clip.duration is None else clip.duration,
+                clip.group,
             ]
             for clip in clips
         ),
@@ -334,6 +339,7 @@ def _clip(root: Path, row: dict[str, str]) -> Clip:
         split=split,
         domain=cast(Domain | None, one_of("domain", get_args(Domain))),
         attributes=row.get("attributes", ""),
+        group=row.get("group", ""),
         further=tuple(root.parent / file for file in further),
     )
     start, duration = seconds("start", 0.0), seconds("duration", 0.001)
