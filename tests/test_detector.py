@@ -175,7 +175,9 @@ def test_an_outlier_is_named_and_kept(
 def test_one_long_recording_is_enough(tmp_path: Path, without_networks: Config) -> None:
     soundfile.write(tmp_path / "long.wav", hum(0, seconds=60), SAMPLE_RATE)
     detector = Detector.fit(find_clips(tmp_path).clips, without_networks).detector
-    assert len(detector.provenance.clips) == 14  # windows of 65 536 samples
+    assert len(detector.provenance.clips) == 1
+    assert len(detector.provenance.calibration_clips) == 14  # windows of 65 536 samples
+    assert any("are of one recording" in note for note in detector.notes)
     assert detector.score(knock(3).T).is_anomalous
 
 
