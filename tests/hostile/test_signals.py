@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 _SECONDS = 10.0  # in which it ends, on a busy machine
+_ATTEMPTS = 5
 _TINY = [f"--set={setting}" for setting in TINY]
 # What the line says; what is kept and how to go on.
 _KEPT, _NOTHING = "start the same command again to go on", "nothing of it is kept"
@@ -57,16 +58,22 @@ def places(
 def _interrupted(
     places: Places, command: str, out: Path, number: int, after: float, *, group: bool = False
 ) -> Ended:
-    """Send a signal some seconds after the command has begun its work."""
-    running = places.commands.start(*places.arguments(command, out))
-    time.sleep(after)
-    assert not running.is_over(), "ended before the signal: " + (running.output / "err").read_text()
-    began = time.monotonic()
-    (running.send_group if group else running.send)(number)
-    ended = running.wait()
-    assert time.monotonic() - began < _SECONDS
-    wait_for_the_end_of(running.pid)
-    return ended
+    """Send a signal some seconds after the command has begun its work.
+
+    Earlier, and anew, where a fast machine was done with it by then.
+    """
+    for attempt in range(_ATTEMPTS):
+        running = places.commands.start(*places.arguments(command, out / str(attempt)))
+        time.sleep(after / 2**attempt)
+        began = time.monotonic()
+        (running.send_group if group else running.send)(number)
+        ended = running.wait()
+        assert time.monotonic() - began < _SECONDS
+        wait_for_the_end_of(running.pid)
+        done = ended.code in (0, -number) and "interrupted" not in ended.err
+        if not done:  # -number: in Python's own exit, when all is written
+            return ended
+    raise AssertionError(f"{command} is too short to be interrupted")
 
 
 def _assert_one_line(places: Places, command: str, number: int, ended: Ended) -> None:
@@ -121,5 +128,5 @@ def test_a_signal_to_a_run_on_ray_is_answered(
     places: Places, number: signal.Signals, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray", reason="the extra 'dist' is not installed")
-    ended = _interrupted(places, "ray", tmp_path / "out", number, 8)
+    ended = _interrupted(places, "ray", tmp_path / "out", number, 3)
     _assert_one_line(places, "ray", number, ended)

@@ -67,11 +67,13 @@ def test_the_second_is_told_and_the_first_loses_nothing(
     places: Places, first: list[str], second: list[str], tmp_path: Path
 ) -> None:
     one = places.at_work(first)
+    one.send_group(signal.SIGSTOP)  # a fast machine would be done with it
     two = places.commands.run(*places.arguments(second))
     assert two.code == 2, two
     [line] = [line for line in two.err.splitlines() if line.startswith("error: ")]
     assert f"another run (process {one.pid} on {os.uname().nodename}, since 2" in line
     assert f": aad {first[0]} " in line and "choose another folder" in line
+    one.send_group(signal.SIGCONT)
     ended = one.wait()
     assert ended.code == 0, ended.err
     assert_whole(places.out)
