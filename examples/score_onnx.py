@@ -8,6 +8,7 @@ import json
 import math
 import sys
 
+import numpy
 import onnxruntime
 import soundfile
 
@@ -38,7 +39,14 @@ def main() -> None:
         score = session.run(["score"], {"waveform": samples.T[None]})[0][0]
         if not math.isfinite(score):
             sys.exit(f"{name}: has no finite score; check its samples")
-        print(f"{name}: {score:.4f} {'ANOMALOUS' if score > facts['threshold'] else 'normal'}")
+        # The threshold depends on the length: linear in its logarithm between those calibrated.
+        lengths = facts["normal_scores"]
+        threshold = numpy.interp(
+            math.log(len(samples) / rate),
+            [math.log(length["seconds"]) for length in lengths],
+            [length["threshold"] for length in lengths],
+        )
+        print(f"{name}: {score:.4f} {'ANOMALOUS' if score > threshold else 'normal'}")
 
 
 if __name__ == "__main__":

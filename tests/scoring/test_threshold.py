@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.scoring.threshold import NormalScores, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import (
+    NormalScores,
+    ScoresByLength,
+    ThresholdConfig,
+)
 
 finite = st.floats(-5, 5, allow_subnormal=False)
 
@@ -90,3 +94,80 @@ def test_a_threshold_that_is_not_finite_is_refused(value: float) -> None:
 def test_a_threshold_without_its_method_is_refused_not_dropped() -> None:
     with pytest.raises(ValidationError, match="method 'value' only"):
         ThresholdConfig(value=3.0)
+
+
+# --- groups and lengths ---------------------------------------------------------------------------
+
+
+def grouped(rng: np.random.Generator, groups: int, clips: int, spread: float) -> NormalScores:
+    """Scores of clips that share what is their group's own."""
+    scores = np.repeat(spread * rng.standard_normal(groups), clips)
+    return NormalScores(
+        scores + rng.standard_normal(groups * clips), np.repeat(np.arange(groups), clips)
+    )
+
+
+@pytest.mark.parametrize("groups", [4, 8, 12, 40])
+@pytest.mark.parametrize("spread", [0.0, 3.0])
+def test_false_alarms_of_clips_of_other_groups(groups: int, spread: float) -> None:
+    rng, rates = np.random.default_rng(groups), []
+    for _ in range(300):
+        threshold = grouped(rng, groups, 10, spread).threshold(ThresholdConfig())
+        other = spread * rng.standard_normal() + rng.standard_normal(20)
+        rates.append(np.mean(other > threshold))
+    assert 0.03 < np.mean(rates) < 0.14
+
+
+def test_p_values_of_groups_hold_for_clips_of_another_group() -> None:
+    rng, config = np.random.default_rng(0), ThresholdConfig(method="conformal")
+    p = [
+        grouped(rng, 19, 5, 2.0).p_value(2 * rng.standard_normal() + rng.standard_normal(), config)
+        for _ in range(3000)
+    ]
+    assert 0.06 < np.mean(np.array(p) <= 0.1) < 0.11
+    assert 0.44 < np.mean(np.array(p) <= 0.5) < 0.52
+
+
+def test_a_group_counts_as_one() -> None:
+    scores, groups = np.arange(8.0), np.array([0, 0, 0, 0, 0, 1, 2, 3])
+    normal = NormalScores(scores, groups)
+    config = ThresholdConfig(method="conformal", false_alarm_rate=0.3)
+    assert (normal.n_groups, normal.resolution) == (4, 0.2)
+    assert normal.p_value(4.5, config) == pytest.approx((1 + 3) / 5)
+    assert normal.p_value(3.5, config) == pytest.approx((1 + 3 + 1 / 5) / 5)
+    assert "8 calibration clips in 4 groups" in normal.coarseness(ThresholdConfig())
+    with pytest.raises(ValueError, match="one group"):
+        NormalScores(scores, groups * 0)
+
+
+def test_between_two_lengths_lies_between_their_decisions() -> None:
+    rng, config = np.random.default_rng(1), ThresholdConfig()
+    short, long = NormalScores(rng.random(9) + 1), NormalScores(rng.random(9))
+    both = ScoresByLength((1.0, 10.0), (short, long), 10.0)
+    assert both.threshold(10.0, config) == both.threshold(60.0, config) == long.threshold(config)
+    assert both.threshold(0.5, config) == short.threshold(config)
+    middle = both.threshold(10**0.5, config)
+    assert middle == pytest.approx((short.threshold(config) + long.threshold(config)) / 2)
+    assert long.p_value(1.0, config) < both.p_value(1.0, 3.0, config) < short.p_value(1.0, config)
+    for lengths, usual in (
+        ((10.0, 1.0), 1.0),
+        ((1.0, 1.0), 1.0),
+        ((0.0, 1.0), 1.0),
+        ((1.0, 2.0), 0),
+    ):
+        with pytest.raises(ValueError, match=r"scores of normal clips"):
+            ScoresByLength(lengths, (short, long), usual)
+
+
+def test_one_of_many_windows_alarms_at_half_the_rate() -> None:
+    rng, config = np.random.default_rng(2), ThresholdConfig()
+    rates = []
+    for _ in range(400):
+        normal = NormalScores(rng.gamma(16, 0.25, 200))
+        threshold = normal.threshold_among(30, config)
+        rates.append(rng.gamma(16, 0.25, 30).max() > threshold)
+        score = threshold + 0.1
+        assert normal.p_among(score, 30, config) < config.false_alarm_rate / 2
+    assert 0.02 < np.mean(rates) < 0.08
+    value = ThresholdConfig(method="value", value=1.5)
+    assert normal.threshold_among(30, value) == 1.5

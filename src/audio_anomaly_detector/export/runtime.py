@@ -35,6 +35,7 @@ class LengthScores(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Scores of normal clips of one length; see `NormalScores`."""
 
     seconds: float
+    threshold: float
     scores: list[float]
     groups: list[int]
 

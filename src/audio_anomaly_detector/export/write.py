@@ -85,7 +85,12 @@ def export_onnx(
         threshold=detector.threshold,
         threshold_config=detector.threshold_config,
         normal_scores=[
-            LengthScores(seconds=seconds, scores=of.scores.tolist(), groups=of.groups.tolist())
+            LengthScores(
+                seconds=seconds,
+                threshold=of.threshold(detector.threshold_config),
+                scores=of.scores.tolist(),
+                groups=of.groups.tolist(),
+            )
             for seconds, of in zip(normal.seconds, normal.scores, strict=True)
         ],
         usual_seconds=normal.usual,
