@@ -338,3 +338,18 @@ def test_a_full_disk_leaves_nothing_half_written(
     with pytest.raises(UserError, match="free some space"):
         fitted.save(tmp_path / "model.pth")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loud_moment_of_a_long_recording_is_found(fitted: Detector) -> None:
+    sound = np.tile(hum(7).T, 20)[:, : 20 * 65_536]
+    calm = fitted.score(sound)
+    assert calm.worst is not None and not calm.worst.score > calm.worst.threshold
+    loud = sound.copy()
+    at = slice(10 * 65_536 + 5_000, 10 * 65_536 + 25_000)
+    loud[:, at] += np.random.default_rng(0).normal(0, 4 * sound.std(), loud[:, at].shape)
+    found = fitted.score(loud)
+    assert found.is_anomalous and found.worst is not None
+    assert found.worst.start == pytest.approx(10 * 65_536 / SAMPLE_RATE)
+    assert found.worst.end == pytest.approx(11 * 65_536 / SAMPLE_RATE)
+    assert found.p_value <= 2 * found.worst.p_value < 0.1 and found.score < found.worst.score
+    assert fitted.score(hum(7).T[:, : 2 * SAMPLE_RATE]).worst is None

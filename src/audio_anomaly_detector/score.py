@@ -39,7 +39,8 @@ class Score:
 
     Args:
         score: anomaly score; higher = more anomalous, normal clips lie around 0.
-        p_value: share of normal clips expected to score at least as high.
+        p_value: share of normal clips expected to score at least as high; of a clip of several
+            windows twice that of its worst one, if that is less.
         p_resolution: the smallest p-value that the normal clips carry; a lower one is
             extrapolated and only says that it is below.
         is_anomalous: ``score > threshold``, or the same of the worst moment.
@@ -163,7 +164,10 @@ def judged(
     worst = _worst(scorer, seconds, course) if len(course) > 1 else None
     return Score(
         score=score,
-        p_value=normal.p_value(score, seconds, config),
+        # The two looks share the rate of false alarms two to one, as their thresholds do.
+        p_value=min(
+            normal.p_value(score, seconds, config), 1.0 if worst is None else 2 * worst.p_value
+        ),
         p_resolution=normal.resolution(seconds),
         is_anomalous=score > threshold or (worst is not None and worst.score > worst.threshold),
         threshold=threshold,

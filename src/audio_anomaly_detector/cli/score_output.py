@@ -84,7 +84,10 @@ def _worst(score: "Score") -> list[str]:
     worst = score.worst
     if worst is None or not score.is_anomalous:
         return []
-    return [f"most unusual from {worst.start:.0f} to {worst.end:.0f} s (score {worst.score:.2f})"]
+    told = f"score {worst.score:.2f}"
+    if worst.score > worst.threshold:
+        told += f", above {worst.threshold:.2f}"
+    return [f"most unusual from {worst.start:.0f} to {worst.end:.0f} s ({told})"]
 
 
 class ScoreList:
