@@ -21,7 +21,7 @@ _LARGEST = 2**31  # bytes; a pool of the preset `paper` has nearly as many
 FORMAT = 6  # raised whenever an older program could not read the file
 # What stood in the program of version 0.2.0, by section of today's settings.
 _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
-    "audio": {"equalised_rms": 0.05, "scale": 1.0, "window_slack": 0.01},
+    "audio": {"equalised_rms": 0.05, "scale": 1.0, "window_slack": 0.01, "group": "recording"},
     "logmel": {"power_floor": 1e-10},
     "despawn": {"slope": 10.0, "silence": 1e-6, "attention_floor": 1e-6},
     "transformer": {"log_variance_bound": 6.0, "scoring_masks": 2, "scoring_seed": 0},
@@ -138,9 +138,9 @@ def _in_todays_format(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_format_5(content: dict[str, Any]) -> dict[str, Any]:
-    """Format 5 had another container, and no unit of recordings."""
+    """Format 5 had another container, no unit of recordings and no groups of them."""
     config = json.loads(content["config"])
-    config["audio"]["scale"] = 1.0
+    config["audio"] |= {"scale": 1.0, "group": "recording"}
     return {**content, "format": FORMAT, "config": json.dumps(config, allow_nan=False)}
 
 

@@ -14,13 +14,29 @@ from hostile.model_content import EXTREME_SCORES, NUMBERS, OTHERS, _choice, _inn
 from hostile.sounds import written
 
 _SEAL = re.compile(rb"aad-sha256:[0-9a-f]{64}")
+
+
+def _of_length(
+    scores: list[float], seconds: Any = 1.0, groups: list[int] | None = None
+) -> list[dict[str, Any]]:
+    """Normal scores of one length, as the facts hold them."""
+    groups = list(range(len(scores))) if groups is None else groups
+    return [{"seconds": seconds, "threshold": 0.5, "scores": scores, "groups": groups}]
+
+
 FACTS = {
     "format": (0, 1, 2, 99, "1", True, None),
     "sample_rate": (0, 1, 10**9, -16_000, "16000", 8000),
     "microphones": (0, 1, 3, 10**9, -1, "2"),
     "min_samples": (0, -1, 2**40, 10**6),
     "max_samples": (0, 1, 2**62),
-    "normal_scores": ([], [float("nan")] * 9, [1e300] * 20, ["a"], None, [0.0], *EXTREME_SCORES),
+    "normal_scores": (
+        *([], ["a"], None, [0.0], [{}], _of_length([float("nan")] * 9), _of_length([1e300] * 20)),
+        *(_of_length([0.0]), _of_length([0.1, 0.2], seconds=0), _of_length([0.1, 0.2]) * 2),
+        *(_of_length([0.1, 0.2], groups=[0, 0]), _of_length([0.1, 0.2], groups=[0])),
+        *map(_of_length, EXTREME_SCORES),
+    ),
+    "usual_seconds": (0, -1.0, None, "10", 1e300),
     "components": ([], ["a"], None, ["a"] * 99),
     "families": ([], ["a"], None, [1, 2]),
     "threshold_config": ({}, None, {"method": "none"}),

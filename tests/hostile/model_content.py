@@ -38,6 +38,17 @@ EXTREME_SCORES = (
     [5e-324] * 20,
     [0.0] * 20,
 )
+
+
+def _of_length(
+    scores: list[float], seconds: Any = 1.0, groups: list[int] | None = None
+) -> list[dict[str, Any]]:
+    """Normal scores of one length, as a model file holds them."""
+    numbers = torch.arange(len(scores)) if groups is None else torch.tensor(groups)
+    tensor = torch.tensor(scores, dtype=torch.float64)
+    return [{"seconds": seconds, "scores": tensor, "groups": numbers}]
+
+
 NAMED: dict[str, tuple[Any, ...]] = {
     "format": (0, 1, 3, 4, 5, 6, 7, 99, -1, "5", "6", True, None, 5.0, 6.0, [6], 2**70),
     "microphones": (0, 1, 3, -1, 10**9, "2", 2.5, True, None, 2**63, [2]),
@@ -49,8 +60,13 @@ NAMED: dict[str, tuple[Any, ...]] = {
         [],
         "text",
         1.5,
-        *(torch.tensor(scores, dtype=torch.float64) for scores in EXTREME_SCORES),
+        [{}],
+        *map(_of_length, EXTREME_SCORES),
+        *(_of_length([0.1, 0.2], seconds=seconds) for seconds in (0.0, -1.0, None, "1")),
+        *(_of_length([0.1, 0.2], groups=groups) for groups in ([0, 0], [0], [0, -(2**60)])),
+        _of_length([0.1, 0.2]) * 2,
     ),
+    "usual_seconds": (0, -1.0, None, "10", 1e300),
     "calibration": ({}, None, [], "text"),
     "config": ("{", "[]", "null", "{}", '{"audio": {}}', "[" * 5000, None, 7),
     "provenance": ("{", "[]", "null", "{}", "[" * 5000, None, 7),

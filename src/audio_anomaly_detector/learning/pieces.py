@@ -54,8 +54,8 @@ class Pieces:
 
 
 def usual_seconds(data: TrainingData) -> float:
-    """Length of most training clips, of a clip of several windows that of one window."""
-    return float(np.median(np.minimum(data.store.seconds, data.config.audio.window_seconds)))
+    """Median length of the training clips, which are of less than two windows."""
+    return float(np.median(data.store.seconds))
 
 
 def make_pieces(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
@@ -65,17 +65,20 @@ def make_pieces(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
         data: the training clips.
         clips: positions of those that may be used.
     """
-    usual = usual_seconds(data)
-    made = [_shorter(data, clips, seconds) for seconds in _shorter_lengths(usual)]
+    lengths = _shorter_lengths(usual_seconds(data), data.config.audio.window_seconds)
+    made = [_shorter(data, clips, seconds) for seconds in lengths]
     return [pieces for pieces in made if len(pieces.clips) > 1] + _runs(data, clips)
 
 
-def _shorter_lengths(usual: float) -> list[float]:
-    """From 1 s up, evenly in the logarithm, below the usual length."""
-    if usual < 1.1 * MIN_SECONDS:
-        return []
-    steps = math.ceil(math.log(usual / MIN_SECONDS) / math.log(_RATIO))
-    return [MIN_SECONDS * (usual / MIN_SECONDS) ** (step / steps) for step in range(steps)]
+def _shorter_lengths(usual: float, window: float) -> list[float]:
+    """From 1 s up, evenly in the logarithm, below the usual length; and that of a window."""
+    longest = min(usual, window)
+    lengths = [window] if usual > 1.05 * window else []
+    if longest < 1.1 * MIN_SECONDS:
+        return lengths
+    steps = math.ceil(math.log(longest / MIN_SECONDS) / math.log(_RATIO))
+    ratio = (longest / MIN_SECONDS) ** (1 / steps)
+    return [*(MIN_SECONDS * ratio**step for step in range(steps)), *lengths]
 
 
 def _shorter(data: TrainingData, clips: Sequence[int], seconds: float) -> Pieces:

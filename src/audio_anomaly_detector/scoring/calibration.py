@@ -80,6 +80,8 @@ class Calibration:
     def __post_init__(self) -> None:
         for name, spread in self.spread.items():
             centre = self.centre[name]
+            if not centre.dtype == spread.dtype == self.seconds.dtype:
+                raise ValueError(f"the calibration of {name} has numbers of different kinds")
             if centre.ndim != 2 or centre.shape != spread.shape:
                 raise ValueError(f"the calibration of {name} has parts of different shapes")
             if not (torch.isfinite(centre).all() and torch.isfinite(spread).all()):
