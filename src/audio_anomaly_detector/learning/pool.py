@@ -19,7 +19,15 @@ import torch
 from audio_anomaly_detector.choices import PoolScope
 from audio_anomaly_detector.config import Config, parse_config
 from audio_anomaly_detector.data.cache import build_store
-from audio_anomaly_detector.data.clips import Clip, Fold, MachineKey, cross_folds
+from audio_anomaly_detector.data.clips import (
+    Clip,
+    Fold,
+    MachineKey,
+    cross_folds,
+    independent_groups,
+)
+from audio_anomaly_detector.data.datasets import cut_long_recordings
+from audio_anomaly_detector.data.groups import with_groups
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder, hold_folder
@@ -113,8 +121,10 @@ class PoolPrior:
         keys = [_key(clip) for clip in clips]
         parts = [{i for i in everyone if keys[i] in names} for names in map(set, self.held_out)]
         unknown = sorted(everyone.difference(*parts))
-        for number, part in enumerate(np.array_split(unknown, len(parts))):
-            parts[number].update(part.tolist())
+        groups = independent_groups(clips)
+        of_unknown = sorted({groups[clip] for clip in unknown})
+        for number, some in enumerate(np.array_split(of_unknown, len(parts))):
+            parts[number].update(clip for clip in unknown if groups[clip] in some)
         folds = [Fold(sorted(everyone - part), sorted(part)) for part in parts]
         return NetworkFolds(folds, final, 1)
 
@@ -180,7 +190,7 @@ def fit_pool(
     (Giri et al., "Self-supervised classification for detecting anomalous sounds", DCASE 2020).
 
     Args:
-        clips: normal training clips of all machines, few long recordings cut.
+        clips: normal training clips of all machines; long recordings are cut into windows.
         config: all settings.
         work: folder for checkpoints and cached data; a second run resumes from it.
         device: where to train.
@@ -203,6 +213,8 @@ def _fit_pool(
     progress: Progress,
     on_error: OnError,
 ) -> PoolPrior:
+    # As a fit of each machine does, so that it finds its clips again.
+    clips = cut_long_recordings(with_groups(clips, config.audio.group), config.audio)
     identity = fit_identity(config, clips)
     claim_folder(work, identity)
     sample = _sampled(clips, config)
