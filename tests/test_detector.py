@@ -353,3 +353,19 @@ def test_a_loud_moment_of_a_long_recording_is_found(fitted: Detector) -> None:
     assert found.worst.end == pytest.approx(11 * 65_536 / SAMPLE_RATE)
     assert found.p_value <= 2 * found.worst.p_value < 0.1 and found.score < found.worst.score
     assert fitted.score(hum(7).T[:, : 2 * SAMPLE_RATE]).worst is None
+
+
+def test_a_clip_without_the_band_of_the_normals_is_never_anomalous(
+    fitted: Detector, normals: list[Clip], tmp_path: Path
+) -> None:
+    slow = []
+    for name, sound in (("hum", hum(9)), ("knock", knock(9))):
+        soundfile.write(tmp_path / f"{name}.wav", sound[::2], SAMPLE_RATE // 2)
+        slow.append(dataclasses.replace(normals[0], path=tmp_path / f"{name}.wav", name=name))
+    for clip, score in fitted.score_clips(slow):
+        assert isinstance(score, Score)
+        assert score.verdict == fitted.score_clip(clip).verdict
+        assert score.recorded_differently and not score.is_anomalous
+        assert score.verdict == "unlike" and "cannot be called anomalous" in score.remarks[-1]
+    usual = fitted.score_clip(normals[0])
+    assert not usual.recorded_differently and usual.verdict in ("normal", "anomalous")

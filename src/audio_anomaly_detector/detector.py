@@ -21,7 +21,12 @@ from audio_anomaly_detector.data.audio import (
     unforeseen,
 )
 from audio_anomaly_detector.data.clips import Clip, count_groups
-from audio_anomaly_detector.data.formats import mixed_notes, recording_formats, unlike_normals
+from audio_anomaly_detector.data.formats import (
+    lacks_a_band,
+    mixed_notes,
+    recording_formats,
+    unlike_normals,
+)
 from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
@@ -270,7 +275,7 @@ class Detector:
             ClipError: the clip cannot be read or has another number of microphones.
         """
         reading = self._read(clip)
-        return replace(self._score([reading.waveform], with_map)[0], remarks=reading.remarks)
+        return self._of_recording(self._score([reading.waveform], with_map)[0], reading)
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score many clips, in order; one that fails yields its error, the rest goes on.
@@ -314,9 +319,13 @@ class Detector:
             clip = readings[0][0]
             return [(clip, unforeseen(clip.path, error, "scored"))]
         return [
-            (clip, replace(score, remarks=reading.remarks))
+            (clip, self._of_recording(score, reading))
             for (clip, reading), score in zip(readings, scores, strict=True)
         ]
+
+    def _of_recording(self, score: Score, reading: Reading) -> Score:
+        differs = lacks_a_band(reading.info, self.provenance.formats, self.sample_rate)
+        return score.of_recording(reading.remarks, differs)
 
     def _read(self, clip: Clip) -> Reading:
         reading = read_microphones(clip, self.config.audio, self.microphones)

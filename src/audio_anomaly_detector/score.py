@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,11 +43,14 @@ class Score:
             windows twice that of its worst one, if that is less.
         p_resolution: the smallest p-value that the normal clips carry; a lower one is
             extrapolated and only says that it is below.
-        is_anomalous: ``score > threshold``, or the same of the worst moment.
+        is_anomalous: ``score > threshold``, or the same of the worst moment; never of a clip that
+            is recorded differently.
         threshold: the decision threshold for clips of that length.
         components: every component in robust standard deviations of the normals.
         families: evidence of each family, compressed and weighted, which ``score`` joins.
         remarks: what is unusual about the recording itself, a sentence each.
+        recorded_differently: it lacks a part of the sound that normal clips have, so that a high
+            score says nothing of the machine.
         worst: of a clip of several windows the most unusual one.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; None without networks.
@@ -62,9 +65,28 @@ class Score:
     components: dict[str, float]
     families: dict[str, float]
     remarks: list[str] = field(default_factory=list)
+    recorded_differently: bool = False
     worst: Moment | None = None
     map: NDArray[np.float32] | None = field(default=None, compare=False)
     latent: NDArray[np.float32] | None = field(default=None, compare=False)
+
+    @property
+    def verdict(self) -> Literal["normal", "anomalous", "unlike"]:
+        """`unlike`: as high a score as an anomalous clip, but recorded differently."""
+        worst = self.worst
+        if self.score <= self.threshold and (worst is None or worst.score <= worst.threshold):
+            return "normal"
+        return "unlike" if self.recorded_differently else "anomalous"
+
+    def of_recording(self, remarks: list[str], recorded_differently: bool) -> "Score":
+        """The same with what is known of the recording; see `Score`."""
+        decided = self.is_anomalous and not recorded_differently
+        return replace(
+            self,
+            remarks=remarks,
+            recorded_differently=recorded_differently,
+            is_anomalous=decided,
+        )
 
     @property
     def p_shown(self) -> str:

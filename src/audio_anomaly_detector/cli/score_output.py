@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from audio_anomaly_detector.score import Score
 
 
+_VERDICTS = {"normal": "normal", "anomalous": "ANOMALOUS", "unlike": "unlike"}
+
+
 class ScoreRows:
     """A row for each clip: verdict, score, p-value, the families that are most unusual, remarks.
 
@@ -63,7 +66,7 @@ class ScoreRows:
         highest = sorted(outcome.families.items(), key=lambda item: -item[1])[:shown]
         cells = [
             clip.name,
-            "ANOMALOUS" if outcome.is_anomalous else "normal",
+            _VERDICTS[outcome.verdict],
             f"{outcome.score:.2f}",
             f"{outcome.threshold:.2f}",
             outcome.p_shown,

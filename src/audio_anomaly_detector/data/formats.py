@@ -1,7 +1,8 @@
 """What the recordings of a machine were like as files, and what is unlike them.
 
-A clip of a lower sample rate, or coded with loss, differs from the normals by that alone. Nobody
-can say by how much, so the verdict stands with a remark.
+A clip of a lower sample rate lacks a band that the normals have: it is never called anomalous for
+that. One coded with loss, or of other channels, differs by that alone, nobody can say by how much:
+its verdict stands, with a remark.
 """
 
 from collections import Counter
@@ -85,11 +86,12 @@ def unlike_normals(
         sample_rate: that recordings are brought to, Hz.
     """
     remarks = []
-    rates = [kind.sample_rate for kind in formats] or [sample_rate]
-    if info.sample_rate < min(sample_rate, *rates):
+    if lacks_a_band(info, formats, sample_rate):
+        usual = min(kind.sample_rate for kind in formats) if formats else sample_rate
         remarks.append(
-            f"recorded at {info.sample_rate} Hz, the normal clips at {min(rates)} Hz: it lacks "
-            f"what is above {info.sample_rate / 2:g} Hz and may seem anomalous by that alone"
+            f"recorded at {info.sample_rate} Hz, the normal clips at {usual} Hz: it lacks what is "
+            f"above {info.sample_rate / 2:g} Hz, so that it cannot be called anomalous; record it "
+            "like them"
         )
     this = RecordingFormat(info.sample_rate, info.channels, info.subtype, 1)
     if formats and all(kind.is_lossy != this.is_lossy for kind in formats):
@@ -102,6 +104,17 @@ def unlike_normals(
             "the mean that is taken may differ by that alone"
         )
     return remarks
+
+
+def lacks_a_band(info: AudioInfo, formats: Sequence[RecordingFormat], sample_rate: int) -> bool:
+    """Whether a recording holds less of the frequencies than every normal clip.
+
+    Args:
+        info: of the recording.
+        formats: as for `unlike_normals`.
+        sample_rate: likewise.
+    """
+    return info.sample_rate < min([sample_rate, *(kind.sample_rate for kind in formats)])
 
 
 def _counts(counts: Counter[int] | Counter[str], unit: str) -> str:

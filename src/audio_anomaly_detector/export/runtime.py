@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from audio_anomaly_detector.data.audio import AudioConfig, read_microphones, unforeseen
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.formats import RecordingFormat, unlike_normals
+from audio_anomaly_detector.data.formats import RecordingFormat, lacks_a_band, unlike_normals
 from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of
@@ -219,7 +219,8 @@ class OnnxDetector:
                 reading = read_microphones(clip, self.facts.audio, self.facts.microphones)
                 unlike = unlike_normals(reading.info, self.facts.formats, self.sample_rate)
                 remarks = [*reading.remarks, *unlike]
-                score = replace(self._score(reading.waveform), remarks=remarks)
+                differs = lacks_a_band(reading.info, self.facts.formats, self.sample_rate)
+                score = self._score(reading.waveform).of_recording(remarks, differs)
             except ClipError as error:
                 yield clip, error
             except UserError as error:

@@ -17,6 +17,7 @@ _COLUMNS = (
     "p_value",
     "p_resolution",
     "is_anomalous",
+    "recorded_differently",
     "threshold",
     "worst_start",
     "worst_end",
@@ -64,7 +65,7 @@ class ScoreTable:
         known = [clip.name, "" if clip.label is None else clip.label]
         if isinstance(outcome, ClipError):
             unknown = [""] * len(self._components)
-            self._file.add([*known, *[""] * 9, outcome.reason, *unknown])
+            self._file.add([*known, *[""] * 10, outcome.reason, *unknown])
             return
         worst = outcome.worst
         moment = ["", "", ""]
@@ -77,6 +78,7 @@ class ScoreTable:
                 _number(outcome.p_value),
                 _number(outcome.p_resolution),
                 int(outcome.is_anomalous),
+                int(outcome.recorded_differently),
                 _number(outcome.threshold),
                 *moment,
                 "; ".join(outcome.remarks),
