@@ -188,6 +188,7 @@ def _watch(folder: str, kill_at: int, counter: Path) -> None:
 def _become(request: dict[str, Any]) -> None:
     """Be the command from here on."""
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests run under nohup
     output = Path(request["output"])
     for name, number in (("out", 1), ("err", 2)):
         file = os.open(output / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
