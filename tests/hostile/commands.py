@@ -142,12 +142,18 @@ class Commands:
 
 
 def processes_of(group: int) -> list[int]:
-    """Processes of a session that are not over."""
+    """Processes of a session that are not over.
+
+    But for Ray's own agents, which notice only after a minute that their node is gone.
+    """
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
+            name = (stat.parent / "cmdline").read_text()
         except (FileNotFoundError, ProcessLookupError):
+            continue
+        if name.startswith("ray::"):
             continue
         if int(fields[3]) == group and fields[0] not in "ZX":
             found.append(int(stat.parent.name))
