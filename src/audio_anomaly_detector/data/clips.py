@@ -224,13 +224,13 @@ def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int) -> list[Fold]:
     for block in blocks:
         fit = everyone - set(block)
         if one and len(fit) > 2 * _BLOCKS:  # of fewer none can be spared
-            fit -= _beside(clips, block)
+            fit -= _beside(groups, block)
         folds.append(Fold(fit=sorted(fit), held_out=sorted(block)))
     return folds
 
 
-def _beside(clips: Sequence[Clip], block: list[int]) -> set[int]:
+def _beside(groups: list[list[int]], block: list[int]) -> set[int]:
     """The cuts just before and behind a run of neighbouring cuts."""
-    order = [index for group in _groups(clips) for index in group]
+    order = [index for group in groups for index in group]
     first, last = order.index(block[0]), order.index(block[-1])
     return {*order[max(0, first - 1) : first], *order[last + 1 : last + 2]}

@@ -102,7 +102,7 @@ class Measurements:
         if not pieces.windows:
             return pieces.means(of_clips, members)
         windows = [pieces.windows[piece].to(self.data.device) for piece in members]
-        together = 2 * torch.get_num_threads() * clips_at_once(self.data.microphones)
+        together = self._clips_together
         some = (windows[at : at + together] for at in range(0, len(windows), together))
         return self._measured(networks, some)
 
@@ -161,9 +161,14 @@ class Measurements:
         ]
         return {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
 
+    @property
+    def _clips_together(self) -> int:
+        """How many clips are measured at a time, so that memory stays flat."""
+        return 2 * torch.get_num_threads() * clips_at_once(self.data.microphones)
+
     def _some_at_a_time(self, what: str, clips: list[np.ndarray]) -> Iterator[list[Tensor]]:
         """The windows ``(W, C, T)`` of each clip, given by their rows, of some clips at a time."""
-        together = 2 * torch.get_num_threads() * clips_at_once(self.data.microphones)
+        together = self._clips_together
         for first in range(0, len(clips), together):
             some = clips[first : first + together]
             yield [self.data.windows(rows) for rows in some]
