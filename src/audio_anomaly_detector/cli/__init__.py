@@ -22,6 +22,7 @@ from audio_anomaly_detector.cli.interruption import (
     end_on_signals,
     finish_results,
     guard_streams,
+    signals_prevail,
 )
 from audio_anomaly_detector.cli.run_all import run_all
 from audio_anomaly_detector.cli.score import score
@@ -81,7 +82,8 @@ def execute(program: typer.Typer) -> None:
         end_on_signals()
         guard_streams()
         _refuse_empty(sys.argv[1:])
-        code = program(standalone_mode=False)
+        with signals_prevail():
+            code = program(standalone_mode=False)
         finish_results()
     except Interrupted as interruption:
         code = answer(interruption)

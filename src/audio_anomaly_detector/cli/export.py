@@ -29,7 +29,7 @@ def export(
     examples/score_onnx.py shows how in 30 lines.
     """
     from audio_anomaly_detector.cli.console import out as stdout
-    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT
+    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT, signals_prevail
     from audio_anomaly_detector.errors import Interrupted
     from audio_anomaly_detector.export.write import export_onnx
     from audio_anomaly_detector.loading import find_model, load_detector
@@ -40,7 +40,8 @@ def export(
     detector = load_detector(file, "cpu")
     stdout.print("exporting, which takes about a minute")
     try:
-        exported = export_onnx(detector, path, max_seconds=max_seconds, quantize=quantize)
+        with signals_prevail():
+            exported = export_onnx(detector, path, max_seconds=max_seconds, quantize=quantize)
     except Interrupted as interruption:
         interruption.add_note(NOTHING_KEPT)
         raise

@@ -15,6 +15,7 @@ _ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 _READER_LEFT = 13  # SIGPIPE, which Windows does not have
+_arrived: list[int] = []  # numbers of the signals that raised `Interrupted`
 GO_ON = "start the same command again to go on: finished work is kept"
 NOTHING_KEPT = "nothing of it is kept: start the same command again"
 
@@ -23,15 +24,32 @@ def end_on_signals() -> None:
     """From now on Ctrl-C and a request to end raise `Interrupted`; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         return  # where signals are none of this program's business
+    _arrived.clear()
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         for ending in _ENDING:
             signal.signal(ending, signal.SIG_DFL)
+        _arrived.append(number)
         raise Interrupted(number)
 
     for ending in _ENDING:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as after nohup
             signal.signal(ending, interrupt)
+
+
+@contextmanager
+def signals_prevail() -> Iterator[None]:
+    """Raise `Interrupted` in place of an error that a signal has led to.
+
+    The exception of a signal is raised wherever the program is. A library that catches every
+    exception there goes on without it: of an operator that PyTorch traces, a TypeError is left.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _arrived:
+            raise Interrupted(_arrived[0]) from error
+        raise
 
 
 def end_as_usual() -> None:
