@@ -40,10 +40,11 @@ from audio_anomaly_detector.pipeline import Pipeline, make_measure
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
 from audio_anomaly_detector.provenance import Provenance, clip_records, failure_lines
 from audio_anomaly_detector.run_options import OnError
-from audio_anomaly_detector.score import Score, judged
+from audio_anomaly_detector.score import Score, judged, judged_by_conditions
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.components import COMPONENTS
+from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.threads import each_in_turn
@@ -84,6 +85,7 @@ class Detector:
         microphones: channels it expects.
         pipeline: from windows to evidence.
         normal_scores: scores of normal clips it was not fitted on.
+        conditions: how the normal clips were recorded; None: too few to say.
         provenance: where it comes from.
         device: of the pipeline.
     """
@@ -92,6 +94,7 @@ class Detector:
     microphones: int
     pipeline: Pipeline
     normal_scores: ScoresByLength
+    conditions: Conditions | None
     provenance: Provenance
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     threshold: float = field(init=False)
@@ -216,6 +219,7 @@ class Detector:
             normal_scores=replace(
                 fitted.normal_scores, usual=float(np.median(list(used.values())))
             ),
+            conditions=fitted.conditions,
             provenance=provenance,
             device=where,
         )
@@ -333,7 +337,16 @@ class Detector:
         return reading._replace(remarks=[*reading.remarks, *unlike])
 
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
-        """Score waveforms ``(C, T)``."""
+        """Score waveforms ``(C, T)``, and ask of the anomalous ones how they were recorded."""
+        verdicts = self._score_sound(waveforms, with_map)
+        if self.conditions is None:
+            return verdicts
+        return judged_by_conditions(verdicts, waveforms, self.conditions, self._score_sound)
+
+    def _score_sound(
+        self, waveforms: Sequence[NDArray[np.float32]], with_map: bool = False
+    ) -> list[Score]:
+        """Score waveforms ``(C, T)`` by their sound alone."""
         length, slack = self.config.audio.length, self.config.audio.window_slack
         windows = [
             torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
@@ -413,6 +426,9 @@ class Detector:
                     for seconds, of in zip(normal.seconds, normal.scores, strict=True)
                 ],
                 "usual_seconds": normal.usual,
+                "conditions": json.dumps(
+                    None if self.conditions is None else self.conditions.to_plain(), allow_nan=False
+                ),
                 "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
             },
         )
@@ -452,6 +468,7 @@ class Detector:
         networks = None
         if content["networks"] is not None:
             networks = restore_networks(config, content["networks"], where)
+        conditions = json.loads(content["conditions"])
         pipeline = Pipeline(
             make_measure(config, microphones, where, content["banks"]),
             networks,
@@ -473,6 +490,7 @@ class Detector:
                 ),
                 float(content["usual_seconds"]),
             ),
+            conditions=None if conditions is None else Conditions.from_plain(conditions),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
         )

@@ -145,7 +145,10 @@ def _from_format_5(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_one_length(content: dict[str, Any]) -> dict[str, Any]:
-    """Before format 6 one calibration stood for all lengths, and every clip for itself."""
+    """Before format 6 one calibration stood for all lengths, and every clip for itself.
+
+    Nothing was said of how the clips were recorded.
+    """
     if "banks" not in content:  # the prior of a pool
         return content
     audio = json.loads(content["config"])["audio"]
@@ -160,6 +163,7 @@ def _of_one_length(content: dict[str, Any]) -> dict[str, Any]:
         "calibration": calibration,
         "normal_scores": [of_length],
         "usual_seconds": seconds,
+        "conditions": "null",
     }
 
 

@@ -1,7 +1,7 @@
 """The verdict on a clip, and what gives one, whatever computes it; needs no PyTorch."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, Self
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError, UserError
+from audio_anomaly_detector.scoring.conditions import Conditions, Waveform
 from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 
 
@@ -32,6 +33,11 @@ class Moment:
     p_value: float
     threshold: float
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """Start and end, s."""
+        return self.start, self.end
+
 
 @dataclass(frozen=True)
 class Score:
@@ -49,8 +55,10 @@ class Score:
         components: every component in robust standard deviations of the normals.
         families: evidence of each family, compressed and weighted, which ``score`` joins.
         remarks: what is unusual about the recording itself, a sentence each.
-        recorded_differently: it lacks a part of the sound that normal clips have, so that a high
-            score says nothing of the machine.
+        recorded_differently: how it was recorded can explain a high score, which says nothing of
+            the machine then; what differs is among the remarks.
+        p_recording: share of normal clips expected to be recorded as differently from the others,
+            by the floor of the spectrum; None: too few normal clips to say.
         worst: of a clip of several windows the most unusual one.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; None without networks.
@@ -66,6 +74,7 @@ class Score:
     families: dict[str, float]
     remarks: list[str] = field(default_factory=list)
     recorded_differently: bool = False
+    p_recording: float | None = None
     worst: Moment | None = None
     map: NDArray[np.float32] | None = field(default=None, compare=False)
     latent: NDArray[np.float32] | None = field(default=None, compare=False)
@@ -78,14 +87,14 @@ class Score:
             return "normal"
         return "unlike" if self.recorded_differently else "anomalous"
 
-    def of_recording(self, remarks: list[str], recorded_differently: bool) -> "Score":
-        """The same with what is known of the recording; see `Score`."""
-        decided = self.is_anomalous and not recorded_differently
+    def of_recording(self, remarks: Sequence[str], recorded_differently: bool) -> "Score":
+        """The same with what is further known of the recording; see `Score`."""
+        differs = self.recorded_differently or recorded_differently
         return replace(
             self,
-            remarks=remarks,
-            recorded_differently=recorded_differently,
-            is_anomalous=decided,
+            remarks=[*self.remarks, *remarks],
+            recorded_differently=differs,
+            is_anomalous=self.is_anomalous and not differs,
         )
 
     @property
@@ -197,6 +206,47 @@ def judged(
         families=families,
         worst=worst,
     )
+
+
+def judged_by_conditions(
+    verdicts: Sequence[Score],
+    waveforms: Sequence[Waveform],
+    conditions: Conditions,
+    rescore: Callable[[list[Waveform]], list[Score]],
+) -> list[Score]:
+    """The verdicts with what is said of the recordings.
+
+    Of an anomalous clip it is asked whether the way it was recorded explains the score. Where a
+    single moment decided, it is asked of that moment.
+
+    Args:
+        verdicts: by the scores alone.
+        waveforms: of the clips, ``(C, T)``.
+        conditions: of the normal clips.
+        rescore: scores waveforms alike.
+    """
+    recorded = [conditions.compare(waveform) for waveform in waveforms]
+    verdicts = [
+        replace(verdict, p_recording=of_clip.p_value)
+        for verdict, of_clip in zip(verdicts, recorded, strict=True)
+    ]
+    anomalous = [number for number, verdict in enumerate(verdicts) if verdict.is_anomalous]
+    if not anomalous:
+        return verdicts
+    parts = []
+    for number in anomalous:
+        verdict, part, how = verdicts[number], waveforms[number], recorded[number]
+        if verdict.worst is not None and verdict.score <= verdict.threshold:
+            start, end = (round(at * conditions.sample_rate) for at in verdict.worst.span)
+            part = part[:, start:end]
+            how = conditions.compare(part)
+        parts.append((part, how, conditions.compensated(part, how)))
+    rescored = rescore([compensated for _, _, compensated in parts])
+    for number, (part, how, compensated), again in zip(anomalous, parts, rescored, strict=True):
+        reason = conditions.difference(part, compensated, how, not again.is_anomalous)
+        if reason is not None:
+            verdicts[number] = verdicts[number].of_recording([reason], True)
+    return verdicts
 
 
 def _worst(scorer: Scorer, seconds: float, course: Sequence[float]) -> Moment:

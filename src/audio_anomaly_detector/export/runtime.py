@@ -18,7 +18,8 @@ from audio_anomaly_detector.data.formats import RecordingFormat, lacks_a_band, u
 from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of
-from audio_anomaly_detector.score import Score, judged
+from audio_anomaly_detector.score import Score, judged, judged_by_conditions
+from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     families: list[str]
     audio: AudioConfig
     formats: list[RecordingFormat]  # of the normal clips
+    conditions: dict[str, int | float | list[float]] | None  # likewise, see `Conditions`
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -74,7 +76,14 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             if not names or len(set(names)) < len(names):
                 raise ValueError("outputs without names, or two of one name")
         self.by_length()
+        self.of_recordings()
         return self
+
+    def of_recordings(self) -> Conditions | None:
+        """How normal clips were recorded; raises `ValueError` like `Conditions`."""
+        if self.conditions is None:
+            return None
+        return Conditions.from_plain(self.conditions)
 
     def by_length(self) -> ScoresByLength:
         """The scores of normal clips as decisions use them; raises `ValueError` like it."""
@@ -99,12 +108,14 @@ class OnnxDetector:
     facts: GraphFacts
     threshold_config: ThresholdConfig
     normal_scores: ScoresByLength = field(init=False)
+    conditions: Conditions | None = field(init=False)
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
         normal_scores = self.facts.by_length()
         threshold = normal_scores.threshold(normal_scores.usual, self.threshold_config)
         object.__setattr__(self, "normal_scores", normal_scores)
+        object.__setattr__(self, "conditions", self.facts.of_recordings())
         object.__setattr__(self, "threshold", threshold)
 
     @classmethod
@@ -184,7 +195,19 @@ class OnnxDetector:
         return self._score(checked_waveform(waveform, self.facts.audio, self.facts.microphones))
 
     def _score(self, array: NDArray[np.float32]) -> Score:
-        """Score a waveform that was checked or read."""
+        """Score a waveform that was checked or read; see `Detector._score`."""
+        verdict = self._score_sound(array)
+        if self.conditions is None:
+            return verdict
+        again = judged_by_conditions([verdict], [array], self.conditions, self._score_all)
+        return again[0]
+
+    def _score_all(self, arrays: Sequence[NDArray[np.float32]]) -> list[Score]:
+        """Score waveforms by their sound alone."""
+        return [self._score_sound(array) for array in arrays]
+
+    def _score_sound(self, array: NDArray[np.float32]) -> Score:
+        """Score a waveform by its sound alone."""
         facts = self.facts
         samples = array.shape[1]
         if not facts.min_samples <= samples <= facts.max_samples:
@@ -234,6 +257,7 @@ class OnnxDetector:
         """What this graph is, as plain data."""
         facts = self.facts.model_dump(mode="json")
         del facts["normal_scores"]
+        del facts["conditions"]
         del facts["seal"]
         return {
             **facts,

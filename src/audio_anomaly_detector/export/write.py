@@ -97,8 +97,8 @@ def export_onnx(
         components=list(families),
         families=list(dict.fromkeys(families.values())),
         formats=detector.provenance.formats,
-        # The graph equalises the level itself.
-        audio=audio.model_copy(update={"level": "recorded"}),
+        conditions=None if detector.conditions is None else detector.conditions.to_plain(),
+        audio=audio,
     )
     shape = (_EXAMPLES, detector.microphones, audio.length + audio.length // 2)
     example = 0.05 * torch.randn(shape, generator=torch.Generator().manual_seed(0))

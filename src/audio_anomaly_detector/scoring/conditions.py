@@ -1,0 +1,401 @@
+"""How a clip was recorded, against the normal clips: a second statement beside the anomaly score.
+
+A clip may be unlike the normal ones because the machine is, or because it was recorded otherwise:
+another gain or microphone, a codec, a louder hall, speech over it, the machine at another speed.
+These leave marks that faults do not, in the *floor* of the spectrum above all: its level between
+the lines and between the events, which a median over time and over neighbouring frequencies gives.
+
+All constants were set on eight synthetic machines with faults of the generator's tuning kind; the
+outcome on other machines and faults is in docs/decisions.md.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+from scipy.signal import firwin2, oaconvolve
+from scipy.special import stdtr
+
+from audio_anomaly_detector.scoring.recording_spectra import (
+    LINE_STEP,
+    LOWEST_HZ,
+    PITCHES,
+    Floats,
+    RecordingSpectra,
+    Waveform,
+    recording_spectra,
+)
+
+# Fewer normal clips do not show how recordings vary.
+LEAST_CLIPS = 4
+# Of so many normal clips: more would say little more.
+MOST_CLIPS = 256
+
+# Half of each band's variance is the median band's, as a few clips show it by chance; and no
+# spread falls below what another position of the same recorder makes, dB.
+_SHRINKAGE = 0.5
+_LEAST_SPREAD_DB = 0.25
+_LEAST_LOG_SPREAD = 0.1
+# Share of normal clips whose floor may be called unlike the others'.
+_UNLIKE_BELOW = 0.05
+
+# A codec or a lower sample rate leaves nothing above its limit; a fault leaves the hall's noise.
+_MISSING_DB = 20.0
+# Below the loudest band a floor is that of the recorder.
+_AUDIBLE_DB = 70.0
+
+_LEAST_NAMED_DB = 0.5
+
+_AROUND = 81  # frequencies
+_LOUD_SHARE = 0.05  # of the frames that are the loud moments of a frequency
+_LOUD_BINS = 48  # where loud moments exceed the floor most
+
+_MOST_SPEED = 0.045  # change of speed that is looked for
+_LEAST_SPEED = 0.005
+# Correlation of a clip's lines with those of the normal clips, at another speed: a little less than
+# that of normal clips, and by so much more than at the same speed.
+_LINE_SHARE = 0.6
+_LINE_GAIN = 0.25
+
+_HARMONIC = 0.45  # by how much harmonics exceed what lies between them, decades
+_GLIDE = 0.09  # octaves from frame to frame
+_VOICED = 0.02  # share of frames that speech has at least
+_INTONATION = 0.027  # octaves: median deviation of a voice's pitch; a machine holds its own
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How a clip was recorded, against the normal clips.
+
+    Args:
+        p_value: share of normal clips whose floor is expected to lie as far from the others'.
+        gain: level of the floor over that of the normal clips, dB.
+        tilt: of the floor, dB from the middle of the spectrum (in octaves) to its upper end.
+        missing_above: Hz above which nothing is left of what normal clips have; None: all is there.
+    """
+
+    p_value: float
+    gain: float
+    tilt: float
+    missing_above: float | None
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the recordings of the normal clips were like, mean over microphones.
+
+    Args:
+        sample_rate: Hz.
+        floor: median level of each fine band, dB, ``(B,)``.
+        lowest: the lowest of the normal clips, dB, ``(B,)``.
+        bands: median floor of each band in which it is compared, dB, ``(K,)``.
+        spread: how far normal clips lie from it, dB, ``(K,)``.
+        deviation: mean and standard deviation of the logarithm of how far each normal clip lies
+            from the others, ``(2,)``.
+        groups: how many independent groups of normal clips there are.
+        loud_bins: numbers of the frequencies that stand out most in loud moments, ``(P,)``.
+        loud: level of loud moments there, dB, ``(P,)``.
+        lines: levels over those nearby on a logarithmic axis of frequency, dB, ``(G,)``.
+        line_match: correlation of normal clips' lines with the mean of the others'.
+        power: mean power of each frequency, ``(F,)``.
+
+    Raises:
+        ValueError: parts of other lengths, or numbers that are not finite.
+    """
+
+    sample_rate: int
+    floor: Floats
+    lowest: Floats
+    bands: Floats
+    spread: Floats
+    deviation: Floats
+    groups: int
+    loud_bins: NDArray[np.int64]
+    loud: Floats
+    lines: Floats
+    line_match: float
+    power: Floats
+
+    def __post_init__(self) -> None:
+        spectra = recording_spectra(self.sample_rate)
+        wanted = {
+            "floor": len(spectra.fine),
+            "lowest": len(spectra.fine),
+            "bands": len(spectra.band_of),
+            "spread": len(spectra.band_of),
+            "deviation": 2,
+            "loud_bins": _LOUD_BINS,
+            "loud": _LOUD_BINS,
+            "lines": len(spectra.line_hz),
+            "power": spectra.voice_bins,
+        }
+        for name, length in wanted.items():
+            part = getattr(self, name)
+            if part.shape != (length,) or not np.isfinite(part).all():
+                raise ValueError(f"the conditions of the recordings have no sound {name}")
+        if not (self.spread > 0).all() or not self.deviation[1] > 0 or not (self.power > 0).all():
+            raise ValueError("the conditions of the recordings have a spread that is not above 0")
+        if not math.isfinite(self.line_match) or self.groups < 2:
+            raise ValueError("the conditions of the recordings are of no normal clips")
+        if self.loud_bins.min() < 0 or self.loud_bins.max() >= len(spectra.hertz):
+            raise ValueError("the conditions of the recordings have other frequencies")
+
+    @classmethod
+    def fit(
+        cls, clips: Iterable[Waveform], groups: Sequence[int], sample_rate: int
+    ) -> "Conditions | None":
+        """Learn how normal clips are recorded; None: fewer than `LEAST_CLIPS`, or of one group.
+
+        Args:
+            clips: waveforms ``(C, T)``.
+            groups: which of them vary together.
+            sample_rate: Hz.
+        """
+        of_clip = np.unique(groups, return_inverse=True)[1]
+        n_groups = int(of_clip.max()) + 1
+        if len(of_clip) < LEAST_CLIPS or n_groups < 2:
+            return None
+        spectra = recording_spectra(sample_rate)
+        floors, levels, louds, lines, powers = [], [], [], [], []
+        for clip in clips:
+            level = spectra.levels(clip)
+            floor = spectra.floor(level)
+            floors.append(floor)
+            levels.append(np.median(level, 1))
+            louds.append(_loud_moments(level))
+            lines.append(spectra.lines(clip))
+            powers.append(spectra.voice_power(clip).mean(1))
+        bands = np.stack([spectra.bands(floor) for floor in floors])  # (n, K)
+        heard = np.stack(lines)  # (n, G)
+        loud = np.median(louds, 0)
+        # Over the floor around each frequency, which lines do not reach.
+        around = median_filter(np.median(levels, 0), size=_AROUND, mode="nearest")
+        over = np.where(spectra.hertz > LOWEST_HZ, loud - around, -np.inf)
+        stand_out = np.sort(np.argsort(-over, kind="stable")[:_LOUD_BINS])
+        distances, matches = [], []
+        for group in range(n_groups):
+            own = of_clip == group
+            centre, spread = np.median(bands[~own], 0), _spread(bands[~own])
+            of_others = heard[~own].mean(0)
+            distances += [math.log(_distance(clip, centre, spread)) for clip in bands[own]]
+            matches += [_correlation(clip, of_others) for clip in heard[own]]
+        deviation = [np.mean(distances), max(np.std(distances, ddof=1), _LEAST_LOG_SPREAD)]
+        parts = {
+            "floor": np.median(floors, 0),
+            "lowest": np.min(floors, 0),
+            "bands": np.median(bands, 0),
+            "spread": _spread(bands),
+            "deviation": np.array(deviation),
+            "loud": loud[stand_out],
+            "lines": heard.mean(0),
+            "power": np.mean(powers, 0),
+        }
+        return cls(
+            sample_rate=sample_rate,
+            groups=n_groups,
+            loud_bins=stand_out.astype(np.int64),
+            line_match=float(np.median(matches)),
+            **{name: part.astype(np.float64) for name, part in parts.items()},
+        )
+
+    def to_plain(self) -> dict[str, int | float | list[float]]:
+        """Plain numbers and lists."""
+        return {
+            name: part.tolist() if isinstance(part, np.ndarray) else part
+            for name, part in vars(self).items()
+        }
+
+    @classmethod
+    def from_plain(cls, content: dict[str, int | float | list[float]]) -> "Conditions":
+        """What `to_plain` gave; raises `ValueError` for anything else."""
+        if content.keys() != {field.name for field in fields(cls)}:
+            raise ValueError("the conditions of the recordings have other parts")
+        parts: dict[str, Any] = {
+            name: np.array(part) if isinstance(part, list) else part
+            for name, part in content.items()
+        }
+        parts["loud_bins"] = parts["loud_bins"].astype(np.int64)
+        return cls(**parts)
+
+    def compare(self, waveform: Waveform) -> Recorded:
+        """How a clip ``(C, T)`` was recorded."""
+        spectra = recording_spectra(self.sample_rate)
+        floor = spectra.floor(spectra.levels(waveform))
+        bands = spectra.bands(floor)
+        gain, tilt = self._transfer(bands, spectra)
+        mean, deviation = self.deviation
+        distance = math.log(_distance(bands, self.bands, self.spread))
+        standard = (distance - mean) / (deviation * math.sqrt(1 + 1 / self.groups))
+        # Student's t: the deviation is known from so many groups.
+        p_value = float(stdtr(self.groups - 1, -standard))
+        return Recorded(p_value, gain, tilt, self._missing_above(floor, gain, tilt, spectra))
+
+    def compensated(self, waveform: Waveform, recorded: Recorded) -> Waveform:
+        """A clip ``(C, T)`` as it would be with the gain and tilt of the normal clips."""
+        spectra = recording_spectra(self.sample_rate)
+        taps = 2 * (spectra.length // 4) + 1  # odd: linear phase, a whole delay
+        hertz = np.concatenate([[0.0], np.geomspace(LOWEST_HZ, self.sample_rate / 2, 64)])
+        gains = -(recorded.gain + recorded.tilt * spectra.place(hertz))
+        kernel = firwin2(taps, hertz, 10 ** (gains / 20), fs=self.sample_rate)
+        # Mirrored beyond its ends, as everything that is filtered over an edge.
+        reach = min(taps // 2, waveform.shape[1] - 1)
+        padded = np.pad(waveform, ((0, 0), (reach, reach)), mode="reflect")
+        filtered = oaconvolve(padded, kernel.astype(np.float32)[None], mode="same", axes=1)
+        return np.ascontiguousarray(filtered[:, reach : reach + waveform.shape[1]])
+
+    def difference(
+        self,
+        waveform: Waveform,
+        compensated: Waveform,
+        recorded: Recorded,
+        compensated_is_normal: bool,
+    ) -> str | None:
+        """What of the recording can explain a high score; None: nothing that is known.
+
+        Args:
+            waveform: of the clip, ``(C, T)``.
+            compensated: the same without its difference of gain and tilt.
+            recorded: how it was recorded.
+            compensated_is_normal: whether it is called normal then.
+
+        Returns:
+            One sentence.
+        """
+        if recorded.missing_above is not None:
+            return (
+                f"nothing is left of it above {_hertz(recorded.missing_above)}, where normal clips "
+                "have sound: was it coded, or recorded at a lower rate?"
+            )
+        if compensated_is_normal:
+            return f"it is recorded {_transfer_words(recorded)}, and normal otherwise"
+        spectra = recording_spectra(self.sample_rate)
+        speed = self._speed(compensated, spectra)
+        if speed is not None:
+            return (
+                f"its tones lie {abs(speed - 1):.1%} {'higher' if speed > 1 else 'lower'} than in "
+                "normal clips: the machine runs at another speed"
+            )
+        if self._has_speech(compensated, spectra):
+            return "speech is heard over it"
+        if recorded.p_value < _UNLIKE_BELOW and self._machine_is_as_loud(
+            waveform, recorded, spectra
+        ):
+            louder = "louder" if recorded.gain > 0 else "quieter"
+            return (
+                f"its background is unlike that of normal clips (about {abs(recorded.gain):.0f} dB "
+                f"{louder}), while the machine's own sound is as loud"
+            )
+        return None
+
+    def _transfer(self, bands: Floats, spectra: RecordingSpectra) -> tuple[float, float]:
+        """Gain and tilt of the floor over the normal ones, by least absolute deviations."""
+        design = np.stack([np.ones_like(spectra.band_place), spectra.band_place], 1)  # (K, 2)
+        offset = bands - self.bands
+        transfer = np.zeros(2)
+        for _ in range(20):
+            residual = np.abs(offset - design @ transfer) / self.spread
+            weight = 1 / (self.spread**2 * np.maximum(residual, 0.5))
+            transfer = np.linalg.solve((design.T * weight) @ design, (design.T * weight) @ offset)
+        return float(transfer[0]), float(transfer[1])
+
+    def _missing_above(
+        self, floor: Floats, gain: float, tilt: float, spectra: RecordingSpectra
+    ) -> float | None:
+        """Hz above which the floor falls far below that of every normal clip."""
+        audible = self.floor > self.floor.max() - _AUDIBLE_DB
+        brought = floor - gain - tilt * spectra.place(spectra.fine_hz)
+        missing = audible & (brought < self.lowest - _MISSING_DB)
+        if not missing.any():
+            return None
+        # A gap below the upper end is no limit of a codec.
+        kept = np.flatnonzero(audible & ~missing)
+        first = 0 if len(kept) == 0 else int(kept[-1]) + 1
+        return float(spectra.fine_hz[first]) if missing[first:].any() else None
+
+    def _machine_is_as_loud(
+        self, waveform: Waveform, recorded: Recorded, spectra: RecordingSpectra
+    ) -> bool:
+        """Whether what stands out of the floor kept its level, rather than moved with the floor."""
+        offset = _loud_moments(spectra.levels(waveform))[self.loud_bins] - self.loud
+        moved = recorded.gain + recorded.tilt * spectra.place(spectra.hertz[self.loud_bins])
+        return bool(np.median(np.abs(offset)) < np.median(np.abs(offset - moved)))
+
+    def _speed(self, waveform: Waveform, spectra: RecordingSpectra) -> float | None:
+        """Speed against that of the normal clips, if it alone brings the lines together."""
+        if waveform.shape[1] < 2 * spectra.line_length:
+            return None
+        lines = spectra.lines(waveform)
+        reach = int(_MOST_SPEED / LINE_STEP)
+        inner = self.lines[reach:-reach]
+        matches = [
+            _correlation(lines[reach + shift : len(lines) - reach + shift], inner)
+            for shift in range(-reach, reach + 1)
+        ]
+        best = int(np.argmax(matches))
+        speed = math.exp((best - reach) * LINE_STEP)
+        found = (
+            abs(speed - 1) >= _LEAST_SPEED
+            and matches[best] > _LINE_SHARE * self.line_match
+            and matches[best] - matches[reach] > _LINE_GAIN
+        )
+        return speed if found else None
+
+    def _has_speech(self, waveform: Waveform, spectra: RecordingSpectra) -> bool:
+        """Whether harmonics of a voice that glides are heard over the normal spectrum."""
+        power = spectra.voice_power(waveform)  # (F, N)
+        excess = np.log10(power / self.power[:, None] + 0.05).clip(0, 2.5)
+        excess[~spectra.voice_band] = 0
+        salience = spectra.harmonics @ excess  # (pitches, N)
+        voiced = salience.max(0) > _HARMONIC
+        pitch = np.log2(PITCHES[salience.argmax(0)])
+        held = voiced[1:] & voiced[:-1] & (np.abs(np.diff(pitch)) < _GLIDE)
+        if held.mean() <= _VOICED:
+            return False
+        # Octaves are easily confused.
+        away = pitch[1:][held] - np.median(pitch[1:][held])
+        away -= np.round(away)
+        return bool(np.median(np.abs(away - np.median(away))) > _INTONATION)
+
+
+def _loud_moments(levels: Floats) -> Floats:
+    """Mean level of the loudest frames of each frequency, dB, ``(F, N) -> (F,)``."""
+    count = max(1, round(_LOUD_SHARE * levels.shape[1]))
+    loudest = np.partition(levels, -count, axis=1)[:, -count:]
+    return np.asarray(10 * np.log10(np.mean(10 ** (loudest / 10), axis=1)))
+
+
+def _spread(bands: Floats) -> Floats:
+    """Standard deviation of each band over clips, ``(n, K) -> (K,)``."""
+    variance = bands.var(axis=0, ddof=1) if len(bands) > 1 else np.zeros(bands.shape[1])
+    shrunk = (1 - _SHRINKAGE) * variance + _SHRINKAGE * np.median(variance)
+    return np.asarray(np.sqrt(np.maximum(shrunk, _LEAST_SPREAD_DB**2)))
+
+
+def _distance(bands: Floats, centre: Floats, spread: Floats) -> float:
+    """Mean absolute distance of a clip's floor, in units of the spread; above 0."""
+    return max(float(np.mean(np.abs(bands - centre) / spread)), 1e-3)
+
+
+def _correlation(one: Floats, other: Floats) -> float:
+    """Of two vectors; 0 where one of them is constant."""
+    one, other = one - one.mean(), other - other.mean()
+    return float(one @ other / max(math.sqrt((one @ one) * (other @ other)), 1e-12))
+
+
+def _transfer_words(recorded: Recorded) -> str:
+    """How the transfer differs, such as `6.1 dB quieter`."""
+    words = []
+    if abs(recorded.gain) >= _LEAST_NAMED_DB or abs(recorded.tilt) < _LEAST_NAMED_DB:
+        words.append(f"{abs(recorded.gain):.1f} dB {'louder' if recorded.gain > 0 else 'quieter'}")
+    if abs(recorded.tilt) >= _LEAST_NAMED_DB:
+        kind = "brighter" if recorded.tilt > 0 else "duller"
+        words.append(f"{abs(recorded.tilt):.1f} dB {kind}")
+    return f"{' and '.join(words)} than normal clips"
+
+
+def _hertz(value: float) -> str:
+    return f"{value / 1000:.1f} kHz" if value >= 1000 else f"{value:.0f} Hz"
