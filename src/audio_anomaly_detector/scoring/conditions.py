@@ -52,7 +52,9 @@ _LEAST_NAMED_DB = 0.5
 
 _AROUND = 81  # frequencies
 _LOUD_SHARE = 0.05  # of the frames that are the loud moments of a frequency
-_LOUD_BINS = 48  # where loud moments exceed the floor most
+_LOUD_BINS = 48  # at most, where loud moments exceed the floor most,
+_STANDS_OUT_DB = 3.0  # and by so much more than elsewhere
+_LEAST_LOUD_BINS = 4
 
 _MOST_SPEED = 0.045  # change of speed that is looked for
 _LEAST_SPEED = 0.005
@@ -97,7 +99,8 @@ class Conditions:
         deviation: mean and standard deviation of the logarithm of how far each normal clip lies
             from the others, ``(2,)``.
         groups: how many independent groups of normal clips there are.
-        loud_bins: numbers of the frequencies that stand out most in loud moments, ``(P,)``.
+        loud_bins: numbers of the frequencies that stand out most in loud moments, ``(P,)``; empty
+            for a machine that is no louder than the hall anywhere.
         loud: level of loud moments there, dB, ``(P,)``.
         lines: levels over those nearby on a logarithmic axis of frequency, dB, ``(G,)``.
         line_match: correlation of normal clips' lines with the mean of the others'.
@@ -128,8 +131,8 @@ class Conditions:
             "bands": len(spectra.band_of),
             "spread": len(spectra.band_of),
             "deviation": 2,
-            "loud_bins": _LOUD_BINS,
-            "loud": _LOUD_BINS,
+            "loud_bins": len(self.loud),
+            "loud": len(self.loud_bins),
             "lines": len(spectra.line_hz),
             "power": spectra.voice_bins,
         }
@@ -141,7 +144,7 @@ class Conditions:
             raise ValueError("the conditions of the recordings have a spread that is not above 0")
         if not math.isfinite(self.line_match) or self.groups < 2:
             raise ValueError("the conditions of the recordings are of no normal clips")
-        if self.loud_bins.min() < 0 or self.loud_bins.max() >= len(spectra.hertz):
+        if not set(self.loud_bins.tolist()) <= set(range(len(spectra.hertz))):
             raise ValueError("the conditions of the recordings have other frequencies")
 
     @classmethod
@@ -175,7 +178,9 @@ class Conditions:
         # Over the floor around each frequency, which lines do not reach.
         around = median_filter(np.median(levels, 0), size=_AROUND, mode="nearest")
         over = np.where(spectra.hertz > LOWEST_HZ, loud - around, -np.inf)
-        stand_out = np.sort(np.argsort(-over, kind="stable")[:_LOUD_BINS])
+        first = np.argsort(-over, kind="stable")[:_LOUD_BINS]
+        least = np.median(over[spectra.hertz > LOWEST_HZ]) + _STANDS_OUT_DB
+        stand_out = np.sort(first[over[first] > least])
         distances, matches = [], []
         for group in range(n_groups):
             own = of_clip == group
@@ -320,6 +325,8 @@ class Conditions:
         self, waveform: Waveform, recorded: Recorded, spectra: RecordingSpectra
     ) -> bool:
         """Whether what stands out of the floor kept its level, rather than moved with the floor."""
+        if len(self.loud_bins) < _LEAST_LOUD_BINS:
+            return False
         offset = _loud_moments(spectra.levels(waveform))[self.loud_bins] - self.loud
         moved = recorded.gain + recorded.tilt * spectra.place(spectra.hertz[self.loud_bins])
         return bool(np.median(np.abs(offset)) < np.median(np.abs(offset - moved)))
