@@ -369,3 +369,23 @@ def test_a_clip_without_the_band_of_the_normals_is_never_anomalous(
         assert score.verdict == "unlike" and "cannot be called anomalous" in score.remarks[-1]
     usual = fitted.score_clip(normals[0])
     assert not usual.recorded_differently and usual.verdict in ("normal", "anomalous")
+
+
+def test_a_quieter_recording_is_unlike_and_a_fault_in_it_anomalous(fitted: Detector) -> None:
+    quieter = [fitted.score(0.3 * hum(seed).T) for seed in range(500, 504)]
+    assert [score.verdict for score in quieter].count("unlike") >= 3
+    for score in quieter:
+        assert not score.is_anomalous and score.p_recording is not None
+        assert score.p_recording < 0.05
+        if score.recorded_differently:
+            assert "quieter than normal clips" in score.remarks[-1]
+    knocking = [fitted.score(0.3 * knock(seed).T).verdict for seed in range(500, 504)]
+    assert knocking == ["anomalous"] * 4
+
+
+def test_how_normal_clips_were_recorded_is_kept(fitted: Detector, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "model.pth")
+    again, quieter = Detector.load(tmp_path / "model.pth"), 0.3 * hum(500).T
+    assert again.score(quieter) == fitted.score(quieter)
+    without = dataclasses.replace(fitted, conditions=None).score(quieter)
+    assert without.is_anomalous and without.p_recording is None

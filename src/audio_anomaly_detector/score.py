@@ -103,8 +103,8 @@ class Score:
         return shown_p_value(self.p_value, self.p_resolution)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, without map and latent."""
-        plain = asdict(self)
+        """Plain data for JSON, without map and latent, with the verdict."""
+        plain = {**asdict(self), "verdict": self.verdict}
         del plain["map"], plain["latent"]
         return plain
 

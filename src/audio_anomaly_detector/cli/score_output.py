@@ -83,9 +83,9 @@ class ScoreRows:
 
 
 def _worst(score: "Score") -> list[str]:
-    """When a long recording is most unusual, if it is called anomalous."""
+    """When a long recording is most unusual, unless it is normal."""
     worst = score.worst
-    if worst is None or not score.is_anomalous:
+    if worst is None or score.verdict == "normal":
         return []
     told = f"score {worst.score:.2f}"
     if worst.score > worst.threshold:

@@ -105,14 +105,15 @@ def _evaluate(
         for clip, outcome in outcomes:
             table.add(clip, outcome)
     data = _evaluation_data(detector, scored, folder)
-    notes = _notes(detector)
+    unlike = _unlike_note(scored)
+    notes = [*_notes(detector), *unlike]
     write_json(folder / METRICS, _metrics_record(detector, scored, data.metrics, failures, notes))
     if plots != "all":
         remove_pictures(folder)
     pictures = save_plots(data, folder) if plots == "all" else {}
     if plots != "none":
         save_figure(evaluation_sheet(data), folder / SHEET)
-    _write_report(detector, data, pictures, failures, folder)
+    _write_report(detector, data, pictures, failures, [*detector.notes, *unlike], folder)
     return Evaluation(scored, failures, data.metrics, notes)
 
 
@@ -182,6 +183,20 @@ def _notes(detector: Detector) -> list[str]:
     return notes
 
 
+def _unlike_note(scored: Sequence[tuple[Clip, Score]]) -> list[str]:
+    """How many clips have a high score that their recording explains."""
+    unlike = [clip.label for clip, score in scored if score.verdict == "unlike"]
+    if not unlike:
+        return []
+    labels = [("normal", 0), ("anomalous", 1), ("without label", None)]
+    counts = [f"{unlike.count(label)} {name}" for name, label in labels if label in unlike]
+    return [
+        f"{len(unlike)} clip(s) above the threshold ({', '.join(counts)}) are recorded "
+        "differently, which explains their score: they are not called anomalous, see the remarks "
+        f"in {SCORES}; the metrics at the threshold count them as alarms"
+    ]
+
+
 def _metrics_record(
     detector: Detector,
     scored: Sequence[tuple[Clip, Score]],
@@ -210,6 +225,7 @@ def _write_report(
     data: EvaluationData,
     pictures: dict[str, bytes],
     failures: list[ClipError],
+    notes: list[str],
     folder: Path,
 ) -> None:
     origin = detector.provenance
@@ -227,7 +243,7 @@ def _write_report(
             evaluation=data,
             pictures=pictures,
             threshold_origin=f"{threshold_origin}, {threshold.false_alarm_rate:.0%} false alarms",
-            notes=detector.notes,
+            notes=notes,
             outliers=origin.outliers,
             oracle="the epoch of every training stage" if _is_oracle(detector) else None,
             failures=[str(error) for error in failures],

@@ -16,6 +16,7 @@ _COLUMNS = (
     "score",
     "p_value",
     "p_resolution",
+    "p_recording",
     "is_anomalous",
     "recorded_differently",
     "threshold",
@@ -65,7 +66,7 @@ class ScoreTable:
         known = [clip.name, "" if clip.label is None else clip.label]
         if isinstance(outcome, ClipError):
             unknown = [""] * len(self._components)
-            self._file.add([*known, *[""] * 10, outcome.reason, *unknown])
+            self._file.add([*known, *[""] * 11, outcome.reason, *unknown])
             return
         worst = outcome.worst
         moment = ["", "", ""]
@@ -77,6 +78,7 @@ class ScoreTable:
                 _number(outcome.score),
                 _number(outcome.p_value),
                 _number(outcome.p_resolution),
+                "" if outcome.p_recording is None else _number(outcome.p_recording),
                 int(outcome.is_anomalous),
                 int(outcome.recorded_differently),
                 _number(outcome.threshold),

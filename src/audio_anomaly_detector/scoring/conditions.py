@@ -12,7 +12,7 @@ outcome on other machines and faults is in docs/decisions.md.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ _STANDS_OUT_DB = 3.0  # and by so much more than elsewhere
 _LEAST_LOUD_BINS = 4
 
 _MOST_SPEED = 0.045  # change of speed that is looked for
-_LEAST_SPEED = 0.005
+_LEAST_SPEED = 0.004  # beyond the speeds of normal clips
 # Correlation of a clip's lines with those of the normal clips, at another speed: a little less than
 # that of normal clips, and by so much more than at the same speed.
 _LINE_SHARE = 0.6
@@ -104,6 +104,7 @@ class Conditions:
         loud: level of loud moments there, dB, ``(P,)``.
         lines: levels over those nearby on a logarithmic axis of frequency, dB, ``(G,)``.
         line_match: correlation of normal clips' lines with the mean of the others'.
+        speed_range: the lowest and the highest speed of a normal clip against the others.
         power: mean power of each frequency, ``(F,)``.
 
     Raises:
@@ -121,6 +122,7 @@ class Conditions:
     loud: Floats
     lines: Floats
     line_match: float
+    speed_range: Floats
     power: Floats
 
     def __post_init__(self) -> None:
@@ -134,6 +136,7 @@ class Conditions:
             "loud_bins": len(self.loud),
             "loud": len(self.loud_bins),
             "lines": len(spectra.line_hz),
+            "speed_range": 2,
             "power": spectra.voice_bins,
         }
         for name, length in wanted.items():
@@ -181,13 +184,14 @@ class Conditions:
         first = np.argsort(-over, kind="stable")[:_LOUD_BINS]
         least = np.median(over[spectra.hertz > LOWEST_HZ]) + _STANDS_OUT_DB
         stand_out = np.sort(first[over[first] > least])
-        distances, matches = [], []
+        distances, matches, speeds = [], [], [1.0]
         for group in range(n_groups):
             own = of_clip == group
             centre, spread = np.median(bands[~own], 0), _spread(bands[~own])
             of_others = heard[~own].mean(0)
             distances += [math.log(_distance(clip, centre, spread)) for clip in bands[own]]
             matches += [_correlation(clip, of_others) for clip in heard[own]]
+            speeds += [_speed(clip, of_others).speed for clip in heard[own]]
         deviation = [np.mean(distances), max(np.std(distances, ddof=1), _LEAST_LOG_SPREAD)]
         parts = {
             "floor": np.median(floors, 0),
@@ -197,6 +201,7 @@ class Conditions:
             "deviation": np.array(deviation),
             "loud": loud[stand_out],
             "lines": heard.mean(0),
+            "speed_range": np.array([min(speeds), max(speeds)]),
             "power": np.mean(powers, 0),
         }
         return cls(
@@ -332,24 +337,13 @@ class Conditions:
         return bool(np.median(np.abs(offset)) < np.median(np.abs(offset - moved)))
 
     def _speed(self, waveform: Waveform, spectra: RecordingSpectra) -> float | None:
-        """Speed against that of the normal clips, if it alone brings the lines together."""
+        """Speed against that of the normal clips, if it is another one."""
         if waveform.shape[1] < 2 * spectra.line_length:
             return None
-        lines = spectra.lines(waveform)
-        reach = int(_MOST_SPEED / LINE_STEP)
-        inner = self.lines[reach:-reach]
-        matches = [
-            _correlation(lines[reach + shift : len(lines) - reach + shift], inner)
-            for shift in range(-reach, reach + 1)
-        ]
-        best = int(np.argmax(matches))
-        speed = math.exp((best - reach) * LINE_STEP)
-        found = (
-            abs(speed - 1) >= _LEAST_SPEED
-            and matches[best] > _LINE_SHARE * self.line_match
-            and matches[best] - matches[reach] > _LINE_GAIN
-        )
-        return speed if found else None
+        found = _speed(spectra.lines(waveform), self.lines)
+        lowest, highest = self.speed_range
+        inside = lowest - _LEAST_SPEED < found.speed < highest + _LEAST_SPEED
+        return None if inside or found.match < _LINE_SHARE * self.line_match else found.speed
 
     def _has_speech(self, waveform: Waveform, spectra: RecordingSpectra) -> bool:
         """Whether harmonics of a voice that glides are heard over the normal spectrum."""
@@ -385,6 +379,27 @@ def _spread(bands: Floats) -> Floats:
 def _distance(bands: Floats, centre: Floats, spread: Floats) -> float:
     """Mean absolute distance of a clip's floor, in units of the spread; above 0."""
     return max(float(np.mean(np.abs(bands - centre) / spread)), 1e-3)
+
+
+class _Speed(NamedTuple):
+    """Speed of a clip against other clips, and how well its lines match theirs then."""
+
+    speed: float
+    match: float
+
+
+def _speed(lines: Floats, others: Floats) -> _Speed:
+    """The speed at which lines match, 1 unless it brings them together far better, ``(G,)``."""
+    reach = int(_MOST_SPEED / LINE_STEP)
+    inner = others[reach:-reach]
+    matches = [
+        _correlation(lines[reach + shift : len(lines) - reach + shift], inner)
+        for shift in range(-reach, reach + 1)
+    ]
+    best = int(np.argmax(matches))
+    if matches[best] - matches[reach] < _LINE_GAIN:
+        best = reach
+    return _Speed(math.exp((best - reach) * LINE_STEP), matches[best])
 
 
 def _correlation(one: Floats, other: Floats) -> float:
