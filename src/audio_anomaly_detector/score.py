@@ -13,6 +13,11 @@ from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.scoring.conditions import Conditions, Waveform
 from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 
+# What is left of the height of a clip at the normal speed, at most, if its speed explains it. Of
+# eight synthetic machines at speeds 1.5 and 3 % off, 11 % of normal clips and 75 % of faulty ones
+# were called anomalous; at one half 18 and 81 %, at 0.7 7 and 65 %.
+_LEFT_AT_SPEED = 0.6
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -37,6 +42,11 @@ class Moment:
     def span(self) -> tuple[float, float]:
         """Start and end, s."""
         return self.start, self.end
+
+    @property
+    def height(self) -> float:
+        """By how much the score exceeds its threshold."""
+        return self.score - self.threshold
 
 
 @dataclass(frozen=True)
@@ -82,10 +92,15 @@ class Score:
     @property
     def verdict(self) -> Literal["normal", "anomalous", "unlike"]:
         """`unlike`: as high a score as an anomalous clip, but recorded differently."""
-        worst = self.worst
-        if self.score <= self.threshold and (worst is None or worst.score <= worst.threshold):
+        if self.height <= 0:
             return "normal"
         return "unlike" if self.recorded_differently else "anomalous"
+
+    @property
+    def height(self) -> float:
+        """By how much the score, or that of the worst moment, exceeds its threshold."""
+        height = self.score - self.threshold
+        return height if self.worst is None else max(height, self.worst.height)
 
     def of_recording(self, remarks: Sequence[str], recorded_differently: bool) -> "Score":
         """The same with what is further known of the recording; see `Score`."""
@@ -231,8 +246,6 @@ def judged_by_conditions(
         for verdict, of_clip in zip(verdicts, recorded, strict=True)
     ]
     anomalous = [number for number, verdict in enumerate(verdicts) if verdict.is_anomalous]
-    if not anomalous:
-        return verdicts
     parts = []
     for number in anomalous:
         verdict, part, how = verdicts[number], waveforms[number], recorded[number]
@@ -240,10 +253,13 @@ def judged_by_conditions(
             start, end = (round(at * conditions.sample_rate) for at in verdict.worst.span)
             part = part[:, start:end]
             how = conditions.compare(part)
-        parts.append((part, how, conditions.compensated(part, how)))
-    rescored = rescore([compensated for _, _, compensated in parts])
-    for number, (part, how, compensated), again in zip(anomalous, parts, rescored, strict=True):
-        reason = conditions.difference(part, compensated, how, not again.is_anomalous)
+        parts.append((part, how, conditions.as_normal(part, how)))
+    changed = [part for *_, as_normal in parts for part in as_normal.waveforms]
+    rescored = iter(rescore(changed) if changed else [])
+    for number, (part, how, as_normal) in zip(anomalous, parts, strict=True):
+        heights = [next(rescored).height for _ in as_normal.waveforms]
+        explained = heights[-1] < _LEFT_AT_SPEED * verdicts[number].height
+        reason = conditions.difference(part, how, as_normal, heights[0] <= 0, explained)
         if reason is not None:
             verdicts[number] = verdicts[number].of_recording([reason], True)
     return verdicts

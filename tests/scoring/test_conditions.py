@@ -67,10 +67,16 @@ def conditions() -> Conditions:
     return fitted
 
 
-def difference(conditions: Conditions, waveform: Waveform, normal: bool = False) -> str | None:
+def difference(
+    conditions: Conditions, waveform: Waveform, normal: bool = False, speed_explains: bool = True
+) -> str | None:
     recorded = conditions.compare(waveform)
-    compensated = conditions.compensated(waveform, recorded)
-    return conditions.difference(waveform, compensated, recorded, normal)
+    as_normal = conditions.as_normal(waveform, recorded)
+    return conditions.difference(waveform, recorded, as_normal, normal, speed_explains)
+
+
+def compensated(conditions: Conditions, waveform: Waveform) -> Waveform:
+    return conditions.as_normal(waveform, conditions.compare(waveform)).compensated
 
 
 def test_p_values_of_other_normal_clips_are_those_of_normal_clips(conditions: Conditions) -> None:
@@ -85,7 +91,7 @@ def test_a_gain_is_measured_and_compensated(conditions: Conditions, gain: float)
     recorded = conditions.compare(waveform)
     assert recorded.p_value < 0.01
     assert recorded.gain == pytest.approx(gain, abs=1.5)  # the hall itself varies
-    again = conditions.compare(conditions.compensated(waveform, recorded))
+    again = conditions.compare(compensated(conditions, waveform))
     assert again.p_value > 0.05
     assert again.gain == pytest.approx(0, abs=0.1)
     words = difference(conditions, waveform, normal=True)
@@ -96,15 +102,14 @@ def test_a_tilt_is_measured_and_compensated(conditions: Conditions) -> None:
     waveform = tilted(clip(), 4)
     recorded = conditions.compare(waveform)
     assert recorded.tilt == pytest.approx(4, abs=0.5)
-    again = conditions.compare(conditions.compensated(waveform, recorded))
+    again = conditions.compare(compensated(conditions, waveform))
     assert again.tilt == pytest.approx(0, abs=0.2)
     assert "brighter" in str(difference(conditions, waveform, normal=True))
 
 
 def test_a_compensated_clip_keeps_its_time_and_lines(conditions: Conditions) -> None:
     waveform = clip()
-    recorded = conditions.compare(waveform * np.float32(0.25))
-    back = conditions.compensated(waveform * np.float32(0.25), recorded)
+    back = compensated(conditions, waveform * np.float32(0.25))
     assert back.shape == waveform.shape and back.dtype == np.float32
     assert np.corrcoef(back[0], waveform[0])[0, 1] > 0.99
 
@@ -123,6 +128,19 @@ def test_another_speed_is_named(conditions: Conditions, speed: float) -> None:
     words = difference(conditions, clip(speed=speed))
     assert words is not None and "another speed" in words
     assert ("higher" if speed > 1 else "lower") in words
+
+
+@pytest.mark.parametrize("speed", [0.97, 1.03])
+def test_a_clip_is_brought_to_the_normal_speed(conditions: Conditions, speed: float) -> None:
+    waveform = clip(speed=speed)
+    recorded = conditions.compare(waveform)
+    found = conditions.as_normal(waveform, recorded)
+    assert found.speed == pytest.approx(speed, abs=0.004)
+    assert found.at_speed is not None
+    again = conditions.as_normal(found.at_speed, conditions.compare(found.at_speed))
+    assert again.speed is None
+    assert conditions.compare(found.at_speed).missing_above is None
+    assert difference(conditions, waveform, speed_explains=False) is None
 
 
 def test_speech_is_named_and_a_whine_is_not(conditions: Conditions) -> None:

@@ -12,12 +12,13 @@ outcome on other machines and faults is in docs/decisions.md.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
-from scipy.signal import firwin2, oaconvolve
+from scipy.signal import firwin, firwin2, oaconvolve, resample_poly
 from scipy.special import stdtr
 
 from audio_anomaly_detector.scoring.recording_spectra import (
@@ -42,6 +43,8 @@ _LEAST_SPREAD_DB = 0.25
 _LEAST_LOG_SPREAD = 0.1
 # Share of normal clips whose floor may be called unlike the others'.
 _UNLIKE_BELOW = 0.05
+# Of a floor that is always the same a fault may lift a little, too.
+_LEAST_OFFSET_DB = 1.0
 
 # A codec or a lower sample rate leaves nothing above its limit; a fault leaves the hall's noise.
 _MISSING_DB = 20.0
@@ -63,6 +66,10 @@ _LEAST_SPEED = 0.004  # beyond the speeds of normal clips
 _LINE_SHARE = 0.6
 _LINE_GAIN = 0.25
 
+_LARGEST_RATIO = 400  # of whole numbers by which a clip is slowed down
+_SPLIT = 0.91  # of half the sample rate; above it the spectrum is not slowed down
+_SPLIT_TAPS = 513
+
 _HARMONIC = 0.45  # by how much harmonics exceed what lies between them, decades
 _GLIDE = 0.09  # octaves from frame to frame
 _VOICED = 0.02  # share of frames that speech has at least
@@ -77,13 +84,34 @@ class Recorded:
         p_value: share of normal clips whose floor is expected to lie as far from the others'.
         gain: level of the floor over that of the normal clips, dB.
         tilt: of the floor, dB from the middle of the spectrum (in octaves) to its upper end.
+        offset: median distance of its bands from the normal floor, dB.
         missing_above: Hz above which nothing is left of what normal clips have; None: all is there.
     """
 
     p_value: float
     gain: float
     tilt: float
+    offset: float
     missing_above: float | None
+
+
+class AsNormal(NamedTuple):
+    """A clip as it would be, had it been recorded like the normal clips.
+
+    Attributes:
+        compensated: with their gain and tilt, ``(C, T)``.
+        speed: of the machine against normal clips, if it is another one.
+        at_speed: with their speed, too, ``(C, T')``; None: it is the same.
+    """
+
+    compensated: Waveform
+    speed: float | None
+    at_speed: Waveform | None
+
+    @property
+    def waveforms(self) -> list[Waveform]:
+        """Of both changes, as far as they are made."""
+        return [self.compensated] if self.at_speed is None else [self.compensated, self.at_speed]
 
 
 @dataclass(frozen=True)
@@ -242,64 +270,72 @@ class Conditions:
         standard = (distance - mean) / (deviation * math.sqrt(1 + 1 / self.groups))
         # Student's t: the deviation is known from so many groups.
         p_value = float(stdtr(self.groups - 1, -standard))
-        return Recorded(p_value, gain, tilt, self._missing_above(floor, gain, tilt, spectra))
+        offset = float(np.median(np.abs(bands - self.bands)))
+        return Recorded(
+            p_value, gain, tilt, offset, self._missing_above(floor, gain, tilt, spectra)
+        )
 
-    def compensated(self, waveform: Waveform, recorded: Recorded) -> Waveform:
-        """A clip ``(C, T)`` as it would be with the gain and tilt of the normal clips."""
+    def as_normal(self, waveform: Waveform, recorded: Recorded) -> AsNormal:
+        """A clip ``(C, T)`` as it would be, had it been recorded like the normal clips."""
         spectra = recording_spectra(self.sample_rate)
-        taps = 2 * (spectra.length // 4) + 1  # odd: linear phase, a whole delay
-        hertz = np.concatenate([[0.0], np.geomspace(LOWEST_HZ, self.sample_rate / 2, 64)])
-        gains = -(recorded.gain + recorded.tilt * spectra.place(hertz))
-        kernel = firwin2(taps, hertz, 10 ** (gains / 20), fs=self.sample_rate)
-        # Mirrored beyond its ends, as everything that is filtered over an edge.
-        reach = min(taps // 2, waveform.shape[1] - 1)
-        padded = np.pad(waveform, ((0, 0), (reach, reach)), mode="reflect")
-        filtered = oaconvolve(padded, kernel.astype(np.float32)[None], mode="same", axes=1)
-        return np.ascontiguousarray(filtered[:, reach : reach + waveform.shape[1]])
+        compensated = self._compensated(waveform, recorded, spectra)
+        speed = self._speed(compensated, spectra)
+        slowed = None if speed is None else _slowed(compensated, speed)
+        return AsNormal(compensated, speed, slowed)
 
     def difference(
         self,
         waveform: Waveform,
-        compensated: Waveform,
         recorded: Recorded,
-        compensated_is_normal: bool,
+        as_normal: AsNormal,
+        compensation_explains: bool,
+        speed_explains: bool,
     ) -> str | None:
         """What of the recording can explain a high score; None: nothing that is known.
 
         Args:
             waveform: of the clip, ``(C, T)``.
-            compensated: the same without its difference of gain and tilt.
             recorded: how it was recorded.
-            compensated_is_normal: whether it is called normal then.
+            as_normal: the clip as if it were recorded like the normal ones.
+            compensation_explains: whether it is normal without the difference of gain and tilt.
+            speed_explains: whether much of its height is gone at the normal speed.
 
         Returns:
             One sentence.
         """
+        spectra = recording_spectra(self.sample_rate)
         if recorded.missing_above is not None:
             return (
                 f"nothing is left of it above {_hertz(recorded.missing_above)}, where normal clips "
                 "have sound: was it coded, or recorded at a lower rate?"
             )
-        if compensated_is_normal:
+        if compensation_explains:
             return f"it is recorded {_transfer_words(recorded)}, and normal otherwise"
-        spectra = recording_spectra(self.sample_rate)
-        speed = self._speed(compensated, spectra)
-        if speed is not None:
+        speed = as_normal.speed
+        if speed is not None and speed_explains:
             return (
                 f"its tones lie {abs(speed - 1):.1%} {'higher' if speed > 1 else 'lower'} than in "
                 "normal clips: the machine runs at another speed"
             )
-        if self._has_speech(compensated, spectra):
+        if self._has_speech(as_normal.compensated, spectra):
             return "speech is heard over it"
-        if recorded.p_value < _UNLIKE_BELOW and self._machine_is_as_loud(
-            waveform, recorded, spectra
-        ):
+        moved = recorded.p_value < _UNLIKE_BELOW and recorded.offset >= _LEAST_OFFSET_DB
+        if moved and self._machine_is_as_loud(waveform, recorded, spectra):
             louder = "louder" if recorded.gain > 0 else "quieter"
             return (
                 f"its background is unlike that of normal clips (about {abs(recorded.gain):.0f} dB "
                 f"{louder}), while the machine's own sound is as loud"
             )
         return None
+
+    def _compensated(
+        self, waveform: Waveform, recorded: Recorded, spectra: RecordingSpectra
+    ) -> Waveform:
+        """A clip with the gain and tilt of the normal ones."""
+        hertz = np.concatenate([[0.0], np.geomspace(LOWEST_HZ, self.sample_rate / 2, 64)])
+        gains = -(recorded.gain + recorded.tilt * spectra.place(hertz))
+        taps = 2 * (spectra.length // 4) + 1  # odd: linear phase, a whole delay
+        return _filtered(waveform, firwin2(taps, hertz, 10 ** (gains / 20), fs=self.sample_rate))
 
     def _transfer(self, bands: Floats, spectra: RecordingSpectra) -> tuple[float, float]:
         """Gain and tilt of the floor over the normal ones, by least absolute deviations."""
@@ -379,6 +415,27 @@ def _spread(bands: Floats) -> Floats:
 def _distance(bands: Floats, centre: Floats, spread: Floats) -> float:
     """Mean absolute distance of a clip's floor, in units of the spread; above 0."""
     return max(float(np.mean(np.abs(bands - centre) / spread)), 1e-3)
+
+
+def _filtered(waveform: Waveform, kernel: Floats) -> Waveform:
+    """Through a kernel of odd length without delay; beyond its ends a clip is mirrored."""
+    reach = min(len(kernel) // 2, waveform.shape[1] - 1)
+    padded = np.pad(waveform, ((0, 0), (reach, reach)), mode="reflect")
+    filtered = oaconvolve(padded, kernel.astype(np.float32)[None], mode="same", axes=1)
+    return np.ascontiguousarray(filtered[:, reach : reach + waveform.shape[1]])
+
+
+def _slowed(waveform: Waveform, speed: float) -> Waveform:
+    """A clip at one over a speed, cut to its length; the upper end of the spectrum stays.
+
+    There the hall is what is heard, and slowing it down would leave nothing.
+    """
+    ratio = Fraction(speed).limit_denominator(_LARGEST_RATIO)
+    high = firwin(_SPLIT_TAPS, _SPLIT, pass_zero=False)
+    slow = resample_poly(waveform, ratio.numerator, ratio.denominator, axis=1)
+    length = min(slow.shape[1], waveform.shape[1])
+    slow = slow[:, :length].astype(np.float32)
+    return slow - _filtered(slow, high) + _filtered(waveform, high)[:, :length]
 
 
 class _Speed(NamedTuple):
