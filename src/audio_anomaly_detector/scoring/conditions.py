@@ -13,12 +13,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
-from scipy.signal import firwin, firwin2, oaconvolve, resample_poly
 from scipy.special import stdtr
 
 from audio_anomaly_detector.scoring.recording_spectra import (
@@ -189,6 +188,8 @@ class Conditions:
             groups: which of them vary together.
             sample_rate: Hz.
         """
+        from scipy.ndimage import median_filter  # noqa: PLC0415  see `_signal`
+
         of_clip = np.unique(groups, return_inverse=True)[1]
         n_groups = int(of_clip.max()) + 1
         if len(of_clip) < LEAST_CLIPS or n_groups < 2:
@@ -335,7 +336,9 @@ class Conditions:
         hertz = np.concatenate([[0.0], np.geomspace(LOWEST_HZ, self.sample_rate / 2, 64)])
         gains = -(recorded.gain + recorded.tilt * spectra.place(hertz))
         taps = 2 * (spectra.length // 4) + 1  # odd: linear phase, a whole delay
-        return _filtered(waveform, firwin2(taps, hertz, 10 ** (gains / 20), fs=self.sample_rate))
+        return _filtered(
+            waveform, _signal().firwin2(taps, hertz, 10 ** (gains / 20), fs=self.sample_rate)
+        )
 
     def _transfer(self, bands: Floats, spectra: RecordingSpectra) -> tuple[float, float]:
         """Gain and tilt of the floor over the normal ones, by least absolute deviations."""
@@ -417,11 +420,16 @@ def _distance(bands: Floats, centre: Floats, spread: Floats) -> float:
     return max(float(np.mean(np.abs(bands - centre) / spread)), 1e-3)
 
 
+def _signal() -> Any:
+    """Imported for anomalous clips alone: it takes a second, ten times as long as all the rest."""
+    return import_module("scipy.signal")
+
+
 def _filtered(waveform: Waveform, kernel: Floats) -> Waveform:
     """Through a kernel of odd length without delay; beyond its ends a clip is mirrored."""
     reach = min(len(kernel) // 2, waveform.shape[1] - 1)
     padded = np.pad(waveform, ((0, 0), (reach, reach)), mode="reflect")
-    filtered = oaconvolve(padded, kernel.astype(np.float32)[None], mode="same", axes=1)
+    filtered = _signal().oaconvolve(padded, kernel.astype(np.float32)[None], mode="same", axes=1)
     return np.ascontiguousarray(filtered[:, reach : reach + waveform.shape[1]])
 
 
@@ -431,8 +439,8 @@ def _slowed(waveform: Waveform, speed: float) -> Waveform:
     There the hall is what is heard, and slowing it down would leave nothing.
     """
     ratio = Fraction(speed).limit_denominator(_LARGEST_RATIO)
-    high = firwin(_SPLIT_TAPS, _SPLIT, pass_zero=False)
-    slow = resample_poly(waveform, ratio.numerator, ratio.denominator, axis=1)
+    high = _signal().firwin(_SPLIT_TAPS, _SPLIT, pass_zero=False)
+    slow = _signal().resample_poly(waveform, ratio.numerator, ratio.denominator, axis=1)
     length = min(slow.shape[1], waveform.shape[1])
     slow = slow[:, :length].astype(np.float32)
     return slow - _filtered(slow, high) + _filtered(waveform, high)[:, :length]

@@ -7,8 +7,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft, rfftfreq
-from scipy.ndimage import uniform_filter1d
-from scipy.signal.windows import hann
 
 Floats = NDArray[np.floating]
 Waveform = NDArray[np.float32]
@@ -108,7 +106,7 @@ class RecordingSpectra:
         power = _power(waveform, length, length // 2, _LINE_FRAMES).mean(axis=1)
         hertz = rfftfreq(length, 1 / self.sample_rate)
         level = np.interp(self.line_hz, hertz, _decibels(power))
-        return np.asarray(level - uniform_filter1d(level, _LINE_WIDTH, mode="nearest"))
+        return np.asarray(level - _running_mean(level, _LINE_WIDTH))
 
     def voice_power(self, waveform: Waveform) -> Floats:
         """Power of a clip ``(C, T)`` in frames that follow a voice, ``(F', N)``."""
@@ -130,7 +128,7 @@ def _power(waveform: Waveform, length: int, hop: int, most: int) -> Floats:
     starts = hop * np.arange(count)
     if count > most:
         starts = np.linspace(0, waveform.shape[1] - length, most).astype(int)
-    window = hann(length, sym=False).astype(np.float32)
+    window = np.hanning(length + 1)[:-1].astype(np.float32)
     window /= window.sum()
     total = np.zeros((len(starts), length // 2 + 1), np.float32)
     for microphone in waveform:
@@ -148,6 +146,12 @@ def _median(values: Floats) -> Floats:
     """The lower median along the last axis; several times as fast as numpy's of an even number."""
     middle = (values.shape[-1] - 1) // 2
     return np.asarray(np.partition(values, middle, axis=-1)[..., middle])
+
+
+def _running_mean(values: Floats, width: int) -> Floats:
+    """Mean over an odd number of neighbours; the ends go on."""
+    sums = np.cumsum(np.pad(values, (width // 2 + 1, width // 2), mode="edge"))
+    return np.asarray((sums[width:] - sums[:-width]) / width)
 
 
 def _within(values: Floats, edges: Floats) -> list[NDArray[np.int64]]:
