@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import Alarm, ScoresByLength, ThresholdConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Moment:
         p_value: share of normal recordings of as many windows in which one is expected to score as
             high.
         threshold: score above which the recording is called anomalous for this window.
+        alarm_threshold: the same of the level alarm; None: see `Score`.
     """
 
     start: float
@@ -31,6 +32,7 @@ class Moment:
     score: float
     p_value: float
     threshold: float
+    alarm_threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Score:
         recorded_differently: it lacks a part of the sound that normal clips have, so that a high
             score says nothing of the machine.
         worst: of a clip of several windows the most unusual one.
+        alarm_threshold: score above which an anomalous clip is an alarm; None: no alarms were asked
+            for, or the normal clips carry none that are rarer than warnings.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; None without networks.
         latent: ``(L,)`` mean quantised latent; None without networks.
@@ -67,6 +71,7 @@ class Score:
     remarks: list[str] = field(default_factory=list)
     recorded_differently: bool = False
     worst: Moment | None = None
+    alarm_threshold: float | None = None
     map: NDArray[np.float32] | None = field(default=None, compare=False)
     latent: NDArray[np.float32] | None = field(default=None, compare=False)
 
@@ -77,6 +82,21 @@ class Score:
         if self.score <= self.threshold and (worst is None or worst.score <= worst.threshold):
             return "normal"
         return "unlike" if self.recorded_differently else "anomalous"
+
+    @property
+    def level(self) -> Literal["none", "warning", "alarm"] | None:
+        """How rare such a clip is among normals; None: no alarms are set, see `alarm_threshold`."""
+        if self.alarm_threshold is None:
+            return None
+        if not self.is_anomalous:
+            return "none"
+        worst = self.worst
+        above = self.score > self.alarm_threshold or (
+            worst is not None
+            and worst.alarm_threshold is not None
+            and worst.score > worst.alarm_threshold
+        )
+        return "alarm" if above else "warning"
 
     def of_recording(self, remarks: list[str], recorded_differently: bool) -> "Score":
         """The same with what is known of the recording; see `Score`."""
@@ -97,7 +117,14 @@ class Score:
         """Plain data for JSON, without map and latent."""
         plain = asdict(self)
         del plain["map"], plain["latent"]
-        return plain
+        return {**plain, "level": self.level}
+
+
+def judgement(outcome: Score | ClipError) -> bool | None:
+    """Whether a clip is anomalous; None: it could not be judged."""
+    if isinstance(outcome, ClipError) or outcome.verdict == "unlike":
+        return None
+    return outcome.is_anomalous
 
 
 def shown_p_value(value: float, resolution: float) -> str:
@@ -183,7 +210,8 @@ def judged(
         )
     normal, config = scorer.normal_scores, scorer.threshold_config
     threshold = normal.threshold(seconds, config)
-    worst = _worst(scorer, seconds, course) if len(course) > 1 else None
+    alarm = normal.alarm(seconds, len(course), scorer.window_seconds, config)
+    worst = _worst(scorer, seconds, course, alarm) if len(course) > 1 else None
     return Score(
         score=score,
         # The two looks share the rate of false alarms two to one, as their thresholds do.
@@ -196,10 +224,11 @@ def judged(
         components=components,
         families=families,
         worst=worst,
+        alarm_threshold=None if alarm is None else alarm.threshold,
     )
 
 
-def _worst(scorer: Scorer, seconds: float, course: Sequence[float]) -> Moment:
+def _worst(scorer: Scorer, seconds: float, course: Sequence[float], alarm: Alarm | None) -> Moment:
     """The most unusual of several windows; the last one ends with the clip."""
     window, config = scorer.window_seconds, scorer.threshold_config
     at = max(range(len(course)), key=course.__getitem__)
@@ -211,4 +240,5 @@ def _worst(scorer: Scorer, seconds: float, course: Sequence[float]) -> Moment:
         course[at],
         of_window.p_among(course[at], len(course), config),
         of_window.threshold_among(len(course), config),
+        None if alarm is None else alarm.of_window,
     )
