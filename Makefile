@@ -16,11 +16,12 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-# Fit one machine id and evaluate it; without DATA on a small synthetic data set.
+# Fit one machine id and evaluate it; without DATA on a synthetic pump that is well heard, 60 normal
+# clips to learn from and 40 to test on, in under a minute of CPU time.
 demo: $(VENV)/.installed
 ifeq ($(DATA),)
-	$(BIN)/aad synth out/demo-data --machines valve --ids 1 --normal 20 --abnormal 8 --snr 0
-	$(BIN)/python src/main.py --data out/demo-data/0_dB_valve/valve --id $(ID) --out $(OUT)
+	$(BIN)/aad synth out/demo-data --machines pump --ids 1 --normal 80 --abnormal 20 --snr 6 --seed $(SEED)
+	$(BIN)/python src/main.py --data out/demo-data/6_dB_pump/pump --id $(ID) --out $(OUT) --preset instant --set audio.level=equalised
 else
 	$(BIN)/python src/main.py --data "$(DATA)" --id $(ID) --out $(OUT)
 endif

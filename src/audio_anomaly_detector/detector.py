@@ -45,6 +45,7 @@ from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.conditions import Conditions
+from audio_anomaly_detector.scoring.false_alarms import false_alarm_facts, false_alarm_notes
 from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.threads import each_in_turn
@@ -377,7 +378,8 @@ class Detector:
         coarseness = self.normal_scores.of_usual.coarseness(self.threshold_config)
         mixed = mixed_notes(self.provenance.formats, self.sample_rate)
         few = _few_groups_note(self.provenance.groups)
-        return [coarseness, *few, *self.pipeline.calibration.notes, *mixed]
+        alarms = false_alarm_notes(self.normal_scores, self.window_seconds, self.threshold_config)
+        return [coarseness, *alarms, *few, *self.pipeline.calibration.notes, *mixed]
 
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""
@@ -394,6 +396,7 @@ class Detector:
             "microphones": self.microphones,
             "threshold": self.threshold,
             "threshold_from": self.normal_scores.of_usual.method(self.threshold_config),
+            **false_alarm_facts(self.normal_scores, self.window_seconds, self.threshold_config),
             "trained_weights": weights,
             "components": self.pipeline.measure.families,
             "component_weight": calibration.component_weight,

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.scoring.conditions import Conditions, Waveform
-from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import Alarm, ScoresByLength, ThresholdConfig
 
 # What is left of the height of a clip at the normal speed, at most, if its speed explains it. Of
 # eight synthetic machines at speeds 1.5 and 3 % off, 11 % of normal clips and 75 % of faulty ones
@@ -30,6 +30,7 @@ class Moment:
         p_value: share of normal recordings of as many windows in which one is expected to score as
             high.
         threshold: score above which the recording is called anomalous for this window.
+        alarm_threshold: the same of the level alarm; None: see `Score`.
     """
 
     start: float
@@ -37,6 +38,7 @@ class Moment:
     score: float
     p_value: float
     threshold: float
+    alarm_threshold: float | None = None
 
     @property
     def span(self) -> tuple[float, float]:
@@ -70,6 +72,8 @@ class Score:
         p_recording: share of normal clips expected to be recorded as differently from the others,
             by the floor of the spectrum; None: too few normal clips to say.
         worst: of a clip of several windows the most unusual one.
+        alarm_threshold: score above which an anomalous clip is an alarm; None: no alarms were asked
+            for, or the normal clips carry none that are rarer than warnings.
         map: on request, ``(F, N)`` negative log-likelihood by mel bin and frame, mean over
             microphones; None without networks.
         latent: ``(L,)`` mean quantised latent; None without networks.
@@ -86,6 +90,7 @@ class Score:
     recorded_differently: bool = False
     p_recording: float | None = None
     worst: Moment | None = None
+    alarm_threshold: float | None = None
     map: NDArray[np.float32] | None = field(default=None, compare=False)
     latent: NDArray[np.float32] | None = field(default=None, compare=False)
 
@@ -101,6 +106,21 @@ class Score:
         """By how much the score, or that of the worst moment, exceeds its threshold."""
         height = self.score - self.threshold
         return height if self.worst is None else max(height, self.worst.height)
+
+    @property
+    def level(self) -> Literal["none", "warning", "alarm"] | None:
+        """How rare such a clip is among normals; None: no alarms are set, see `alarm_threshold`."""
+        if self.alarm_threshold is None:
+            return None
+        if not self.is_anomalous:
+            return "none"
+        worst = self.worst
+        above = self.score > self.alarm_threshold or (
+            worst is not None
+            and worst.alarm_threshold is not None
+            and worst.score > worst.alarm_threshold
+        )
+        return "alarm" if above else "warning"
 
     def of_recording(self, remarks: Sequence[str], recorded_differently: bool) -> "Score":
         """The same with what is further known of the recording; see `Score`."""
@@ -121,7 +141,14 @@ class Score:
         """Plain data for JSON, without map and latent, with the verdict."""
         plain = {**asdict(self), "verdict": self.verdict}
         del plain["map"], plain["latent"]
-        return plain
+        return {**plain, "level": self.level}
+
+
+def judgement(outcome: Score | ClipError) -> bool | None:
+    """Whether a clip is anomalous; None: it could not be judged."""
+    if isinstance(outcome, ClipError) or outcome.verdict == "unlike":
+        return None
+    return outcome.is_anomalous
 
 
 def shown_p_value(value: float, resolution: float) -> str:
@@ -207,7 +234,8 @@ def judged(
         )
     normal, config = scorer.normal_scores, scorer.threshold_config
     threshold = normal.threshold(seconds, config)
-    worst = _worst(scorer, seconds, course) if len(course) > 1 else None
+    alarm = normal.alarm(seconds, len(course), scorer.window_seconds, config)
+    worst = _worst(scorer, seconds, course, alarm) if len(course) > 1 else None
     return Score(
         score=score,
         # The two looks share the rate of false alarms two to one, as their thresholds do.
@@ -220,6 +248,7 @@ def judged(
         components=components,
         families=families,
         worst=worst,
+        alarm_threshold=None if alarm is None else alarm.threshold,
     )
 
 
@@ -265,7 +294,7 @@ def judged_by_conditions(
     return verdicts
 
 
-def _worst(scorer: Scorer, seconds: float, course: Sequence[float]) -> Moment:
+def _worst(scorer: Scorer, seconds: float, course: Sequence[float], alarm: Alarm | None) -> Moment:
     """The most unusual of several windows; the last one ends with the clip."""
     window, config = scorer.window_seconds, scorer.threshold_config
     at = max(range(len(course)), key=course.__getitem__)
@@ -277,4 +306,5 @@ def _worst(scorer: Scorer, seconds: float, course: Sequence[float]) -> Moment:
         course[at],
         of_window.p_among(course[at], len(course), config),
         of_window.threshold_among(len(course), config),
+        None if alarm is None else alarm.of_window,
     )

@@ -198,3 +198,38 @@ def test_a_full_disk_behind_the_results_is_said(model: Path, data_root: Path) ->
     assert done.returncode == 2
     assert done.stderr.startswith("error: the results cannot be written")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_two_levels_and_a_series(aad: Aad, model: Path, tmp_path: Path) -> None:
+    for minute, name in enumerate("cba"):
+        soundfile.write(tmp_path / f"{name}-20261126T14{minute:02d}.wav", hum(77), SAMPLE_RATE)
+    (tmp_path / "d-20261126T1401.wav").write_text("no audio")
+    table = tmp_path / "out.csv"
+    weekly = ["--false-alarms=1/week", "--clips-per-day=1440"]
+    scored = aad("score", model, tmp_path, "--series", *weekly, "--json", "--out", table)
+    clips = json.loads(scored.out)
+    names = [Path(clip["path"]).name[0] for clip in clips]
+    assert names in (list("cbda"), list("cdba"))
+    assert [clip["series"]["judged"] for clip in clips if "error" not in clip] == [1, 2, 3]
+    assert "times in their names" in scored.err and "3 of the last 5" in scored.err
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["series_judged"] for row in rows] == [str(c["series"]["judged"]) for c in clips]
+    assert next(row for row in rows if row["path"].startswith("d"))["error"]
+    levels = aad("score", model, tmp_path, *weekly, "--json")
+    assert {clip.get("level") for clip in json.loads(levels.out)} <= {
+        "none",
+        "warning",
+        "alarm",
+        None,
+    }
+    assert (
+        "asked for alarms at 1/week" in levels.err and "expected false alarms a day" in levels.err
+    )
+    for wrong, said in (
+        (["--false-alarms=1/week"], "--clips-per-day"),
+        (["--persistent=2/3"], "--series"),
+        (["--series", "--persistent=9"], "K/N"),
+    ):
+        refused = aad("score", model, tmp_path, *wrong)
+        assert refused.code == 2 and said in refused.err and len(refused.err.splitlines()) == 1

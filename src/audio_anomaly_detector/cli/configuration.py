@@ -52,29 +52,35 @@ def preset_of_scripts(preset: Preset | None, file: Path | None, device: "DeviceN
 
 def changed_threshold(
     config: "ThresholdConfig",
-    false_alarm_rate: float | None,
-    method: str | None,
-    value: float | None,
+    false_alarm_rate: float | None = None,
+    method: str | None = None,
+    value: float | None = None,
+    false_alarms: str | None = None,
+    clips_per_day: float | None = None,
 ) -> "ThresholdConfig":
     """How the threshold is drawn, with what the options change.
 
     Raises:
-        UserError: a threshold, and how to draw one.
+        UserError: a threshold, and how to draw one; alarms that do not fit the rest.
     """
     from audio_anomaly_detector.errors import UserError
     from audio_anomaly_detector.settings import validated
 
+    change: dict[str, float | str | None] = {}
+    if clips_per_day is not None:
+        change["clips_per_day"] = clips_per_day
     if value is not None:
-        if false_alarm_rate is not None or method is not None:
+        if false_alarm_rate is not None or method is not None or false_alarms is not None:
             raise UserError(
-                "--threshold is the threshold itself; leave out --false-alarm-rate and "
-                "--threshold-method, which say how one is drawn"
+                "--threshold is the threshold itself; leave out --false-alarm-rate, --false-alarms "
+                "and --threshold-method, which say how one is drawn"
             )
-        change = {"method": "value", "value": value}
-    elif false_alarm_rate is not None or method is not None:
+        change |= {"method": "value", "value": value, "false_alarms": None}
+    elif false_alarm_rate is not None or method is not None or false_alarms is not None:
         drawn = "auto" if config.method == "value" else config.method
         rate = config.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        change = {"method": method or drawn, "false_alarm_rate": rate, "value": None}
-    else:
+        change |= {"method": method or drawn, "false_alarm_rate": rate, "value": None}
+        change["false_alarms"] = false_alarms or config.false_alarms
+    if not change:
         return config
     return validated(type(config), {**config.model_dump(), **change})

@@ -27,6 +27,8 @@ def evaluate(
     false_alarm_rate: options.FalseAlarms = None,
     threshold_method: options.ThresholdMethod = None,
     threshold: options.ThresholdValue = None,
+    false_alarms: options.AlarmsInTime = None,
+    clips_per_day: options.ClipsPerDay = None,
     device: options.Device = "auto",
     plots: options.Plots = "all",
 ) -> int:
@@ -48,7 +50,12 @@ def evaluate(
     start_logging(verbose, quiet)
     detector = load_detector(model, device)
     decision = changed_threshold(
-        detector.threshold_config, false_alarm_rate, threshold_method, threshold
+        detector.threshold_config,
+        false_alarm_rate,
+        threshold_method,
+        threshold,
+        false_alarms,
+        clips_per_day,
     )
     detector = detector.with_threshold(decision)
     key = str(detector.provenance.machine)

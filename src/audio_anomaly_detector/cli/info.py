@@ -27,8 +27,11 @@ def info(
         ),
     ] = False,
     as_json: options.AsJson = False,
+    false_alarms: options.AlarmsInTime = None,
+    clips_per_day: options.ClipsPerDay = None,
 ) -> int:
     """Print what a model file holds: machine, clips, settings, threshold, versions."""
+    from audio_anomaly_detector.cli.configuration import changed_threshold
     from audio_anomaly_detector.cli.console import out as stdout
     from audio_anomaly_detector.errors import UserError
     from audio_anomaly_detector.loading import load_scorer, verify_model
@@ -44,7 +47,11 @@ def info(
         return FAILED if failed else DONE
     if len(models) > 1:
         raise UserError("give one model, or --verify to check several")
-    facts = load_scorer(models[0], "cpu").describe()
+    scorer = load_scorer(models[0], "cpu")
+    decision = changed_threshold(
+        scorer.threshold_config, false_alarms=false_alarms, clips_per_day=clips_per_day
+    )
+    facts = scorer.with_threshold(decision).describe()
     if as_json:
         typer.echo(json.dumps(facts, indent=2, allow_nan=False))
     else:

@@ -206,6 +206,23 @@ FalseAlarms = Annotated[
         rich_help_panel=DECISION,
     ),
 ]
+AlarmsInTime = Annotated[
+    str | None,
+    typer.Option(
+        "--false-alarms",
+        metavar="N/UNIT",
+        help="A second level: alarms, which come without a fault at most so often, such as 1/week "
+        "or 0.5/day (hour, day, week, month, year).",
+        show_default=False,
+        rich_help_panel=DECISION,
+    ),
+]
+ClipsPerDay = Annotated[
+    float | None,
+    typer.Option(
+        help="Clips that are judged in a day.", show_default=False, rich_help_panel=DECISION
+    ),
+]
 ThresholdMethod = Annotated[
     Literal["auto", "gamma", "conformal"] | None,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,10 +14,15 @@ from audio_anomaly_detector.cli.exit_codes import (
     report_failure,
     report_failures,
 )
-from audio_anomaly_detector.errors import ClipError, Interrupted
+from audio_anomaly_detector.errors import ClipError, Interrupted, UserError
+
+if TYPE_CHECKING:
+    from audio_anomaly_detector.score import Scorer
+    from audio_anomaly_detector.scoring.series import Rule
+    from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 
 
-def score(
+def score(  # noqa: PLR0912, PLR0915 -- one step after the other, each an option
     model: Annotated[
         Path,
         typer.Argument(help="Model file, run folder that holds one, or file of `aad export`."),
@@ -30,6 +35,27 @@ def score(
     false_alarm_rate: options.FalseAlarms = None,
     threshold_method: options.ThresholdMethod = None,
     threshold: options.ThresholdValue = None,
+    false_alarms: options.AlarmsInTime = None,
+    clips_per_day: options.ClipsPerDay = None,
+    series: Annotated[
+        bool,
+        typer.Option(
+            "--series",
+            metavar="",
+            help="The clips follow one another: by the times in all their names, or as given. "
+            "Also say when K of the last N are anomalous; --false-alarms is then the rate of that.",
+            rich_help_panel=options.DECISION,
+        ),
+    ] = False,
+    persistent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="K and N of --series.  [default: 3/5]",
+            show_default=False,
+            rich_help_panel=options.DECISION,
+        ),
+    ] = None,
     device: options.Device = "auto",
     join_takes: options.JoinTakes = False,
     runtime: options.Runtime = "auto",
@@ -41,31 +67,55 @@ def score(
     reason, and the others go on.
     """
     from audio_anomaly_detector.cli.configuration import changed_threshold
-    from audio_anomaly_detector.cli.console import err, in_terminal, start_logging
+    from audio_anomaly_detector.cli.console import err, in_terminal, remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.score_output import ScoreList, ScoreRows
     from audio_anomaly_detector.data.inputs import find_inputs
+    from audio_anomaly_detector.data.time_order import series_order
     from audio_anomaly_detector.loading import load_scorer
     from audio_anomaly_detector.runs.score_table import ScoreTable
+    from audio_anomaly_detector.score import judgement
+    from audio_anomaly_detector.scoring.series import Rule, Series
 
     start_logging(verbose, quiet)
     scorer = load_scorer(model, device, runtime)
-    scorer = scorer.with_threshold(
-        changed_threshold(scorer.threshold_config, false_alarm_rate, threshold_method, threshold)
+    if persistent and not series:
+        raise UserError("--persistent is a part of --series; give that, too")
+    if series and false_alarms and false_alarm_rate is not None:
+        raise UserError(
+            "with --series, --false-alarms sets the rate of clips; leave out --false-alarm-rate"
+        )
+    decision = changed_threshold(
+        scorer.threshold_config,
+        false_alarm_rate,
+        threshold_method,
+        threshold,
+        false_alarms,
+        clips_per_day,
     )
+    asked = bool(false_alarms) or clips_per_day is not None
+    rule = Rule.parse(persistent or "3/5") if series else None
+    scorer, notes = _decided(scorer, decision, rule, asked)
     found = find_inputs(inputs, on_error, join_takes)
+    clips = found.clips
+    if series:
+        clips, order = series_order(clips)
+        notes.append(order)
+    for note in notes:
+        remark(note)
     for problem in found.problems:
         err.print(f"problem: {problem}")
     report_failures(found.failures)
+    running = Series(rule) if rule else None
     scored = failed = 0
     with ExitStack() as stack:
-        table = stack.enter_context(ScoreTable(out, scorer.components)) if out else None
-        rows = ScoreList() if as_json else ScoreRows(scorer.threshold)
+        table = stack.enter_context(ScoreTable(out, scorer.components, series)) if out else None
+        rows = ScoreList() if as_json else ScoreRows(scorer.threshold, series)
         stack.enter_context(rows)
         # Rows on the screen are progress enough.
         progress = stack.enter_context(ProgressDisplay(quiet or in_terminal()))
         try:
-            for clip, outcome in scorer.score_clips(found.clips):
+            for clip, outcome in scorer.score_clips(clips):
                 if isinstance(outcome, ClipError):
                     if on_error == "stop":
                         raise outcome
@@ -74,14 +124,42 @@ def score(
                         report_failure(outcome)
                 else:
                     scored += 1
-                rows.add(clip, outcome)
+                evidence = running.add(judgement(outcome)) if running else None
+                rows.add(clip, outcome, evidence)
                 if table:
-                    table.add(clip, outcome)
-                progress.advance("scoring clips", scored + failed, len(found.clips))
+                    table.add(clip, outcome, evidence)
+                progress.advance("scoring clips", scored + failed, len(clips))
         except Interrupted as interruption:
             kept = f"; their rows are in {table.part}" if table else ""
-            interruption.add_note(f"{scored + failed} of {len(found.clips)} clips are done{kept}")
+            interruption.add_note(f"{scored + failed} of {len(clips)} clips are done{kept}")
             raise
     if not scored:
         return FAILED
     return SOME_FAILED if failed or found.failures else DONE
+
+
+def _decided(
+    scorer: "Scorer", decision: "ThresholdConfig", rule: "Rule | None", asked: bool
+) -> tuple["Scorer", list[str]]:
+    """The scorer with decision settings, and what a user should know of its false alarms.
+
+    Args:
+        scorer: whose normal scores decide.
+        decision: as the options say.
+        rule: of a series; None: clips are judged one by one.
+        asked: false alarms are the subject of an option.
+    """
+    from audio_anomaly_detector.scoring.false_alarms import (
+        false_alarm_notes,
+        series_decision,
+        series_note,
+    )
+
+    if rule is None and not asked:
+        return scorer.with_threshold(decision), []
+    normal, window = scorer.normal_scores, scorer.window_seconds
+    if rule is None:
+        return scorer.with_threshold(decision), false_alarm_notes(normal, window, decision)
+    decision, notes = series_decision(normal, window, decision, rule)
+    notes.append(series_note(normal, window, decision, rule))
+    return scorer.with_threshold(decision), notes

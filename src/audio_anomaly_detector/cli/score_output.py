@@ -12,9 +12,11 @@ from audio_anomaly_detector.errors import ClipError
 if TYPE_CHECKING:
     from audio_anomaly_detector.data.clips import Clip
     from audio_anomaly_detector.score import Score
+    from audio_anomaly_detector.scoring.series import Evidence
 
 
 _VERDICTS = {"normal": "normal", "anomalous": "ANOMALOUS", "unlike": "unlike"}
+_LEVELS = {"none": "normal", "warning": "warning", "alarm": "ALARM"}
 
 
 class ScoreRows:
@@ -24,9 +26,10 @@ class ScoreRows:
 
     Args:
         threshold: the decision threshold for clips of the usual length.
+        series: show the evidence of a series, too.
     """
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float, series: bool = False) -> None:
         self._threshold = f"{threshold:.2f}"
         self._in_terminal = in_terminal()
         self._narrow = self._in_terminal and out.width < WIDE
@@ -39,6 +42,8 @@ class ScoreRows:
         ]
         if self._narrow:
             del columns[2]
+        if series:
+            columns.append(Column("series", 17))
         if not self._in_terminal:
             columns.append(Column("remarks", 0))
         self._table = RunningTable("clip", columns)
@@ -57,20 +62,24 @@ class ScoreRows:
         if self._narrow and kind is None:
             out.print(f"threshold {self._threshold}")
 
-    def add(self, clip: "Clip", outcome: "Score | ClipError") -> None:
+    def add(
+        self, clip: "Clip", outcome: "Score | ClipError", evidence: "Evidence | None" = None
+    ) -> None:
         """Print the row of a clip."""
+        said = [] if evidence is None else [_series(evidence)]
         if isinstance(outcome, ClipError):
-            self._row([clip.name, "failed", "", "", "", ""], [outcome.reason])
+            self._row([clip.name, "failed", "", "", "", "", *said], [outcome.reason])
             return
         shown = 1 if self._narrow else 2
         highest = sorted(outcome.families.items(), key=lambda item: -item[1])[:shown]
         cells = [
             clip.name,
-            _VERDICTS[outcome.verdict],
+            _verdict(outcome),
             f"{outcome.score:.2f}",
             f"{outcome.threshold:.2f}",
             outcome.p_shown,
             ", ".join(f"{name} {value:+.1f}" for name, value in highest),
+            *said,
         ]
         self._row(cells, [*_worst(outcome), *outcome.remarks])
 
@@ -80,6 +89,18 @@ class ScoreRows:
         if not self._in_terminal:
             cells.append("; ".join(remarks))
         self._table.row(*cells, below=remarks)
+
+
+def _verdict(score: "Score") -> str:
+    """The verdict, or the level of an anomalous clip where there are two."""
+    if score.verdict == "anomalous" and score.level is not None:
+        return _LEVELS[score.level]
+    return _VERDICTS[score.verdict]
+
+
+def _series(evidence: "Evidence") -> str:
+    counted = f"{evidence.anomalous} of {evidence.judged}"
+    return f"PERSISTENT {counted}" if evidence.persistent else counted
 
 
 def _worst(score: "Score") -> list[str]:
@@ -113,9 +134,13 @@ class ScoreList:
         """Close the list."""
         print("\n]" if self._count else "]")
 
-    def add(self, clip: "Clip", outcome: "Score | ClipError") -> None:
+    def add(
+        self, clip: "Clip", outcome: "Score | ClipError", evidence: "Evidence | None" = None
+    ) -> None:
         """Print an element: what `Score.to_dict` says, or the error."""
         facts = {"error": outcome.reason} if isinstance(outcome, ClipError) else outcome.to_dict()
+        if evidence is not None:
+            facts |= {"series": evidence._asdict()}
         element = json.dumps({"path": str(clip.path), **facts}, indent=2, allow_nan=False)
         print("," * (self._count > 0) + "\n" + textwrap.indent(element, "  "), end="", flush=True)
         self._count += 1

@@ -13,9 +13,9 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import UserError
 
 _BY_NAME = "name:"
-_DATE = r"(?<!\d)(20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
-_DAY = re.compile(_DATE + r"(?!\d{3,5}(?!\d))")
-_HOUR = re.compile(_DATE + r"[-_. T/]*([01]\d|2[0-3])(?=[-_.:h]?[0-5]\d)")
+DATE = r"(?<!\d)(20\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
+_DAY = re.compile(DATE + r"(?!\d{3,5}(?!\d))")
+_HOUR = re.compile(DATE + r"[-_. T/]*([01]\d|2[0-3])(?=[-_.:h]?[0-5]\d)")
 
 
 def check_rule(rule: str) -> str:

@@ -20,6 +20,7 @@ from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.integrity import UNSEALED, seal_of
 from audio_anomaly_detector.score import Score, judged, judged_by_conditions
 from audio_anomaly_detector.scoring.conditions import Conditions
+from audio_anomaly_detector.scoring.false_alarms import false_alarm_facts
 from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
 
 if TYPE_CHECKING:
@@ -265,6 +266,7 @@ class OnnxDetector:
             "threshold_config": self.threshold_config.model_dump(mode="json"),
             "n_calibration_clips": len(self.normal_scores.of_usual.scores),
             "n_calibration_groups": self.normal_scores.of_usual.n_groups,
+            **false_alarm_facts(self.normal_scores, self.window_seconds, self.threshold_config),
         }
 
 

@@ -9,6 +9,7 @@ from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError
 from audio_anomaly_detector.files import GrowingCsv
 from audio_anomaly_detector.score import Score
+from audio_anomaly_detector.scoring.series import Evidence
 
 _COLUMNS = (
     "path",
@@ -20,12 +21,15 @@ _COLUMNS = (
     "is_anomalous",
     "recorded_differently",
     "threshold",
+    "level",
+    "alarm_threshold",
     "worst_start",
     "worst_end",
     "worst_score",
     "remarks",
     "error",
 )
+_OF_SERIES = ("series_anomalous", "series_judged", "series_persistent")
 
 
 class ScoreTable:
@@ -37,14 +41,16 @@ class ScoreTable:
     Args:
         path: of the CSV file.
         components: names of the components, see `Scorer.components`.
+        series: with columns for the evidence of a series.
 
     Raises:
         UserError: it cannot be written; here and with every line.
     """
 
-    def __init__(self, path: Path, components: Sequence[str]) -> None:
+    def __init__(self, path: Path, components: Sequence[str], series: bool = False) -> None:
         self._components = list(components)
-        self._file = GrowingCsv(path, [*_COLUMNS, *components])
+        of_series = _OF_SERIES if series else ()
+        self._file = GrowingCsv(path, [*_COLUMNS, *of_series, *components])
         self.part = self._file.part
 
     def __enter__(self) -> Self:
@@ -61,12 +67,14 @@ class ScoreTable:
         if kind is None:
             self._file.finish()
 
-    def add(self, clip: Clip, outcome: Score | ClipError) -> None:
+    def add(self, clip: Clip, outcome: Score | ClipError, evidence: Evidence | None = None) -> None:
         """Write the line of a clip."""
+        of_series = [] if evidence is None else [int(value) for value in evidence]
         known = [clip.name, "" if clip.label is None else clip.label]
         if isinstance(outcome, ClipError):
             unknown = [""] * len(self._components)
-            self._file.add([*known, *[""] * 11, outcome.reason, *unknown])
+            empty = [""] * (len(_COLUMNS) - len(known) - 1)
+            self._file.add([*known, *empty, outcome.reason, *of_series, *unknown])
             return
         worst = outcome.worst
         moment = ["", "", ""]
@@ -82,9 +90,12 @@ class ScoreTable:
                 int(outcome.is_anomalous),
                 int(outcome.recorded_differently),
                 _number(outcome.threshold),
+                outcome.level or "",
+                "" if outcome.alarm_threshold is None else _number(outcome.alarm_threshold),
                 *moment,
                 "; ".join(outcome.remarks),
                 "",
+                *of_series,
                 *(_number(outcome.components[name]) for name in self._components),
             ]
         )
