@@ -3,7 +3,7 @@
 Chosen against CUSUM on -log p at equal false-alarm rates: on 600 simulated series of each kind
 both find a clear fault (3 standard deviations) after 3 clips and let one loud clip pass 98 times
 in 100. CUSUM finds a weak shift (1 standard deviation) after 15 instead of 30 clips and a slowly
-growing one 8 to 25 % earlier, but gives twice as many false alarms where neighbouring clips are
+growing one 12 to 28 % earlier, but gives twice as many false alarms where neighbouring clips are
 correlated (.5), its limit has to be found by simulation for each resolution of the p-values, and
 it cannot be told as simply.
 """
