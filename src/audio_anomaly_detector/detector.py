@@ -34,6 +34,8 @@ from audio_anomaly_detector.model_file import (
     network_weights,
     read_model_file,
     restore_networks,
+    restore_scores,
+    scores_content,
     write_model_file,
 )
 from audio_anomaly_detector.pipeline import Pipeline, make_measure
@@ -45,7 +47,7 @@ from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.calibration import Calibration
 from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import clips_at_once
-from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.threads import each_in_turn
 
 if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
@@ -76,6 +78,27 @@ class FitResult:
 
 
 @dataclass(frozen=True)
+class AdaptResult:
+    """A detector that was adapted to another recording condition, and what was noticed.
+
+    Args:
+        detector: ready to score both conditions.
+        failures: clips that could not be used.
+        suspects: by name of a clip that looks faulty, why; it was used all the same.
+        another_machine: the clips differ from those of the fit as those of another machine do.
+        alarms_before: clips that the detector called anomalous before.
+        alarms_after: clips that it would call anomalous had it not learned them.
+    """
+
+    detector: "Detector"
+    failures: list[ClipError]
+    suspects: dict[str, str]
+    another_machine: bool
+    alarms_before: int
+    alarms_after: int
+
+
+@dataclass(frozen=True)
 class Detector:
     """A fitted detector for one machine. `fit` or `load` one; it does not change afterwards.
 
@@ -86,6 +109,8 @@ class Detector:
         normal_scores: scores of normal clips it was not fitted on.
         provenance: where it comes from.
         device: of the pipeline.
+        before: what restores the state before the last adaptation, as the model file holds it;
+            None without any.
     """
 
     config: Config
@@ -94,6 +119,7 @@ class Detector:
     normal_scores: ScoresByLength
     provenance: Provenance
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    before: dict[str, Any] | None = field(default=None, repr=False, compare=False)
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -220,6 +246,70 @@ class Detector:
             device=where,
         )
         return FitResult(detector, fitted.history, store.failures, provenance.outliers)
+
+    def adapt(
+        self, clips: Sequence[Clip], *, on_error: OnError = "skip", progress: Progress = SILENT
+    ) -> AdaptResult:
+        """Learn from a handful of normal clips what is normal in another recording condition, too.
+
+        Takes seconds: banks and normal scores get the new clips, networks and calibration stay.
+
+        Args:
+            clips: normal clips of the new condition, two or more; those that are labelled anomalous
+                are suspects, and used all the same.
+            on_error: leave out clips that cannot be used, or stop at the first.
+            progress: receives progress.
+
+        Raises:
+            UserError: a clip without a label, too few usable clips.
+            ClipError: with ``on_error="stop"``, the first clip that cannot be used.
+        """
+        from audio_anomaly_detector.learning.adapting import Current, adapt  # noqa: PLC0415
+
+        adapted = adapt(
+            Current(
+                self.config,
+                self.pipeline,
+                self.normal_scores,
+                self.provenance,
+                self.before,
+                self.device,
+            ),
+            clips,
+            on_error,
+            progress,
+        )
+        return AdaptResult(
+            replace(
+                self,
+                pipeline=replace(self.pipeline, banks=adapted.banks),
+                normal_scores=adapted.normal_scores,
+                provenance=adapted.provenance,
+                before=adapted.before,
+            ),
+            adapted.failures,
+            adapted.suspects,
+            adapted.another_machine,
+            adapted.alarms_before,
+            adapted.alarms_after,
+        )
+
+    def without_last_adaptation(self) -> "Detector":
+        """The detector as it was before it was adapted the last time.
+
+        Raises:
+            UserError: it was never adapted, or what it was is damaged.
+        """
+        from audio_anomaly_detector.learning.adapting import earlier_content  # noqa: PLC0415
+
+        if self.before is None:
+            raise UserError("the model was never adapted, so that there is nothing to undo")
+        try:
+            return self._restored(earlier_content(self._content()), self.device)
+        except Exception as error:  # as in `load`
+            raise UserError(
+                "the state before the last adaptation is damaged or altered; fit again"
+            ) from error
 
     def with_threshold(self, config: ThresholdConfig) -> "Detector":
         """The same detector with another decision threshold, without refitting."""
@@ -363,7 +453,9 @@ class Detector:
         """What a user should know of its verdicts, a sentence each."""
         coarseness = self.normal_scores.of_usual.coarseness(self.threshold_config)
         mixed = mixed_notes(self.provenance.formats, self.sample_rate)
-        few = _few_groups_note(self.provenance.groups)
+        few = _few_groups_note(self.provenance.groups, "the normal clips")
+        for adaptation in self.provenance.adaptations[-1:]:
+            few += _few_groups_note(adaptation.groups, "the clips of the last adaptation")
         return [coarseness, *few, *self.pipeline.calibration.notes, *mixed]
 
     def describe(self) -> dict[str, Any]:
@@ -395,27 +487,21 @@ class Detector:
         Raises:
             UserError: the place cannot be written or the disk is full.
         """
-        networks, normal = self.pipeline.networks, self.normal_scores
-        write_model_file(
-            Path(path),
-            {
-                "config": json.dumps(self.config.model_dump(mode="json"), allow_nan=False),
-                "microphones": self.microphones,
-                "networks": None if networks is None else network_weights(networks),
-                "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
-                "calibration": vars(self.pipeline.calibration),
-                "normal_scores": [
-                    {
-                        "seconds": seconds,
-                        "scores": torch.from_numpy(of.scores),
-                        "groups": torch.from_numpy(of.groups),
-                    }
-                    for seconds, of in zip(normal.seconds, normal.scores, strict=True)
-                ],
-                "usual_seconds": normal.usual,
-                "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
-            },
-        )
+        write_model_file(Path(path), self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """What the model file holds."""
+        networks = self.pipeline.networks
+        return {
+            "config": json.dumps(self.config.model_dump(mode="json"), allow_nan=False),
+            "microphones": self.microphones,
+            "networks": None if networks is None else network_weights(networks),
+            "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
+            "calibration": vars(self.pipeline.calibration),
+            **scores_content(self.normal_scores),
+            "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
+            "before": self.before,
+        }
 
     @classmethod
     def load(cls, path: Path | str, device: DeviceName = "auto") -> "Detector":
@@ -465,16 +551,10 @@ class Detector:
             config=config,
             microphones=microphones,
             pipeline=pipeline,
-            normal_scores=ScoresByLength(
-                tuple(float(of["seconds"]) for of in content["normal_scores"]),
-                tuple(
-                    NormalScores(of["scores"].numpy(), of["groups"].numpy())
-                    for of in content["normal_scores"]
-                ),
-                float(content["usual_seconds"]),
-            ),
+            normal_scores=restore_scores(content),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
+            before=content.get("before"),
         )
 
 
@@ -505,12 +585,12 @@ def _clip_map(maps: Tensor, samples: int, length: int, hop_length: int) -> NDArr
     return joined
 
 
-def _few_groups_note(groups: int | None) -> list[str]:
+def _few_groups_note(groups: int | None, clips: str) -> list[str]:
     """What a user is told where next to nothing is known of other recordings."""
     if groups is None or groups >= _FEW_GROUPS:
         return []
     what = "one recording" if groups == 1 else f"{groups} recordings"
     return [
-        f"the normal clips are of {what} or group only, which does not tell how other days sound: "
+        f"{clips} are of {what} or group only, which does not tell how other days sound: "
         "expect other false alarms than stated, and add recordings of other days"
     ]

@@ -38,6 +38,7 @@ class LengthScores(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     threshold: float
     scores: list[float]
     groups: list[int]
+    domains: list[int] = []
 
 
 class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -80,7 +81,12 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         """The scores of normal clips as decisions use them; raises `ValueError` like it."""
         return ScoresByLength(
             tuple(of.seconds for of in self.normal_scores),
-            tuple(NormalScores(np.array(o.scores), np.array(o.groups)) for o in self.normal_scores),
+            tuple(
+                NormalScores(
+                    np.array(of.scores), np.array(of.groups), np.array(of.domains, np.int64)
+                )
+                for of in self.normal_scores
+            ),
             self.usual_seconds,
         )
 

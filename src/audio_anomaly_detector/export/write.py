@@ -90,6 +90,7 @@ def export_onnx(
                 threshold=of.threshold(detector.threshold_config),
                 scores=of.scores.tolist(),
                 groups=of.groups.tolist(),
+                domains=of.domains.tolist(),
             )
             for seconds, of in zip(normal.seconds, normal.scores, strict=True)
         ],
