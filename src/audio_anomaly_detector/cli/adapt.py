@@ -151,7 +151,7 @@ def _warn(result: "AdaptResult", refused: bool) -> None:
 
     said = [f"warning: {name} looks faulty: {why}" for name, why in result.suspects.items()]
     if result.another_machine:
-        said.append("warning: most of what is measured differs as it does from machine to machine")
+        said.append("warning: nearly all that is measured differs, as from machine to machine")
     for line in said:
         err.print(line)
     if refused:
