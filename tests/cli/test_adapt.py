@@ -33,7 +33,7 @@ def new(tmp_path: Path) -> Path:
 def test_a_model_is_adapted_in_place_and_says_what_changed(aad: Aad, own: Path, new: Path) -> None:
     result = aad("adapt", own, new)
     assert result.code == 0, result.err
-    assert "adapted with 4 normal clips (4 were learned by the fit)" in result.out
+    assert "adapted with 4 normal clips (5 were learned by the fit)" in result.out
     assert "4 were called anomalous before, 0 are now" in result.out
     assert "next: " in result.out
     later = new.parent / "later.wav"
@@ -116,7 +116,10 @@ def test_clips_that_fail_are_named_and_the_others_used(aad: Aad, own: Path, new:
 
 def test_adapted_clips_are_no_test_clips(aad: Aad, own: Path, new: Path) -> None:
     assert aad("adapt", own, new, "-q").code == 0
-    refused = aad("evaluate", own, new, "--layout", "folder", "-q")
+    data = new.rename(new.parent / "normal").parent
+    (data / "abnormal").mkdir()
+    soundfile.write(data / "abnormal" / "1.wav", knock(1), SAMPLE_RATE)
+    refused = aad("evaluate", own, data, "--layout", "folder", "-q")
     assert refused.code == 2 and "was used in training" in refused.err
 
 
