@@ -387,5 +387,5 @@ def test_how_normal_clips_were_recorded_is_kept(fitted: Detector, tmp_path: Path
     fitted.save(tmp_path / "model.pth")
     again, quieter = Detector.load(tmp_path / "model.pth"), 0.3 * hum(500).T
     assert again.score(quieter) == fitted.score(quieter)
-    without = dataclasses.replace(fitted, conditions=None).score(quieter)
+    without = dataclasses.replace(fitted, conditions=()).score(quieter)
     assert without.is_anomalous and without.p_recording is None

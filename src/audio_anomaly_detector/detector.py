@@ -31,9 +31,12 @@ from audio_anomaly_detector.data.waveforms import checked_waveform
 from audio_anomaly_detector.devices import DeviceName, resolve_device
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
 from audio_anomaly_detector.model_file import (
+    conditions_content,
     network_weights,
     read_model_file,
     restore_networks,
+    restore_scores,
+    scores_content,
     write_model_file,
 )
 from audio_anomaly_detector.pipeline import Pipeline, make_measure
@@ -47,7 +50,7 @@ from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.false_alarms import false_alarm_facts, false_alarm_notes
 from audio_anomaly_detector.scoring.measurement import clips_at_once
-from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength, ThresholdConfig
+from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.threads import each_in_turn
 
 if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
@@ -78,6 +81,27 @@ class FitResult:
 
 
 @dataclass(frozen=True)
+class AdaptResult:
+    """A detector that was adapted to another recording condition, and what was noticed.
+
+    Args:
+        detector: ready to score both conditions.
+        failures: clips that could not be used.
+        suspects: by name of a clip that looks faulty, why; it was used all the same.
+        another_machine: the clips differ from those of the fit as those of another machine do.
+        alarms_before: clips that the detector called anomalous before.
+        alarms_after: clips that it would call anomalous had it not learned them.
+    """
+
+    detector: "Detector"
+    failures: list[ClipError]
+    suspects: dict[str, str]
+    another_machine: bool
+    alarms_before: int
+    alarms_after: int
+
+
+@dataclass(frozen=True)
 class Detector:
     """A fitted detector for one machine. `fit` or `load` one; it does not change afterwards.
 
@@ -86,18 +110,22 @@ class Detector:
         microphones: channels it expects.
         pipeline: from windows to evidence.
         normal_scores: scores of normal clips it was not fitted on.
-        conditions: how the normal clips were recorded; None: too few to say.
+        conditions: how the normal clips were recorded, and those of every adaptation; empty: too
+            few to say.
         provenance: where it comes from.
         device: of the pipeline.
+        before: what restores the state before the last adaptation, as the model file holds it;
+            None without any.
     """
 
     config: Config
     microphones: int
     pipeline: Pipeline
     normal_scores: ScoresByLength
-    conditions: Conditions | None
+    conditions: tuple[Conditions, ...]
     provenance: Provenance
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    before: dict[str, Any] | None = field(default=None, repr=False, compare=False)
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -226,6 +254,72 @@ class Detector:
         )
         return FitResult(detector, fitted.history, store.failures, provenance.outliers)
 
+    def adapt(
+        self, clips: Sequence[Clip], *, on_error: OnError = "skip", progress: Progress = SILENT
+    ) -> AdaptResult:
+        """Learn from a handful of normal clips what is normal in another recording condition, too.
+
+        Takes seconds: banks and normal scores get the new clips, networks and calibration stay.
+
+        Args:
+            clips: normal clips of the new condition, two or more; those that are labelled anomalous
+                are suspects, and used all the same.
+            on_error: leave out clips that cannot be used, or stop at the first.
+            progress: receives progress.
+
+        Raises:
+            UserError: a clip without a label, too few usable clips.
+            ClipError: with ``on_error="stop"``, the first clip that cannot be used.
+        """
+        from audio_anomaly_detector.learning.adapting import Current, adapt  # noqa: PLC0415
+
+        adapted = adapt(
+            Current(
+                self.config,
+                self.pipeline,
+                self.normal_scores,
+                self.conditions,
+                self.provenance,
+                self.before,
+                self.device,
+            ),
+            clips,
+            on_error,
+            progress,
+        )
+        return AdaptResult(
+            replace(
+                self,
+                pipeline=replace(self.pipeline, banks=adapted.banks),
+                normal_scores=adapted.normal_scores,
+                conditions=adapted.conditions,
+                provenance=adapted.provenance,
+                before=adapted.before,
+            ),
+            adapted.failures,
+            adapted.suspects,
+            adapted.another_machine,
+            adapted.alarms_before,
+            adapted.alarms_after,
+        )
+
+    def without_last_adaptation(self) -> "Detector":
+        """The detector as it was before it was adapted the last time.
+
+        Raises:
+            UserError: it was never adapted, or what it was is damaged.
+        """
+        from audio_anomaly_detector.learning.adapting import earlier_content  # noqa: PLC0415
+
+        if self.before is None:
+            raise UserError("the model was never adapted, so that there is nothing to undo")
+        try:
+            return self._restored(earlier_content(self._content()), self.device)
+        except Exception as error:  # as in `load`
+            raise UserError(
+                "the state before the last adaptation is damaged or altered; fit again"
+            ) from error
+
     def with_threshold(self, config: ThresholdConfig) -> "Detector":
         """The same detector with another decision threshold, without refitting."""
         scoring = self.config.scoring.model_copy(update={"threshold": config})
@@ -340,8 +434,6 @@ class Detector:
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``, and ask of the anomalous ones how they were recorded."""
         verdicts = self._score_sound(waveforms, with_map)
-        if self.conditions is None:
-            return verdicts
         return judged_by_conditions(verdicts, waveforms, self.conditions, self._score_sound)
 
     def _score_sound(
@@ -377,7 +469,9 @@ class Detector:
         """What a user should know of its verdicts, a sentence each."""
         coarseness = self.normal_scores.of_usual.coarseness(self.threshold_config)
         mixed = mixed_notes(self.provenance.formats, self.sample_rate)
-        few = _few_groups_note(self.provenance.groups)
+        few = _few_groups_note(self.provenance.groups, "the normal clips")
+        for adaptation in self.provenance.adaptations[-1:]:
+            few += _few_groups_note(adaptation.groups, "the clips of the last adaptation")
         alarms = false_alarm_notes(self.normal_scores, self.window_seconds, self.threshold_config)
         return [coarseness, *alarms, *few, *self.pipeline.calibration.notes, *mixed]
 
@@ -411,30 +505,22 @@ class Detector:
         Raises:
             UserError: the place cannot be written or the disk is full.
         """
-        networks, normal = self.pipeline.networks, self.normal_scores
-        write_model_file(
-            Path(path),
-            {
-                "config": json.dumps(self.config.model_dump(mode="json"), allow_nan=False),
-                "microphones": self.microphones,
-                "networks": None if networks is None else network_weights(networks),
-                "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
-                "calibration": vars(self.pipeline.calibration),
-                "normal_scores": [
-                    {
-                        "seconds": seconds,
-                        "scores": torch.from_numpy(of.scores),
-                        "groups": torch.from_numpy(of.groups),
-                    }
-                    for seconds, of in zip(normal.seconds, normal.scores, strict=True)
-                ],
-                "usual_seconds": normal.usual,
-                "conditions": json.dumps(
-                    None if self.conditions is None else self.conditions.to_plain(), allow_nan=False
-                ),
-                "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
-            },
-        )
+        write_model_file(Path(path), self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """What the model file holds."""
+        networks = self.pipeline.networks
+        return {
+            "config": json.dumps(self.config.model_dump(mode="json"), allow_nan=False),
+            "microphones": self.microphones,
+            "networks": None if networks is None else network_weights(networks),
+            "banks": {name: vars(bank) for name, bank in self.pipeline.banks.items()},
+            "calibration": vars(self.pipeline.calibration),
+            **scores_content(self.normal_scores),
+            "conditions": conditions_content(self.conditions),
+            "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
+            "before": self.before,
+        }
 
     @classmethod
     def load(cls, path: Path | str, device: DeviceName = "auto") -> "Detector":
@@ -471,7 +557,6 @@ class Detector:
         networks = None
         if content["networks"] is not None:
             networks = restore_networks(config, content["networks"], where)
-        conditions = json.loads(content["conditions"])
         pipeline = Pipeline(
             make_measure(config, microphones, where, content["banks"]),
             networks,
@@ -485,17 +570,11 @@ class Detector:
             config=config,
             microphones=microphones,
             pipeline=pipeline,
-            normal_scores=ScoresByLength(
-                tuple(float(of["seconds"]) for of in content["normal_scores"]),
-                tuple(
-                    NormalScores(of["scores"].numpy(), of["groups"].numpy())
-                    for of in content["normal_scores"]
-                ),
-                float(content["usual_seconds"]),
-            ),
-            conditions=None if conditions is None else Conditions.from_plain(conditions),
+            normal_scores=restore_scores(content),
+            conditions=tuple(Conditions.from_plain(json.loads(of)) for of in content["conditions"]),
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
+            before=content.get("before"),
         )
 
 
@@ -526,12 +605,12 @@ def _clip_map(maps: Tensor, samples: int, length: int, hop_length: int) -> NDArr
     return joined
 
 
-def _few_groups_note(groups: int | None) -> list[str]:
+def _few_groups_note(groups: int | None, clips: str) -> list[str]:
     """What a user is told where next to nothing is known of other recordings."""
     if groups is None or groups >= _FEW_GROUPS:
         return []
     what = "one recording" if groups == 1 else f"{groups} recordings"
     return [
-        f"the normal clips are of {what} or group only, which does not tell how other days sound: "
+        f"{clips} are of {what} or group only, which does not tell how other days sound: "
         "expect other false alarms than stated, and add recordings of other days"
     ]

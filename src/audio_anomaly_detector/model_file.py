@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from audio_anomaly_detector.config import Config
@@ -14,6 +16,8 @@ from audio_anomaly_detector.files import write_bytes
 from audio_anomaly_detector.model_container import HEAD, all_finite, is_container, pack, unpack
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.provenance import PACKAGE
+from audio_anomaly_detector.scoring.conditions import Conditions
+from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength
 from audio_anomaly_detector.tensor_files import load_tensors
 
 _ARCHIVE = b"PK"  # begins files of formats 4 and 5
@@ -68,6 +72,43 @@ def read_model_file(path: Path | str) -> dict[str, Any]:
             f"{path}: not a model file of this program, or damaged: {error}; "
             "copy it again or fit the detector again"
         ) from error
+
+
+def conditions_content(conditions: Sequence[Conditions]) -> list[str]:
+    """What a file keeps of how normal clips were recorded."""
+    return [json.dumps(of.to_plain(), allow_nan=False) for of in conditions]
+
+
+def scores_content(normal: ScoresByLength) -> dict[str, Any]:
+    """What a file keeps of the scores of normal clips."""
+    return {
+        "normal_scores": [
+            {
+                "seconds": seconds,
+                "scores": torch.from_numpy(of.scores),
+                "groups": torch.from_numpy(of.groups),
+                "domains": torch.from_numpy(of.domains),
+            }
+            for seconds, of in zip(normal.seconds, normal.scores, strict=True)
+        ],
+        "usual_seconds": normal.usual,
+    }
+
+
+def restore_scores(content: dict[str, Any]) -> ScoresByLength:
+    """Scores of normal clips from what a file keeps; raises `ValueError` for what is none."""
+    lengths = content["normal_scores"]
+    scores = [
+        NormalScores(
+            of["scores"].numpy(),
+            of["groups"].numpy(),
+            # Files of earlier formats have one domain.
+            of["domains"].numpy() if "domains" in of else np.zeros(0, np.int64),
+        )
+        for of in lengths
+    ]
+    seconds = tuple(float(of["seconds"]) for of in lengths)
+    return ScoresByLength(seconds, tuple(scores), float(content["usual_seconds"]))
 
 
 def network_weights(networks: Networks) -> dict[str, torch.Tensor]:
@@ -163,7 +204,7 @@ def _of_one_length(content: dict[str, Any]) -> dict[str, Any]:
         "calibration": calibration,
         "normal_scores": [of_length],
         "usual_seconds": seconds,
-        "conditions": "null",
+        "conditions": [],
     }
 
 

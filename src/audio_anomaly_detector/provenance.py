@@ -29,6 +29,39 @@ class ClipRecord(NamedTuple):
     sha256: str
 
 
+class Adaptation(NamedTuple):
+    """Normal clips of another recording condition that a model was adapted to.
+
+    Attributes:
+        clips: that were used.
+        groups: recordings, or groups of recordings, that they are of.
+        unusable: clips that could not be used, and why.
+        copies: clips that were left out because they repeat others.
+        suspects: names of clips that looked faulty and were used all the same.
+    """
+
+    clips: list[ClipRecord]
+    groups: int
+    unusable: list[str]
+    copies: list[Copy]
+    suspects: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            **self._asdict(),
+            "clips": [clip._asdict() for clip in self.clips],
+            "copies": [copy._asdict() for copy in self.copies],
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Adaptation":
+        """From what `to_dict` gave."""
+        clips = [ClipRecord(**clip) for clip in content["clips"]]
+        copies = [Copy(**copy) for copy in content["copies"]]
+        return cls(**{**content, "clips": clips, "copies": copies})
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a model comes from; holds no times and no paths of the machine that fitted it.
@@ -45,6 +78,7 @@ class Provenance:
         pool: machines that the pool prior was learned from; empty without a pool.
         codebook_perplexity: codes of the VQ-VAE that the training clips use; None without networks.
         history: epochs of the networks that were kept.
+        adaptations: to other recording conditions, the first one first.
         version: of this program.
         python: version.
         packages: versions of the libraries that compute, by name.
@@ -61,11 +95,18 @@ class Provenance:
     copies: list[Copy] = field(default_factory=list)
     formats: list[RecordingFormat] = field(default_factory=list)
     groups: int | None = None
+    adaptations: list[Adaptation] = field(default_factory=list)
     version: str = field(default_factory=lambda: version(PACKAGE))
     python: str = field(default_factory=platform.python_version)
     packages: dict[str, str] = field(
         default_factory=lambda: {name: version(name) for name in _LIBRARIES}
     )
+
+    @property
+    def learned_clips(self) -> list[ClipRecord]:
+        """Clips that it was fitted on and adapted to."""
+        adapted = [clip for adaptation in self.adaptations for clip in adaptation.clips]
+        return [*self.clips, *adapted]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as the model file holds it."""
@@ -76,6 +117,7 @@ class Provenance:
             "history": [list(epoch) for epoch in self.history],
             "copies": [copy._asdict() for copy in self.copies],
             "formats": [kind._asdict() for kind in self.formats],
+            "adaptations": [adaptation.to_dict() for adaptation in self.adaptations],
         }
 
     @classmethod
@@ -90,6 +132,7 @@ class Provenance:
                 # Files of 0.2.0 have neither.
                 "copies": [Copy(**copy) for copy in content.get("copies", [])],
                 "formats": [RecordingFormat(**kind) for kind in content.get("formats", [])],
+                "adaptations": [Adaptation.from_dict(a) for a in content.get("adaptations", [])],
             }
         )
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.scoring.conditions import Conditions, Waveform
+from audio_anomaly_detector.scoring.conditions import Conditions, Recorded, Waveform
 from audio_anomaly_detector.scoring.threshold import Alarm, ScoresByLength, ThresholdConfig
 
 # What is left of the height of a clip at the normal speed, at most, if its speed explains it. Of
@@ -255,7 +255,7 @@ def judged(
 def judged_by_conditions(
     verdicts: Sequence[Score],
     waveforms: Sequence[Waveform],
-    conditions: Conditions,
+    conditions: Sequence[Conditions],
     rescore: Callable[[list[Waveform]], list[Score]],
 ) -> list[Score]:
     """The verdicts with what is said of the recordings.
@@ -266,32 +266,40 @@ def judged_by_conditions(
     Args:
         verdicts: by the scores alone.
         waveforms: of the clips, ``(C, T)``.
-        conditions: of the normal clips.
+        conditions: of the normal clips; of several those count that a clip is recorded most like.
         rescore: scores waveforms alike.
     """
-    recorded = [conditions.compare(waveform) for waveform in waveforms]
+    if not conditions:
+        return list(verdicts)
+    nearest = [_nearest(conditions, waveform) for waveform in waveforms]
     verdicts = [
-        replace(verdict, p_recording=of_clip.p_value)
-        for verdict, of_clip in zip(verdicts, recorded, strict=True)
+        replace(verdict, p_recording=recorded.p_value)
+        for verdict, (_, recorded) in zip(verdicts, nearest, strict=True)
     ]
     anomalous = [number for number, verdict in enumerate(verdicts) if verdict.is_anomalous]
     parts = []
     for number in anomalous:
-        verdict, part, how = verdicts[number], waveforms[number], recorded[number]
+        verdict, part, (of, recorded) = verdicts[number], waveforms[number], nearest[number]
         if verdict.worst is not None and verdict.score <= verdict.threshold:
-            start, end = (round(at * conditions.sample_rate) for at in verdict.worst.span)
+            start, end = (round(at * of.sample_rate) for at in verdict.worst.span)
             part = part[:, start:end]
-            how = conditions.compare(part)
-        parts.append((part, how, conditions.as_normal(part, how)))
+            of, recorded = _nearest(conditions, part)
+        parts.append((of, part, recorded, of.as_normal(part, recorded)))
     changed = [part for *_, as_normal in parts for part in as_normal.waveforms]
     rescored = iter(rescore(changed) if changed else [])
-    for number, (part, how, as_normal) in zip(anomalous, parts, strict=True):
+    for number, (of, part, recorded, as_normal) in zip(anomalous, parts, strict=True):
         heights = [next(rescored).height for _ in as_normal.waveforms]
         explained = heights[-1] < _LEFT_AT_SPEED * verdicts[number].height
-        reason = conditions.difference(part, how, as_normal, heights[0] <= 0, explained)
+        reason = of.difference(part, recorded, as_normal, heights[0] <= 0, explained)
         if reason is not None:
             verdicts[number] = verdicts[number].of_recording([reason], True)
     return verdicts
+
+
+def _nearest(conditions: Sequence[Conditions], waveform: Waveform) -> tuple[Conditions, Recorded]:
+    """Those of several conditions that a clip is recorded most like, and how it differs."""
+    found = [(of, of.compare(waveform)) for of in conditions]
+    return max(found, key=lambda pair: pair[1].p_value)
 
 
 def _worst(scorer: Scorer, seconds: float, course: Sequence[float], alarm: Alarm | None) -> Moment:

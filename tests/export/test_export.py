@@ -37,10 +37,15 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "score_onnx.py"
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Detector:
-    """All networks, views, level-equalised: every part that a graph can have."""
+    """All networks, views, level-equalised, adapted: every part that a graph can have."""
     clips = [clip for clip in find_clips(data_root).clips if clip.label == 0]
     overrides = (*TINY, "scoring.views=1", "audio.level=equalised")
-    return Detector.fit(clips, load_config("small", overrides=overrides)).detector
+    fitted = Detector.fit(clips, load_config("small", overrides=overrides)).detector
+    folder = tmp_path_factory.mktemp("new")
+    new = [replace(clips[0], path=folder / f"{seed}.wav", name=f"{seed}") for seed in (200, 201)]
+    for clip in new:
+        soundfile.write(clip.path, hum(int(clip.name)), SAMPLE_RATE)
+    return fitted.adapt(new).detector
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +100,16 @@ def test_samples_that_are_not_finite_get_no_score(graph: Path, value: float) -> 
     waveform[1, 5000] = value
     with pytest.raises(UserError, match="nan or infinite"):
         OnnxDetector.load(graph).score(waveform)
+
+
+def test_an_adapted_detector_keeps_its_normal_scores(detector: Detector, graph: Path) -> None:
+    exported = OnnxDetector.load(graph)
+    for ours, theirs in zip(
+        detector.normal_scores.scores, exported.normal_scores.scores, strict=True
+    ):
+        assert set(theirs.domains) == {0, 1}
+        assert theirs.effective_groups == ours.effective_groups < ours.n_groups
+    assert exported.threshold == pytest.approx(detector.threshold)
 
 
 def test_a_graph_describes_itself(detector: Detector, graph: Path) -> None:

@@ -171,3 +171,50 @@ def test_one_of_many_windows_alarms_at_half_the_rate() -> None:
     assert 0.02 < np.mean(rates) < 0.08
     value = ThresholdConfig(method="value", value=1.5)
     assert normal.threshold_among(30, value) == 1.5
+
+
+def in_domains(first: int, second: int, shift: float = 0.0) -> NormalScores:
+    rng = np.random.default_rng(first)
+    scores = np.concatenate([rng.gamma(9, 0.3, first), shift + rng.gamma(9, 0.3, second)])
+    return NormalScores(scores, domains=np.repeat([0, 1], [first, second]))
+
+
+def test_domains_count_alike_whatever_their_numbers() -> None:
+    assert in_domains(10, 10).effective_groups == 20
+    assert in_domains(50, 4).effective_groups == pytest.approx(4 / (1 / 50 + 1 / 4))
+    gamma = ThresholdConfig(method="gamma")
+    even, uneven = in_domains(400, 400, shift=2), in_domains(400, 40, shift=2)
+    assert uneven.threshold(gamma) == pytest.approx(even.threshold(gamma), rel=0.05)
+    conformal = ThresholdConfig(method="conformal")
+    assert uneven.threshold(conformal) == pytest.approx(even.threshold(conformal), rel=0.1)
+    alone = NormalScores(uneven.scores).threshold(conformal)
+    assert alone < 0.9 * uneven.threshold(conformal)
+
+
+@pytest.mark.parametrize("sizes", [(10, 4), (50, 4), (50, 10), (50, 50)])
+def test_both_domains_alarm_at_the_nominal_rate(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    config, rates = ThresholdConfig(), []
+    for _ in range(300):
+        scores = rng.gamma(9, 0.3, sum(sizes))
+        normal = NormalScores(scores, domains=np.repeat([0, 1], sizes))
+        rates.append(np.mean(rng.gamma(9, 0.3, 200) > normal.threshold(config)))
+    assert 0.06 < np.mean(rates) < 0.14
+
+
+@given(st.lists(finite, min_size=40, max_size=60), finite, st.integers(15, 25))
+def test_decision_and_p_value_agree_in_domains(
+    scores: list[float], score: float, first: int
+) -> None:
+    domains = (np.arange(len(scores)) >= first).astype(int)
+    normal, config = NormalScores(np.array(scores), domains=domains), ThresholdConfig()
+    assert normal.method(config) == "conformal"
+    decided = score > normal.threshold(config)
+    assert decided == (normal.p_value(score, config) <= config.false_alarm_rate + 1e-9)
+
+
+def test_domains_that_do_not_fit_the_scores_are_refused() -> None:
+    with pytest.raises(ValueError, match="domains of another number"):
+        NormalScores(np.zeros(3), domains=np.zeros(2, np.int64))
+    with pytest.raises(ValueError, match="several domains"):
+        NormalScores(np.zeros(3), np.array([0, 0, 1]), np.array([0, 1, 1]))

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from audio_anomaly_detector.cli.adapt import adapt
 from audio_anomaly_detector.cli.benchmark import benchmark
 from audio_anomaly_detector.cli.evaluate import evaluate
 from audio_anomaly_detector.cli.exit_codes import FAILED
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings=HELP_OPTIONS,
 )
-for verb in (inspect, synth, fit, evaluate, score, export, info, run_all, benchmark):
+for verb in (inspect, synth, fit, evaluate, score, adapt, export, info, run_all, benchmark):
     app.command(verb.__name__.replace("_", "-"))(verb)
 
 

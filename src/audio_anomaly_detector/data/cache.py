@@ -85,6 +85,7 @@ def build_store(
     store = _open(clips, folder, key)
     if store is not None:
         return store
+    is_given = n_channels is not None
     if n_channels is None and config.channels == "all":
         n_channels = _usual_channels(clips)
     # One name for every attempt: a killed run leaves gigabytes behind, which the next overwrites.
@@ -94,7 +95,7 @@ def build_store(
         finished.unlink(missing_ok=True)
         try:
             with part.open("wb") as stream:
-                writer = _Writer(stream, config, n_channels)
+                writer = _Writer(stream, config, n_channels, is_given)
                 for done, clip in enumerate(clips):
                     writer.add(clip, on_error)
                     progress.advance("reading clips", done + 1, len(clips))
@@ -130,10 +131,13 @@ def build_store(
 class _Writer:
     """Writes windows one clip after another behind a header that is filled in at the end."""
 
-    def __init__(self, stream: BinaryIO, config: AudioConfig, n_channels: int | None) -> None:
+    def __init__(
+        self, stream: BinaryIO, config: AudioConfig, n_channels: int | None, is_given: bool
+    ) -> None:
         self.stream = stream
         self.config = config
         self.n_channels = n_channels
+        self.of_detector = is_given
         self.clip_index: list[int] = []
         self.clips: list[Clip] = []
         self.failures: list[ClipError] = []
@@ -178,12 +182,20 @@ class _Writer:
             raise unforeseen(clip.path, error) from error
 
     def _check_channels(self, clip: Clip, channels: int) -> None:
-        if self.n_channels not in (None, channels):
+        if self.n_channels in (None, channels):
+            return
+        if self.of_detector:
             raise ClipError(
                 clip.path,
-                f"has {channels} channel(s) where {self.n_channels} are expected",
-                "leave it out, or use --channels mean or --channels 0 for all",
+                f"has {channels} channel(s), the detector was fitted on {self.n_channels}",
+                "record it with the same microphones (--join-takes where each has a file of its "
+                "own), or leave it out",
             )
+        raise ClipError(
+            clip.path,
+            f"has {channels} channel(s) where {self.n_channels} are expected",
+            "leave it out, or use --channels mean or --channels 0 for all",
+        )
 
     def _write_header(self) -> None:
         # NumPy pads this header so that the first axis can grow in place.

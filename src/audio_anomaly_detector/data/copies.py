@@ -81,25 +81,28 @@ def counted_once(store: WindowStore) -> tuple[WindowStore, list[Copy]]:
     """
     known = [clip.group for clip in store.clips]
     found = sort_out(find_matches(store.fingerprints), store.seconds, known)
-    place = np.full(len(store.clips) + 1, -1)  # the last: of windows that belong to no clip
-    place[found.kept] = np.arange(len(found.kept))
     members = np.bincount(found.group, minlength=len(store.clips))
     clips = [
-        replace(store.clips[i], group=store.clips[found.group[i]].name)
-        if members[found.group[i]] > 1
-        else store.clips[i]
-        for i in found.kept
+        replace(clip, group=store.clips[group].name) if members[group] > 1 else clip
+        for clip, group in zip(store.clips, found.group, strict=True)
     ]
-    once = replace(
+    names = [clip.name for clip in store.clips]
+    copies = [Copy(names[clip], names[of]) for clip, of in sorted(found.copies.items())]
+    return with_clips(replace(store, clips=clips), found.kept), copies
+
+
+def with_clips(store: WindowStore, kept: Sequence[int]) -> WindowStore:
+    """A store of some of its clips, given by their positions; the windows stay where they are."""
+    place = np.full(len(store.clips) + 1, -1)  # the last: of windows that belong to no clip
+    place[kept] = np.arange(len(kept))
+    return replace(
         store,
         clip_index=place[store.clip_index],
-        clips=clips,
-        seconds=[store.seconds[i] for i in found.kept],
-        fingerprints=[store.fingerprints[i] for i in found.kept],
-        infos=[store.infos[i] for i in found.kept],
+        clips=[store.clips[i] for i in kept],
+        seconds=[store.seconds[i] for i in kept],
+        fingerprints=[store.fingerprints[i] for i in kept],
+        infos=[store.infos[i] for i in kept],
     )
-    names = [clip.name for clip in store.clips]
-    return once, [Copy(names[clip], names[of]) for clip, of in sorted(found.copies.items())]
 
 
 def copies_note(copies: Sequence[Copy]) -> list[str]:

@@ -41,6 +41,16 @@ def recording_formats(infos: Iterable[AudioInfo]) -> list[RecordingFormat]:
     return [RecordingFormat(*kind, clips) for kind, clips in counts.most_common()]
 
 
+def joined_formats(
+    first: Sequence[RecordingFormat], second: Sequence[RecordingFormat]
+) -> list[RecordingFormat]:
+    """The formats of clips of two kinds of normals; of unknown ones nothing is known."""
+    counts = Counter[tuple[int, int, str]]()
+    for kind in (*first, *second):
+        counts[kind.sample_rate, kind.channels, kind.subtype] += kind.clips
+    return [RecordingFormat(*kind, clips) for kind, clips in counts.most_common()] if first else []
+
+
 def mixed_notes(formats: Sequence[RecordingFormat], sample_rate: int) -> list[str]:
     """What differs among the normal clips, a sentence each.
 

@@ -1,4 +1,4 @@
-"""The clips that a user names to be scored: files, folders, manifests, patterns of these."""
+"""The clips that a user names to be scored, or to adapt to: files, folders, manifests, patterns."""
 
 import os
 from collections import Counter
@@ -7,8 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.data.layouts import Discovery, find_every_clip
+from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.layouts import (
+    Discovery,
+    find_clips,
+    find_every_clip,
+    machines,
+    select_machine,
+)
+from audio_anomaly_detector.data.names import NO_PATTERNS, Patterns
 from audio_anomaly_detector.data.takes import join_takes
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.run_options import OnError
@@ -49,22 +56,71 @@ def find_inputs(paths: Sequence[Path], on_error: OnError = "skip", takes: bool =
                 raise
             failures.append(error)
     problems = [problem for discovery in found for problem in discovery.problems]
-    clips: dict[tuple[str, float, float | None], Clip] = {}
-    again: Counter[str] = Counter()
-    for clip in _named(found):
-        first = clips.setdefault((os.path.realpath(clip.path), clip.start, clip.duration), clip)
-        if first is not clip:
-            again[first.name] += 1
-    if again:
-        problems.append(
-            f"{len(again)} recording(s) were given several times and are used once "
-            f"(such as {next(iter(again))})"
-        )
-    used = list(clips.values())
+    used, again = _once([replace(clip, label=None) for clip in _named(found)])
+    problems += again
     if takes and used:
         used, left = join_takes(used)
         problems += left
     return Inputs(used, problems, failures)
+
+
+def find_normals(
+    paths: Sequence[Path],
+    machine: MachineKey,
+    machine_id: str | None = None,
+    layout: str = "auto",
+    patterns: Patterns = NO_PATTERNS,
+    takes: bool = False,
+) -> Inputs:
+    """Find further normal clips of a machine, and those among them that are called anomalous.
+
+    Args:
+        paths: as for `find_inputs`; of a data set of several machines the one is taken.
+        machine: of the model.
+        machine_id: how that machine is called here; None: as in the model, or there is only one.
+        layout: as in `find_clips`, like the rest.
+        patterns: likewise.
+        takes: likewise.
+
+    Returns:
+        Clips of the machine in order, with labels; without those of a test part.
+
+    Raises:
+        UserError: as `find_clips` and `select_machine`; names leave open which clips are normal.
+    """
+    found = []
+    problems = []
+    for path in (each for given in paths for each in _expanded(given)):
+        discovery = find_clips(path, layout, patterns, takes)
+        problems += discovery.problems
+        there = map(str, machines(discovery.clips))
+        named = machine_id or (str(machine) if str(machine) in there else None)
+        clips = select_machine(discovery.clips, named)
+        discovery.require_labels(clips)
+        learned = [clip for clip in clips if clip.split != "test"]
+        if len(learned) < len(clips):
+            left = len(clips) - len(learned)
+            problems.append(f"{path}: {left} clip(s) of the test part were left out")
+        found.append(replace(discovery, clips=learned))
+    used, again = _once([replace(clip, machine=machine) for clip in _named(found)])
+    return Inputs(used, problems + again, [])
+
+
+def _once(clips: Sequence[Clip]) -> tuple[list[Clip], list[str]]:
+    """Every recording once, and what is said of those that were given several times."""
+    first: dict[tuple[str, float, float | None], Clip] = {}
+    again: Counter[str] = Counter()
+    for clip in clips:
+        same = first.setdefault((os.path.realpath(clip.path), clip.start, clip.duration), clip)
+        if same is not clip:
+            again[same.name] += 1
+    if not again:
+        return list(first.values()), []
+    said = (
+        f"{len(again)} recording(s) were given several times and are used once "
+        f"(such as {next(iter(again))})"
+    )
+    return list(first.values()), [said]
 
 
 def _expanded(given: Path) -> list[Path]:
@@ -77,10 +133,10 @@ def _expanded(given: Path) -> list[Path]:
 
 
 def _named(found: Sequence[Discovery]) -> list[Clip]:
-    """The clips without labels, under names relative to the folder that all inputs share."""
+    """The clips, under names relative to the folder that all inputs share."""
     roots = {discovery.root for discovery in found}
     return [
-        replace(clip, label=None, name=(_above(discovery.root, roots) / clip.name).as_posix())
+        replace(clip, name=(_above(discovery.root, roots) / clip.name).as_posix())
         for discovery in found
         for clip in discovery.clips
     ]

@@ -40,6 +40,7 @@ class LengthScores(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     threshold: float
     scores: list[float]
     groups: list[int]
+    domains: list[int] = []
 
 
 class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -65,7 +66,7 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     families: list[str]
     audio: AudioConfig
     formats: list[RecordingFormat]  # of the normal clips
-    conditions: dict[str, int | float | list[float]] | None  # likewise, see `Conditions`
+    conditions: list[dict[str, int | float | list[float]]]  # likewise, see `Conditions`
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -80,17 +81,20 @@ class GraphFacts(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         self.of_recordings()
         return self
 
-    def of_recordings(self) -> Conditions | None:
+    def of_recordings(self) -> tuple[Conditions, ...]:
         """How normal clips were recorded; raises `ValueError` like `Conditions`."""
-        if self.conditions is None:
-            return None
-        return Conditions.from_plain(self.conditions)
+        return tuple(Conditions.from_plain(of) for of in self.conditions)
 
     def by_length(self) -> ScoresByLength:
         """The scores of normal clips as decisions use them; raises `ValueError` like it."""
         return ScoresByLength(
             tuple(of.seconds for of in self.normal_scores),
-            tuple(NormalScores(np.array(o.scores), np.array(o.groups)) for o in self.normal_scores),
+            tuple(
+                NormalScores(
+                    np.array(of.scores), np.array(of.groups), np.array(of.domains, np.int64)
+                )
+                for of in self.normal_scores
+            ),
             self.usual_seconds,
         )
 
@@ -109,7 +113,7 @@ class OnnxDetector:
     facts: GraphFacts
     threshold_config: ThresholdConfig
     normal_scores: ScoresByLength = field(init=False)
-    conditions: Conditions | None = field(init=False)
+    conditions: tuple[Conditions, ...] = field(init=False)
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -197,11 +201,8 @@ class OnnxDetector:
 
     def _score(self, array: NDArray[np.float32]) -> Score:
         """Score a waveform that was checked or read; see `Detector._score`."""
-        verdict = self._score_sound(array)
-        if self.conditions is None:
-            return verdict
-        again = judged_by_conditions([verdict], [array], self.conditions, self._score_all)
-        return again[0]
+        verdicts = [self._score_sound(array)]
+        return judged_by_conditions(verdicts, [array], self.conditions, self._score_all)[0]
 
     def _score_all(self, arrays: Sequence[NDArray[np.float32]]) -> list[Score]:
         """Score waveforms by their sound alone."""

@@ -90,6 +90,7 @@ def export_onnx(
                 threshold=of.threshold(detector.threshold_config),
                 scores=of.scores.tolist(),
                 groups=of.groups.tolist(),
+                domains=of.domains.tolist(),
             )
             for seconds, of in zip(normal.seconds, normal.scores, strict=True)
         ],
@@ -97,7 +98,7 @@ def export_onnx(
         components=list(families),
         families=list(dict.fromkeys(families.values())),
         formats=detector.provenance.formats,
-        conditions=None if detector.conditions is None else detector.conditions.to_plain(),
+        conditions=[of.to_plain() for of in detector.conditions],
         audio=audio,
     )
     shape = (_EXAMPLES, detector.microphones, audio.length + audio.length // 2)

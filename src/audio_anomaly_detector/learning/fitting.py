@@ -30,10 +30,9 @@ from audio_anomaly_detector.scoring.calibration import (
     left_out_components,
 )
 from audio_anomaly_detector.scoring.components import COMPONENTS, NETWORK_FAMILIES
-from audio_anomaly_detector.scoring.conditions import MOST_CLIPS, Conditions
+from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.measurement import Statistics
 from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength
-from audio_anomaly_detector.seeding import derive_seed
 
 # By how much a fault changes the steady level of a band. Where normal clips vary by more, as in a
 # hall as loud as the machine, steady levels depend on the hall; peaks and differences between
@@ -66,7 +65,7 @@ class Fitted:
     Args:
         pipeline: ready to score.
         normal_scores: scores of the calibration clips, and of pieces of other lengths.
-        conditions: how the training clips were recorded; None: too few to say.
+        conditions: how the training clips were recorded; empty: too few to say.
         calibration_clips: their positions among the training clips.
         history: epochs of the networks that are kept.
         outliers: positions of training clips far from all the others.
@@ -75,7 +74,7 @@ class Fitted:
 
     pipeline: Pipeline
     normal_scores: ScoresByLength
-    conditions: Conditions | None
+    conditions: tuple[Conditions, ...]
     calibration_clips: list[int]
     history: list[Epoch]
     outliers: list[int]
@@ -146,7 +145,7 @@ def fit(
     return Fitted(
         pipeline,
         _normal_scores(pipeline, scored, others),
-        _conditions(store, groups, config),
+        data.conditions(),
         calibration_clips,
         final.history,
         [calibration_clips[i] for i in _outliers(scored)],
@@ -205,20 +204,6 @@ def _calibrate(
     for one in others:
         calibration = calibration.with_length(one.seconds, one.raw, resolution, one.groups)
     return calibration
-
-
-def _conditions(store: WindowStore, groups: np.ndarray, config: Config) -> Conditions | None:
-    """How the training clips were recorded, by the first window of some of them."""
-    rng = np.random.default_rng(derive_seed(config.seed, "conditions"))
-    chosen = np.sort(rng.permutation(len(groups))[:MOST_CLIPS])
-    rate = config.audio.sample_rate
-    first = np.searchsorted(store.clip_index, chosen)
-    # A short clip goes on with its mirror image.
-    sounds = (
-        store.windows[row][:, : round(store.seconds[clip] * rate)]
-        for clip, row in zip(chosen.tolist(), first.tolist(), strict=True)
-    )
-    return Conditions.fit(sounds, groups[chosen].tolist(), rate)
 
 
 def _outliers(scored: LeftOut) -> list[int]:

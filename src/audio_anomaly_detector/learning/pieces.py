@@ -66,8 +66,8 @@ def make_pieces(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
         clips: positions of those that may be used.
     """
     lengths = _shorter_lengths(usual_seconds(data), data.config.audio.window_seconds)
-    made = [_shorter(data, clips, seconds) for seconds in lengths]
-    return [pieces for pieces in made if len(pieces.clips) > 1] + _runs(data, clips)
+    made = [shorter_pieces(data, clips, seconds) for seconds in lengths]
+    return [pieces for pieces in made if len(pieces.clips) > 1] + runs_of_cuts(data, clips)
 
 
 def _shorter_lengths(usual: float, window: float) -> list[float]:
@@ -81,7 +81,7 @@ def _shorter_lengths(usual: float, window: float) -> list[float]:
     return [*(MIN_SECONDS * ratio**step for step in range(steps)), *lengths]
 
 
-def _shorter(data: TrainingData, clips: Sequence[int], seconds: float) -> Pieces:
+def shorter_pieces(data: TrainingData, clips: Sequence[int], seconds: float) -> Pieces:
     """A piece of each of some clips, from anywhere in it."""
     audio = data.config.audio
     seed = derive_seed(data.config.seed, f"pieces of {seconds:.3f} s")
@@ -101,7 +101,7 @@ def _shorter(data: TrainingData, clips: Sequence[int], seconds: float) -> Pieces
     return Pieces(seconds, chosen, windows)
 
 
-def _runs(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
+def runs_of_cuts(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
     """Runs of neighbouring cuts: of two, four, ... and of as many as recordings have."""
     all_clips = data.store.clips
     groups = independent_groups(all_clips)

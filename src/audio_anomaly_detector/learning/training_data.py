@@ -10,9 +10,12 @@ from torch import Tensor
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.cache import WindowStore
+from audio_anomaly_detector.data.clips import independent_groups
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.scoring.conditions import MOST_CLIPS, Conditions
+from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.tensor_files import new_array
 
 
@@ -58,6 +61,20 @@ class TrainingData:
             self.progress.advance("spectrograms", row + 1, count)
         assert spectrograms is not None
         return spectrograms
+
+    def conditions(self) -> tuple[Conditions, ...]:
+        """How the clips were recorded, by the first window of some; empty: too few clips to say."""
+        store, rate = self.store, self.config.audio.sample_rate
+        rng = np.random.default_rng(derive_seed(self.config.seed, "conditions"))
+        chosen = np.sort(rng.permutation(len(store.clips))[:MOST_CLIPS]).tolist()
+        groups = independent_groups(store.clips)
+        # A short clip goes on with its mirror image.
+        sounds = (
+            store.windows[self.windows_of[clip][0]][:, : round(store.seconds[clip] * rate)]
+            for clip in chosen
+        )
+        found = Conditions.fit(sounds, [groups[clip] for clip in chosen], rate)
+        return () if found is None else (found,)
 
     def windows(self, rows: np.ndarray) -> Tensor:
         """Windows ``(W, C, T)`` on the device."""

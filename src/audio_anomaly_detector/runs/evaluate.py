@@ -130,8 +130,8 @@ def _outcomes(
 
 def _refuse_training_clips(detector: Detector, clips: Sequence[Clip]) -> None:
     """Scores of training clips are too low; compare contents, not names."""
-    trained = {clip.sha256 for clip in detector.provenance.clips}
-    whole = {clip.name for clip in detector.provenance.clips}
+    trained = {clip.sha256 for clip in detector.provenance.learned_clips}
+    whole = {clip.name for clip in detector.provenance.learned_clips}
     for clip in clips:
         if clip.duration is not None and clip.name not in whole:
             continue  # another cut of a long recording

@@ -162,6 +162,20 @@ class Bank:
         Raises:
             UserError: statistics of another shape than the bank's: the settings are not its own.
         """
+        queries = self.located(statistics).transpose(0, 1)  # (C, m, D)
+        known = self.clips.transpose(0, 1)  # (C, n, D)
+        if torch.compiler.is_exporting():  # no runtime has this distance
+            distances = (queries.unsqueeze(2) - known.unsqueeze(1)).abs().sum(-1)
+        else:
+            distances = torch.cdist(queries, known, p=1)
+        return distances.amin(-1).transpose(0, 1) / statistics.shape[-1]  # (m, C)
+
+    def located(self, statistics: Tensor) -> Tensor:
+        """Statistics decorrelated and weighted as the bank's clips are, ``(m, C, D)``.
+
+        Raises:
+            UserError: as `distance`.
+        """
         if statistics.shape[1:] != self.mean.shape:
             raise UserError(
                 "the model is damaged or altered, fit the detector again: statistics of "
@@ -169,13 +183,8 @@ class Bank:
                 f"{tuple(self.mean.shape)}"
             )
         standard = _standardise(statistics, self.mean, self.scale)  # (C, m, D)
-        queries = _decorrelate(standard, self.axes, self.gain) * self.weight.unsqueeze(1)
-        known = self.clips.transpose(0, 1)  # (C, n, D)
-        if torch.compiler.is_exporting():  # no runtime has this distance
-            distances = (queries.unsqueeze(2) - known.unsqueeze(1)).abs().sum(-1)
-        else:
-            distances = torch.cdist(queries, known, p=1)
-        return distances.amin(-1).transpose(0, 1) / statistics.shape[-1]  # (m, C)
+        weighted = _decorrelate(standard, self.axes, self.gain) * self.weight.unsqueeze(1)
+        return weighted.transpose(0, 1)
 
     def reliability(self, effect: float) -> float:
         """Power of a fault's effect over that of effect and normal variation together, 0 to 1.

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal, Self
 
 import numpy as np
@@ -119,7 +120,7 @@ class ThresholdConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fals
         return alarms_per_day(self.false_alarms) / self.clips_per_day
 
 
-def calibration_method(config: ThresholdConfig, groups: int) -> Literal["gamma", "conformal"]:
+def calibration_method(config: ThresholdConfig, groups: float) -> Literal["gamma", "conformal"]:
     """How p-values come from so many independent calibration clips, or groups of them.
 
     ``auto`` and ``value`` take the rank where it is fine enough.
@@ -134,7 +135,7 @@ def calibration_method(config: ThresholdConfig, groups: int) -> Literal["gamma",
         raise UserError(
             f"a conformal threshold at {config.false_alarm_rate:g} false alarms needs "
             f"{math.ceil(1 / config.false_alarm_rate) - 1} calibration clips of different "
-            f"recordings, there are {groups}; use the method 'gamma' or a higher rate"
+            f"recordings, there are {groups:.3g}; use the method 'gamma' or a higher rate"
         )
     return "conformal"
 
@@ -145,10 +146,13 @@ class NormalScores:
 
     Clips of one group (the cuts of a recording, the recordings of a day) vary together, so that
     the number of groups says how much is known of other recordings, and every group counts as one.
+    Recording conditions (domains) count alike, however many groups each has.
 
     Args:
         scores: ``(n,)``, n >= 2.
         groups: number of the group of each, ``(n,)``; empty: every clip for itself.
+        domains: number of the recording condition of each, one for all of a group, ``(n,)``;
+            empty: there is one condition.
 
     Raises:
         ValueError: of another shape, too few, not finite, or so large that their mean is not.
@@ -156,6 +160,9 @@ class NormalScores:
 
     scores: NDArray[np.float64]
     groups: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    domains: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    effective_groups: float = field(init=False, repr=False, compare=False)
+    _weights: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     _members: list[NDArray[np.float64]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -169,9 +176,24 @@ class NormalScores:
             object.__setattr__(self, "groups", np.arange(len(self.scores)))
         if self.groups.shape != self.scores.shape:
             raise ValueError("scores of normal clips have groups of another number")
-        members = [self.scores[self.groups == group] for group in np.unique(self.groups)]
+        if len(self.domains) == 0:
+            object.__setattr__(self, "domains", np.zeros(len(self.scores), np.int64))
+        if self.domains.shape != self.scores.shape:
+            raise ValueError("scores of normal clips have domains of another number")
+        found = np.unique(self.groups)
+        members = [self.scores[self.groups == group] for group in found]
         if len(members) < 2:
             raise ValueError("scores of normal clips are of one group")
+        domains = [np.unique(self.domains[self.groups == group]) for group in found]
+        if any(len(of_group) > 1 for of_group in domains):
+            raise ValueError("a group of normal clips is of several domains")
+        _, domain, sizes = np.unique(
+            np.concatenate(domains), return_inverse=True, return_counts=True
+        )
+        # Kish's effective size for domains that count alike; exactly the number of groups of one.
+        effective = float(len(sizes) ** 2 / sum(Fraction(1, int(size)) for size in sizes))
+        object.__setattr__(self, "effective_groups", effective)
+        object.__setattr__(self, "_weights", effective / (len(sizes) * sizes[domain]))
         object.__setattr__(self, "_members", members)
 
     @property
@@ -181,12 +203,12 @@ class NormalScores:
 
     def method(self, config: ThresholdConfig) -> Literal["gamma", "conformal"]:
         """How p-values are made of them; see `calibration_method`."""
-        return calibration_method(config, self.n_groups)
+        return calibration_method(config, self.effective_groups)
 
     @property
     def resolution(self) -> float:
         """The smallest p-value that they carry: one in the number of groups and the new clip."""
-        return 1 / (self.n_groups + 1)
+        return 1 / (self.effective_groups + 1)
 
     @property
     def counted(self) -> str:
@@ -198,7 +220,7 @@ class NormalScores:
         """One sentence on how far the p-values can be trusted."""
         what = self.counted
         if self.method(config) == "conformal":
-            return f"p-values come in steps of 1/{self.n_groups + 1} ({what})"
+            return f"p-values come in steps of 1/{self.effective_groups + 1:.3g} ({what})"
         return (
             f"p-values are extrapolated by a gamma fit to {what}: trust their order, not values "
             f"below about {self.resolution:.2g}"
@@ -214,13 +236,14 @@ class NormalScores:
         Conformal: ``(1 + sum_k share_k) / (K + 1)`` over K groups, of which share_k is the share of
         clips that score at least as high (Lee, Barber and Willett, "Distribution-free inference
         with hierarchical data", 2023; of one clip each it is the rank of Vovk et al., "Algorithmic
-        learning in a random world", 2005); otherwise the survival function of the gamma fit.
+        learning in a random world", 2005); otherwise the survival function of the gamma fit. Of
+        several domains groups are weighted, and K is their effective number.
         """
         if self.method(config) == "gamma":
             start, scale = self._gamma(config)
             return float(gammaincc(config.gamma_shape, max(score - start, 0.0) / scale))
         shares = [np.mean(scores >= score) for scores in self._members]
-        return float((1 + np.sum(shares)) / (self.n_groups + 1))
+        return float((1 + np.sum(self._weights * shares)) / (self.effective_groups + 1))
 
     def threshold(self, config: ThresholdConfig) -> float:
         """The score above which a clip is called anomalous.
@@ -236,10 +259,11 @@ class NormalScores:
             return float(start + scale * quantile)
         # The lowest score above which p <= rate.
         scores = np.concatenate(self._members)
-        weights = np.concatenate([np.full(len(own), 1 / len(own)) for own in self._members])
+        shares = zip(self._members, self._weights, strict=True)
+        weights = np.concatenate([np.full(len(own), weight / len(own)) for own, weight in shares])
         order = np.argsort(-scores, kind="stable")
         above = np.cumsum(weights[order]) - weights[order]
-        allowed = config.false_alarm_rate * (self.n_groups + 1) - 1
+        allowed = config.false_alarm_rate * (self.effective_groups + 1) - 1
         return float(scores[order][np.flatnonzero(above <= allowed + 1e-9)[-1]])
 
     def alarm_threshold(self, rate: float, config: ThresholdConfig) -> float:
@@ -306,14 +330,20 @@ class NormalScores:
         lack it. The standard deviation is widened by ``sqrt(1 + 1/K)`` for the unknown mean and, as
         it is itself known from K groups only, as Student's t is wider than the normal distribution.
         """
-        n = self.n_groups
+        n, weights = self.effective_groups, self._weights
         means = np.array([np.mean(own) for own in self._members])
-        within = [np.var(own, ddof=1) * (1 - 1 / len(own)) for own in self._members if len(own) > 1]
-        variance = float(np.var(means, ddof=1)) + float(np.sum(within)) / n
+        mean = float(np.sum(weights * means)) / n
+        between = float(np.sum(weights * (means - mean) ** 2)) / (n - 1)
+        within = [
+            weight * np.var(own, ddof=1) * (1 - 1 / len(own))
+            for own, weight in zip(self._members, weights, strict=True)
+            if len(own) > 1
+        ]
+        variance = between + float(np.sum(within)) / n
         student = 1 + config.student_factor / max(n - 1, 1)
         deviation = math.sqrt(variance) * student * math.sqrt(1 + 1 / n)
         scale = max(deviation, 1e-9) / math.sqrt(config.gamma_shape)
-        return float(np.mean(means)) - config.gamma_shape * scale, scale
+        return mean - config.gamma_shape * scale, scale
 
 
 @dataclass(frozen=True)
