@@ -11,6 +11,7 @@ import typer
 
 from audio_anomaly_detector.cli.adapt import adapt
 from audio_anomaly_detector.cli.benchmark import benchmark
+from audio_anomaly_detector.cli.decisions import decisions
 from audio_anomaly_detector.cli.evaluate import evaluate
 from audio_anomaly_detector.cli.exit_codes import FAILED
 from audio_anomaly_detector.cli.export import export
@@ -42,7 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings=HELP_OPTIONS,
 )
-for verb in (inspect, synth, fit, evaluate, score, adapt, export, info, run_all, benchmark):
+verbs = inspect, synth, fit, evaluate, score, adapt, export, info, run_all, benchmark, decisions
+for verb in verbs:
     app.command(verb.__name__.replace("_", "-"))(verb)
 
 
