@@ -170,7 +170,8 @@ def adapt(
         copies += repeated
         _check_enough(new.clips, copies)
         normal_scores = new.joined_scores()
-        conditions = (*current.conditions, *new.data.conditions())
+        # Of a model that knows nothing of the recordings of its fit, the new ones would be all.
+        conditions = current.conditions and (*current.conditions, *new.data.conditions())
     suspects = new.suspects()
     used = {cut.name for cut in new.clips}
     of_clips = [clip for clip in fresh if any(cut.name in used for cut in cuts_of[clip.name])]
