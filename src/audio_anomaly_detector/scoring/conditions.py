@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 from audio_anomaly_detector.scoring.recording_spectra import (
     LINE_STEP,
@@ -125,6 +125,8 @@ class Conditions:
         spread: how far normal clips lie from it, dB, ``(K,)``.
         deviation: mean and standard deviation of the logarithm of how far each normal clip lies
             from the others, ``(2,)``.
+        transfer: standard deviation of gain and tilt of normal clips against the others, dB,
+            ``(2,)``.
         groups: how many independent groups of normal clips there are.
         loud_bins: numbers of the frequencies that stand out most in loud moments, ``(P,)``; empty
             for a machine that is no louder than the hall anywhere.
@@ -144,6 +146,7 @@ class Conditions:
     bands: Floats
     spread: Floats
     deviation: Floats
+    transfer: Floats
     groups: int
     loud_bins: NDArray[np.int64]
     loud: Floats
@@ -160,6 +163,7 @@ class Conditions:
             "bands": len(spectra.band_of),
             "spread": len(spectra.band_of),
             "deviation": 2,
+            "transfer": 2,
             "loud_bins": len(self.loud),
             "loud": len(self.loud_bins),
             "lines": len(spectra.line_hz),
@@ -170,7 +174,8 @@ class Conditions:
             part = getattr(self, name)
             if part.shape != (length,) or not np.isfinite(part).all():
                 raise ValueError(f"the conditions of the recordings have no sound {name}")
-        if not (self.spread > 0).all() or not self.deviation[1] > 0 or not (self.power > 0).all():
+        above_0 = (self.spread, self.transfer, self.deviation[1:], self.power)
+        if not all((part > 0).all() for part in above_0):
             raise ValueError("the conditions of the recordings have a spread that is not above 0")
         if not math.isfinite(self.line_match) or self.groups < 2:
             raise ValueError("the conditions of the recordings are of no normal clips")
@@ -213,10 +218,12 @@ class Conditions:
         first = np.argsort(-over, kind="stable")[:_LOUD_BINS]
         least = np.median(over[spectra.hertz > LOWEST_HZ]) + _STANDS_OUT_DB
         stand_out = np.sort(first[over[first] > least])
-        distances, matches, speeds = [], [], [1.0]
+        distances, transfers, matches, speeds = [], [], [], [1.0]
         for group in range(n_groups):
             own = of_clip == group
             centre, spread = np.median(bands[~own], 0), _spread(bands[~own])
+            place = spectra.band_place
+            transfers += [_transfer(clip - centre, spread, place) for clip in bands[own]]
             of_others = heard[~own].mean(0)
             distances += [math.log(_distance(clip, centre, spread)) for clip in bands[own]]
             matches += [_correlation(clip, of_others) for clip in heard[own]]
@@ -228,6 +235,7 @@ class Conditions:
             "bands": np.median(bands, 0),
             "spread": _spread(bands),
             "deviation": np.array(deviation),
+            "transfer": np.maximum(np.std(transfers, axis=0, ddof=1), _LEAST_SPREAD_DB),
             "loud": loud[stand_out],
             "lines": heard.mean(0),
             "speed_range": np.array([min(speeds), max(speeds)]),
@@ -265,7 +273,7 @@ class Conditions:
         spectra = recording_spectra(self.sample_rate)
         floor = spectra.floor(spectra.levels(waveform))
         bands = spectra.bands(floor)
-        gain, tilt = self._transfer(bands, spectra)
+        gain, tilt = _transfer(bands - self.bands, self.spread, spectra.band_place)
         mean, deviation = self.deviation
         distance = math.log(_distance(bands, self.bands, self.spread))
         standard = (distance - mean) / (deviation * math.sqrt(1 + 1 / self.groups))
@@ -310,7 +318,7 @@ class Conditions:
                 f"nothing is left of it above {_hertz(recorded.missing_above)}, where normal clips "
                 "have sound: was it coded, or recorded at a lower rate?"
             )
-        if compensation_explains:
+        if compensation_explains and self._is_transferred(recorded):
             return f"it is recorded {_transfer_words(recorded)}, and normal otherwise"
         speed = as_normal.speed
         if speed is not None and speed_explains:
@@ -340,16 +348,11 @@ class Conditions:
             waveform, _signal().firwin2(taps, hertz, 10 ** (gains / 20), fs=self.sample_rate)
         )
 
-    def _transfer(self, bands: Floats, spectra: RecordingSpectra) -> tuple[float, float]:
-        """Gain and tilt of the floor over the normal ones, by least absolute deviations."""
-        design = np.stack([np.ones_like(spectra.band_place), spectra.band_place], 1)  # (K, 2)
-        offset = bands - self.bands
-        transfer = np.zeros(2)
-        for _ in range(20):
-            residual = np.abs(offset - design @ transfer) / self.spread
-            weight = 1 / (self.spread**2 * np.maximum(residual, 0.5))
-            transfer = np.linalg.solve((design.T * weight) @ design, (design.T * weight) @ offset)
-        return float(transfer[0]), float(transfer[1])
+    def _is_transferred(self, recorded: Recorded) -> bool:
+        """Whether gain or tilt is none of a normal clip, at the same rate as `_UNLIKE_BELOW`."""
+        beyond = stdtrit(self.groups - 1, 1 - _UNLIKE_BELOW / 4)  # two numbers, on two sides
+        limits = beyond * math.sqrt(1 + 1 / self.groups) * self.transfer
+        return bool((np.abs([recorded.gain, recorded.tilt]) > limits).any())
 
     def _missing_above(
         self, floor: Floats, gain: float, tilt: float, spectra: RecordingSpectra
@@ -399,6 +402,23 @@ class Conditions:
         away = pitch[1:][held] - np.median(pitch[1:][held])
         away -= np.round(away)
         return bool(np.median(np.abs(away - np.median(away))) > _INTONATION)
+
+
+def _transfer(offset: Floats, spread: Floats, place: Floats) -> tuple[float, float]:
+    """Gain and tilt of a floor over the normal one, dB, by least absolute deviations.
+
+    Args:
+        offset: of each band, dB, ``(K,)``.
+        spread: how far normal clips lie from the normal floor, dB, ``(K,)``.
+        place: of each band, see `RecordingSpectra.place`, ``(K,)``.
+    """
+    design = np.stack([np.ones_like(place), place], 1)  # (K, 2)
+    transfer = np.zeros(2)
+    for _ in range(20):
+        residual = np.abs(offset - design @ transfer) / spread
+        weight = 1 / (spread**2 * np.maximum(residual, 0.5))
+        transfer = np.linalg.solve((design.T * weight) @ design, (design.T * weight) @ offset)
+    return float(transfer[0]), float(transfer[1])
 
 
 def _loud_moments(levels: Floats) -> Floats:
