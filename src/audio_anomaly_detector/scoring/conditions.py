@@ -413,7 +413,7 @@ def _transfer(offset: Floats, spread: Floats, place: Floats) -> tuple[float, flo
         place: of each band, see `RecordingSpectra.place`, ``(K,)``.
     """
     design = np.stack([np.ones_like(place), place], 1)  # (K, 2)
-    transfer = np.zeros(2)
+    transfer: Floats = np.zeros(2)
     for _ in range(20):
         residual = np.abs(offset - design @ transfer) / spread
         weight = 1 / (spread**2 * np.maximum(residual, 0.5))
