@@ -33,6 +33,15 @@ _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
 }
 
 
+# Alarms beside the warnings came with format 6.
+_ALARMS_BEFORE_FORMAT_6: dict[str, Any] = {
+    "false_alarms": None,
+    "clips_per_day": None,
+    "tail_share": 0.1,
+    "reach": 10.0,
+}
+
+
 def write_model_file(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain data under today's format; the same content gives the same bytes.
 
@@ -182,6 +191,7 @@ def _from_format_5(content: dict[str, Any]) -> dict[str, Any]:
     """Format 5 had another container, no unit of recordings and no groups of them."""
     config = json.loads(content["config"])
     config["audio"] |= {"scale": 1.0, "group": "recording"}
+    config["scoring"]["threshold"] |= _ALARMS_BEFORE_FORMAT_6
     return {**content, "format": FORMAT, "config": json.dumps(config, allow_nan=False)}
 
 
@@ -216,7 +226,8 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
     """
     if "banks" not in content:
         raise UserError("a pool of version 0.2.0 cannot be used any more; it is learned again")
-    threshold = {"conformal_from": 20, "gamma_shape": 16.0, "student_factor": 0.66}
+    of_threshold = {"conformal_from": 20, "gamma_shape": 16.0, "student_factor": 0.66}
+    threshold = of_threshold | _ALARMS_BEFORE_FORMAT_6
     config = json.loads(content["config"])
     config["signals"] = _signals_of_format_4(config["audio"]["sample_rate"])
     for section, constants in _CONSTANTS_OF_FORMAT_4.items():
