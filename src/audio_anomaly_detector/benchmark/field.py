@@ -58,7 +58,7 @@ _SPARE_SECONDS = 1.0  # at the end of what clips are made of, for machines that 
 _LENGTHS = (1.0, 3.0)  # s, cut from the unseen clips
 _LONG = ((60.0, 4), (600.0, 1))  # s, and how many recordings
 _RECORDINGS = (  # number, and seconds of each
-    (3, 100.0),
+    (3, 60.0),
     (12, 60.0),
     (1, 1200.0),
 )
@@ -410,7 +410,8 @@ class _Questions:
         """Fitted on recordings that the program cuts."""
         clips = [self._clip(f"{seconds:.0f}s-{number}.wav") for number in range(count)]
         for number, clip in enumerate(clips):
-            self._write(clip, self._recording(seconds, _NORMAL, number))
+            if not clip.path.exists():
+                self._write(clip, self._recording(seconds, _NORMAL, number))
         return _Fitted.on(str(self.machine), f"{count} x {seconds:.0f} s", clips)
 
     def _recording(self, seconds: float, label: int, number: int) -> Waveform:
