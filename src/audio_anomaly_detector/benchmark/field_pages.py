@@ -17,10 +17,10 @@ from audio_anomaly_detector.files import write_csv, write_text
 from audio_anomaly_detector.metrics.intervals import Interval, clustered_interval
 from audio_anomaly_detector.plotting.canvas import (
     DPI,
-    MUTED,
+    GRID,
+    INK,
     NORMAL,
     UNKNOWN,
-    add_legend,
     save_figure,
     start_panel,
 )
@@ -135,35 +135,32 @@ def draw_decisions(rows: Sequence[Row]) -> Figure:
         "real machines, later clips": [row for row in asked if row.machine],
     }
     panels = {title: shown for title, shown in panels.items() if shown}
-    heights = [len(shown) + 2 for shown in panels.values()] or [1]
+    heights = [len(shown) + 3 for shown in panels.values()] or [1]
     figure = Figure(figsize=(8, 0.22 * sum(heights) + 1), dpi=DPI, layout="constrained")
     axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     for ax, (title, shown) in zip(axes, panels.items(), strict=False):
         _draw_shares(ax, title, shown)
+    if panels:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def _draw_shares(ax: Axes, title: str, rows: Sequence[Row]) -> None:
     start_panel(ax, f"Unseen normal clips: {title}", "share of clips", "")
     places = np.arange(len(rows))[::-1]
-    for place, row in zip(places, rows, strict=True):
-        assert row.normal is not None
-        called = row.normal
-        ax.barh(place, called.anomalous, color=NORMAL, height=0.7, label="false alarm")
-        ax.barh(
-            place, called.unlike, left=called.anomalous, color=MUTED, height=0.7, label="unlike"
-        )
-        if called.interval is not None:
-            ends = np.abs(np.array([called.interval]).T - called.anomalous)
-            ax.errorbar(called.anomalous, place, xerr=ends, color=UNKNOWN, capsize=2)
+    called = [row.normal for row in rows if row.normal is not None]
+    alarms = np.array([each.anomalous for each in called])
+    unlike = np.array([each.unlike for each in called])
+    ax.barh(places, alarms, color=NORMAL, height=0.7, label="false alarm, with 95 % interval")
+    ax.barh(places, unlike, left=alarms, color=GRID, height=0.7, label="unlike: no alarm")
+    for place, each in zip(places, called, strict=True):
+        if each.interval is not None:
+            ax.plot(each.interval, [place, place], color=INK, linewidth=1)
     ax.axvspan(*_BOUNDS, color=NORMAL, alpha=0.12, linewidth=0)
     ax.axvline(USUAL, color=UNKNOWN, linewidth=0.8, linestyle="--")
     ax.set_yticks(places, [_question(row) for row in rows], fontsize=7, parse_math=False)
+    ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set_xlim(0, 1)
-    handles, labels = ax.get_legend_handles_labels()
-    first = dict(zip(labels, handles, strict=True))
-    ax.legend(first.values(), first.keys())
-    add_legend(ax)
 
 
 def _question(row: Row) -> str:
@@ -194,11 +191,11 @@ def _page(rows: Sequence[Row], command: str) -> Iterator[str]:
     if len(_methods(rows)) > 1:
         yield "## Common ways to a threshold\n"
         yield (
-            "False alarms / faults found by our detector and by other rules, on the scores of "
-            "log-mel statistics with Mahalanobis distance, and on our left-out scores, each clip "
-            "for itself whatever recording it is of: *gamma*, the 90th percentile of a gamma "
-            "distribution, as the baseline of the DCASE challenge; *contamination*, the 90th "
-            "percentile of the scores, as PyOD; *conformal*, ranks.\n"
+            "False alarms / faults found by our detector and by other rules: on the scores of "
+            "log-mel statistics with Mahalanobis distance (*log-mel*), and on our left-out scores, "
+            "each clip for itself whatever recording it is of. *Gamma*: the 90th percentile of a "
+            "gamma distribution, as the baseline of the DCASE challenge; *contamination*: the 90th "
+            "percentile of the scores, as PyOD; *conformal*: ranks.\n"
         )
         yield from _by_method(rows)
     real = [row for row in _ours(rows) if row.machine]

@@ -15,7 +15,7 @@ from audio_anomaly_detector.benchmark.conditions import Waveform
 Scores = NDArray[np.float64]
 
 _OURS = "our score"
-_LOGMEL = "log-mel statistics, Mahalanobis"
+_LOGMEL = "log-mel"
 
 
 def gamma_threshold(scores: Scores, rate: float) -> float:
