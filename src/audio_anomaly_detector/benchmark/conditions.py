@@ -1,7 +1,8 @@
 """Synthetic clips recorded otherwise than those that a detector learned from."""
 
-import io
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from audio_anomaly_detector.synthesis.sounds import Array, amplitude, unit_rms
 Waveform = NDArray[np.float32]
 SNR_DB = 0.0
 _LOWEST_HZ = 50.0
+_AAC_BITS_PER_SECOND = 64_000
 
 
 class Take(NamedTuple):
@@ -25,20 +27,22 @@ class Take(NamedTuple):
         second: a clip of another machine in the same hall.
         rng: draws what is added.
         sample_rate: Hz.
+        samples: of the clip; the parts are longer, so that the machine can run faster.
     """
 
     parts: Rendering
     second: Rendering
     rng: np.random.Generator
     sample_rate: int
+    samples: int
 
     def mixed(self, hall_db: float = 0.0, machine: Array | None = None) -> Array:
         """The recording ``(C, T)`` before it is quantised, its hall so much louder."""
         parts = self.parts
         machine = parts.machine if machine is None else machine
-        hall = parts.background[:, : machine.shape[1]]
         level = amplitude(hall_db - SNR_DB - parts.snr_offset_db)
-        return np.asarray((machine + hall * level) * MACHINE_RMS * amplitude(parts.gain_db))
+        recording = machine[:, : self.samples] + parts.background[:, : self.samples] * level
+        return np.asarray(recording * MACHINE_RMS * amplitude(parts.gain_db))
 
 
 def quantised(recording: Array) -> Waveform:
@@ -63,13 +67,28 @@ def _tilted(level: float) -> Callable[[Take], Array]:
     return tilt
 
 
-def _mp3(take: Take) -> Array:
-    content = io.BytesIO()
-    recording = take.mixed()
-    sf.write(content, recording.T, take.sample_rate, format="MP3", subtype="MPEG_LAYER_III")
-    content.seek(0)
-    decoded = sf.read(content, always_2d=True)[0].T
-    return np.asarray(decoded[:, : recording.shape[1]])
+def _write_mp3(take: Take, path: Path) -> None:
+    sf.write(path, take.mixed().T, take.sample_rate, format="MP3", subtype="MPEG_LAYER_III")
+
+
+def _write_aac(take: Take, path: Path) -> None:
+    """In an M4A file, as telephones do."""
+    import av  # noqa: PLC0415 - an extra
+
+    recording = take.mixed().astype(np.float32)
+    layout = "mono" if len(recording) == 1 else "stereo"
+    with av.open(path, "w", format="ipod") as container:
+        stream = container.add_stream("aac", rate=take.sample_rate, layout=layout)
+        stream.bit_rate = _AAC_BITS_PER_SECOND
+        frame = av.AudioFrame.from_ndarray(recording, format="fltp", layout=layout)
+        frame.sample_rate = take.sample_rate
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+
+
+def _write_at_half_rate(take: Take, path: Path) -> None:
+    half = resample_poly(take.mixed(), 1, 2, axis=1)
+    sf.write(path, half.T, take.sample_rate // 2, "PCM_16", format="WAV")
 
 
 def _resampled(take: Take) -> Array:
@@ -94,16 +113,15 @@ def _with_speech(level: float) -> Callable[[Take], Array]:
 def _with_second_machine(take: Take) -> Array:
     """As loud as machine and hall together."""
     recording = take.mixed()
-    return recording + np.sqrt(np.mean(recording**2)) * take.second.machine
+    loudness = np.sqrt(np.mean(recording**2))
+    return recording + loudness * take.second.machine[:, : take.samples]
 
 
 def _at_speed(percent: int) -> Callable[[Take], Array]:
     """The machine alone runs faster or slower, with all its tones and events."""
 
     def run(take: Take) -> Array:
-        samples = take.parts.machine.shape[1]
-        loop = np.concatenate([take.parts.machine, take.parts.machine], axis=1)
-        return take.mixed(machine=resample_poly(loop, 100, 100 + percent, axis=1)[:, :samples])
+        return take.mixed(machine=resample_poly(take.parts.machine, 100, 100 + percent, axis=1))
 
     return run
 
@@ -130,20 +148,27 @@ def speech(rng: np.random.Generator, samples: int, sample_rate: int) -> Array:
     return unit_rms(said)
 
 
-CONDITIONS: dict[str, Callable[[Take], Array]] = {
-    "as learned": lambda take: take.mixed(),
-    "6 dB quieter": _gained(-6),
-    "6 dB louder": _gained(6),
-    "a fifth of the volume": _gained(-14),
-    "tilt of +3 dB": _tilted(3),
-    "tilt of -3 dB": _tilted(-3),
-    "MP3": _mp3,
-    "half the rate and back": _resampled,
-    "hall 3 dB louder": _louder_hall(3),
-    "hall 3 dB quieter": _louder_hall(-3),
-    "speech, as loud": _with_speech(0),
-    "speech, 6 dB below": _with_speech(-6),
-    "second machine": _with_second_machine,
-    "3 % faster": _at_speed(3),
-    "3 % slower": _at_speed(-3),
+# By scenario and name.
+CONDITIONS: dict[str, dict[str, Callable[[Take], Array]]] = {
+    "gain": {
+        "6 dB quieter": _gained(-6),
+        "6 dB louder": _gained(6),
+        "a fifth of the volume": _gained(-14),
+    },
+    "tilt": {"tilt of +3 dB": _tilted(3), "tilt of -3 dB": _tilted(-3)},
+    "rate": {"to half the rate and back": _resampled},
+    "hall": {"hall 3 dB louder": _louder_hall(3), "hall 3 dB quieter": _louder_hall(-3)},
+    "speech": {"speech, as loud": _with_speech(0), "speech, 6 dB below": _with_speech(-6)},
+    "second": {"second machine": _with_second_machine},
+    "speed": {"3 % faster": _at_speed(3), "3 % slower": _at_speed(-3)},
 }
+# The same of clips that are written as other files: by scenario, the name and the extension.
+FILES: dict[str, dict[tuple[str, str], Callable[[Take, Path], None]]] = {
+    "rate": {("file at half the rate", "wav"): _write_at_half_rate},
+    "coding": {("MP3", "mp3"): _write_mp3, ("AAC", "m4a"): _write_aac},
+}
+
+
+def can_be_written(extension: str) -> bool:
+    """Whether the library is installed that writes such files; the extra `media` has it."""
+    return extension != "m4a" or find_spec("av") is not None

@@ -62,17 +62,27 @@ def judge_decisions(title: str, lines: Sequence[Line]) -> Decisions | None:
     # Detectors that differ in the seed alone judge the same clips alike: one seed is enough.
     first = min(seed for seed, *_ in p_values)
     unseen = [normal for (seed, *_), (normal, _) in p_values.items() if seed == first]
-    drawn = np.stack([rng.choice(normal, DRAWS) for normal in unseen], axis=1)
-    distance = np.median(stats.ks_1samp(drawn, stats.uniform.cdf, axis=1).statistic)
     return Decisions(
         title,
         len(p_values),
         float(np.mean([np.mean(normal) for normal, _ in decided.values()])),
         float(np.mean([np.mean(anomalous) for _, anomalous in decided.values()])),
-        float(stats.kstwo.sf(distance, len(unseen))),
+        uniformity(unseen, rng),
         np.concatenate([normal for normal, _ in p_values.values()]),
         np.concatenate([anomalous for _, anomalous in p_values.values()]),
     )
+
+
+def uniformity(unseen: Sequence[Sequence[float]], rng: np.random.Generator) -> float:
+    """p-value of a Kolmogorov–Smirnov test that p-values of unseen normal clips are uniform.
+
+    Args:
+        unseen: p-values by detector; one of each is tested at a time, as they share its error.
+        rng: draws them; the median over `DRAWS` draws counts.
+    """
+    drawn = np.stack([rng.choice(p_values, DRAWS) for p_values in unseen], axis=1)
+    distance = np.median(stats.ks_1samp(drawn, stats.uniform.cdf, axis=1).statistic)
+    return float(stats.kstwo.sf(distance, len(unseen)))
 
 
 def _detector(line: Line) -> tuple[str, ...]:

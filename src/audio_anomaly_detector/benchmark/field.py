@@ -1,67 +1,237 @@
 """Decisions under the conditions of the field: what is asked of each machine, and its answers."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import soundfile as sf
-import torch
-from numpy.typing import NDArray
-from scipy import stats
 
-from audio_anomaly_detector.benchmark.classical import LogMelStatistics, mahalanobis
 from audio_anomaly_detector.benchmark.conditions import (
     CONDITIONS,
+    FILES,
     SNR_DB,
     Take,
     Waveform,
+    can_be_written,
     quantised,
 )
-from audio_anomaly_detector.config import Config, load_config
-from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.benchmark.origin import data_hash
+from audio_anomaly_detector.benchmark.threshold_rules import LogMelBaselines, own_thresholds
+from audio_anomaly_detector.config import load_config
+from audio_anomaly_detector.data.audio import read_clip
+from audio_anomaly_detector.data.clips import Clip, MachineKey
+from audio_anomaly_detector.data.datasets import cut_long_recordings
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
-from audio_anomaly_detector.errors import ClipError
+from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.files import temporary_folder
 from audio_anomaly_detector.score import Score
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.seeding import derive_seed
-from audio_anomaly_detector.synthesis.data_set import MachineName, Site, SyntheticConfig
+from audio_anomaly_detector.synthesis.data_set import (
+    CONDITIONS as LABELS,
+)
+from audio_anomaly_detector.synthesis.data_set import (
+    MachineName,
+    Rendering,
+    Site,
+    SyntheticConfig,
+)
+from audio_anomaly_detector.synthesis.sounds import Array, Clock
 
 NORMALS = (4, 8, 20, 50, 200)
-USUAL = 20  # normals of the detector that is asked about other conditions and lengths
-RARE = 0.01  # the other nominal rate of false alarms, from the most normals
+USUAL, RARE = 0.1, 0.01  # nominal rates of false alarms
 TYPES: tuple[MachineName, ...] = ("fan", "pump", "slider", "valve")
-_ASKED = 8  # unseen clips of each label
+AS_LEARNED = "as learned"
+OURS = "ours"
+
+_NORMAL, _ANOMALOUS = 0, 1
+_ASKED = {_NORMAL: 16, _ANOMALOUS: 8}  # unseen clips as learned
+_CHANGED = 8  # those of each label that are changed
 _UNSEEN = 1000  # number of the first of them
+_SECONDS = 10.0
+_SPARE_SECONDS = 1.0  # at the end of what clips are made of, for machines that run faster
 _LENGTHS = (1.0, 3.0)  # s, cut from the unseen clips
-_LONG = ((60.0, 4), (300.0, 1))  # s, and how many recordings
+_LONG = ((60.0, 4), (600.0, 1))  # s, and how many recordings
+_RECORDINGS = (  # number, and seconds of each
+    (3, 60.0),
+    (12, 60.0),
+    (1, 1200.0),
+)
+# The hall of a longer recording changes from minute to minute: what happens in it is synthesised
+# over the whole of a clip, which takes minutes for long ones.
+_HALL_SECONDS = 60.0
+_CROSSFADE_SECONDS = 1.0
 # Shares of the normal clips, in the order of recording, after which learning ends.
 _ENDS = (0.4, 0.5, 0.6, 0.7)
+_BLOCKS = 10  # groups of neighbouring clips
+
+# Those that are asked of detectors of several numbers of normals.
+_ASKED_OF_SOME = ("lengths", *dict.fromkeys([*CONDITIONS, *FILES]), "machines")
+SCENARIOS = ("normals", "recordings", *_ASKED_OF_SOME)
+REAL = "real"  # the only scenario of real machines
+
+
+class Part(NamedTuple):
+    """What a machine is asked at a time.
+
+    Attributes:
+        scenario: of `SCENARIOS`, or `REAL`.
+        normals: clips that the detector learned from; 0 where the scenario says from what.
+    """
+
+    scenario: str
+    normals: int = 0
+
+    def __str__(self) -> str:
+        """Name it, as answers do."""
+        return f"{self.scenario} {self.normals}" if self.normals else self.scenario
 
 
 class Answer(NamedTuple):
-    """What a detector says of one clip.
+    """What a method says of one clip.
 
     Attributes:
         machine: that it was fitted to.
+        part: that the question belongs to.
         learned: what it was fitted on.
         asked: what the clip is.
+        method: `OURS` or a baseline.
+        nominal: rate of false alarms.
         label: 0 normal, 1 anomalous.
-        p_value: of the clip; empty for methods without one.
+        p_value: of the clip; empty for baselines.
         p_step: steps in which p-values come.
         verdict: see `Score.verdict`.
     """
 
     machine: str
+    part: str
     learned: str
     asked: str
+    method: str
+    nominal: float
     label: int
     p_value: float | str
     p_step: float | str
     verdict: str
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Our detector and the baselines, fitted on the same clips of a machine."""
+
+    machine: str
+    learned: str
+    detector: Detector
+    logmel: LogMelBaselines
+
+    @classmethod
+    def on(cls, machine: str, learned: str, clips: Sequence[Clip]) -> "_Fitted":
+        detector = Detector.fit(
+            clips, load_config("instant"), device="cpu", on_error="stop"
+        ).detector
+        audio = detector.config.audio
+        cuts = cut_long_recordings(clips, audio)
+        waveforms = [read_clip(clip, audio) for clip in cuts]
+        return cls(machine, learned, detector, LogMelBaselines(waveforms, USUAL))
+
+    def answers(
+        self,
+        part: Part,
+        asked: str,
+        label: int,
+        waveforms: Sequence[Waveform],
+        rare: bool = False,
+    ) -> Iterator[Answer]:
+        """Of clips from memory; on request of our detector at the other nominal rate, too."""
+        scores = self.detector.score_waveforms(waveforms)
+        yield from self._all(part, asked, label, scores, waveforms)
+        if rare:
+            config = ThresholdConfig(false_alarm_rate=RARE)
+            other = self.detector.with_threshold(config)
+            scores = other.score_waveforms(waveforms)
+            yield from self._ours(part, asked, label, scores, other.threshold_config)
+
+    def answers_on_files(
+        self, part: Part, asked: str, label: int, clips: Sequence[Clip]
+    ) -> Iterator[Answer]:
+        """Of clips in files."""
+        scores = []
+        for _, score in self.detector.score_clips(clips):
+            if isinstance(score, ClipError):
+                raise score
+            scores.append(score)
+        waveforms = [read_clip(clip, self.detector.config.audio) for clip in clips]
+        yield from self._all(part, asked, label, scores, waveforms)
+
+    def _all(
+        self,
+        part: Part,
+        asked: str,
+        label: int,
+        scores: Sequence[Score],
+        waveforms: Sequence[Waveform],
+    ) -> Iterator[Answer]:
+        yield from self._ours(part, asked, label, scores, self.detector.threshold_config)
+        seconds = waveforms[0].shape[1] / self.detector.sample_rate
+        left_out = self.detector.normal_scores.near(seconds).scores
+        verdicts = self.logmel.verdicts(waveforms) | {
+            method: [score.score > threshold for score in scores]
+            for method, threshold in own_thresholds(left_out, USUAL).items()
+        }
+        for method, decided in verdicts.items():
+            for anomalous in decided:
+                verdict = "anomalous" if anomalous else "normal"
+                yield self._answer(part, asked, label, method, USUAL, "", "", verdict)
+
+    def _ours(
+        self,
+        part: Part,
+        asked: str,
+        label: int,
+        scores: Iterable[Score],
+        config: ThresholdConfig,
+    ) -> Iterator[Answer]:
+        step = self.detector.normal_scores.of_usual.p_step(config)
+        for score in scores:
+            yield self._answer(
+                part,
+                asked,
+                label,
+                OURS,
+                config.false_alarm_rate,
+                score.p_value,
+                step,
+                score.verdict,
+            )
+
+    def _answer(
+        self,
+        part: Part,
+        asked: str,
+        label: int,
+        method: str,
+        nominal: float,
+        p_value: float | str,
+        p_step: float | str,
+        verdict: str,
+    ) -> Answer:
+        return Answer(
+            self.machine,
+            str(part),
+            self.learned,
+            asked,
+            method,
+            nominal,
+            label,
+            p_value,
+            p_step,
+            verdict,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,159 +256,184 @@ class SyntheticMachine:
         """Name of its file of answers."""
         return f"{self}-seed-{self.seed}"
 
-    def answers(self) -> Iterator[Answer]:
-        """All answers of its detectors."""
-        site, others = self._site(10.0), self._other_sites()
-        unseen = {
-            label: [self._take(site, others[0], condition, number) for number in _numbers()]
-            for label, condition in enumerate(("normal", "abnormal"))
-        }
-        asked = {
-            label: [quantised(take.mixed()) for take in takes] for label, takes in unseen.items()
-        }
-        rate = site.config.sample_rate
+    @staticmethod
+    def parts(scenarios: Sequence[str], normals: Sequence[int]) -> list[Part]:
+        """What it is asked.
+
+        Args:
+            scenarios: names in `SCENARIOS`.
+            normals: numbers of clips that the detectors learn from which are asked about other
+                conditions and lengths.
+        """
+        return [
+            Part(scenario, count)
+            for scenario in scenarios
+            for count in (normals if scenario in _ASKED_OF_SOME else (0,))
+        ]
+
+    def answers(self, parts: Sequence[Part]) -> Iterator[Answer]:
+        """The answers of its detectors."""
         with temporary_folder() as folder:
-            for number in range(max(NORMALS)):
-                _write(folder / f"{number:04d}.wav", self._mixed(site, "normal", number), rate)
-            clips = sorted(find_clips(folder).clips, key=lambda clip: clip.name)
-            for count in NORMALS:
-                learned = f"{count} clips"
-                detector = _fit(clips[:count])
-                for label, waveforms in asked.items():
-                    yield from self._of(detector, learned, "as learned", label, waveforms)
-                yield from self._baselines(detector.config, clips[:count], learned, asked)
-                if count == max(NORMALS):
-                    rare = detector.with_threshold(ThresholdConfig(false_alarm_rate=RARE))
-                    for label, waveforms in asked.items():
-                        yield from self._of(rare, learned, f"at {RARE:.0%}", label, waveforms)
-                if count == USUAL:
-                    yield from self._other_conditions(detector, learned, unseen, others)
-                    yield from self._other_lengths(detector, learned, asked)
-        for learned, seconds, count in (
-            ("3 recordings of 100 s", 100.0, 3),
-            ("12 recordings of 60 s", 60.0, 12),
-            ("one recording of 5 min", 300.0, 1),
-        ):
-            yield from self._of_recordings(learned, seconds, count, asked)
+            yield from _Questions(self, folder).answers(parts)
 
-    def _of_recordings(
-        self, learned: str, seconds: float, count: int, asked: dict[int, list[Waveform]]
-    ) -> Iterator[Answer]:
-        """Fitted on long recordings, asked about clips."""
-        site = self._site(seconds)
-        with temporary_folder() as folder:
-            for number in range(count):
-                recording = self._mixed(site, "normal", number)
-                _write(folder / f"{number}.wav", recording, site.config.sample_rate)
-            detector = _fit(list(find_clips(folder).clips))
-        for label, waveforms in asked.items():
-            yield from self._of(detector, learned, "as learned", label, waveforms)
+    def site(self, seconds: float, kind: MachineName | None = None, step: int = 0) -> Site:
+        """The machine in its hall, recorded in clips of that length.
 
-    def _other_conditions(
-        self,
-        detector: Detector,
-        learned: str,
-        unseen: dict[int, list[Take]],
-        others: Sequence[Site],
-    ) -> Iterator[Answer]:
-        for name, change in CONDITIONS.items():
-            if name == "as learned":
-                continue
-            for label, takes in unseen.items():
-                changed = [quantised(change(take)) for take in takes]
-                yield from self._of(detector, learned, name, label, changed)
-        for name, site in zip(
-            ("machine of another type", "machine of its type"), others, strict=True
-        ):
-            foreign = [self._mixed(site, "normal", number) for number in _numbers()]
-            yield from self._of(detector, learned, name, 1, foreign)
-
-    def _other_lengths(
-        self, detector: Detector, learned: str, asked: dict[int, list[Waveform]]
-    ) -> Iterator[Answer]:
-        rate = detector.sample_rate
-        for seconds in _LENGTHS:
-            for label, waveforms in asked.items():
-                start = rate  # one second in
-                cut = [whole[:, start : start + round(seconds * rate)] for whole in waveforms]
-                yield from self._of(detector, learned, f"{seconds:.0f} s", label, cut)
-        for seconds, count in _LONG:
-            site = self._site(seconds)
-            for label, condition in enumerate(("normal", "abnormal")):
-                numbers = _numbers()[:count]
-                long = [self._mixed(site, condition, number) for number in numbers]
-                yield from self._of(detector, learned, f"{seconds:.0f} s", label, long)
-
-    def _baselines(
-        self, config: Config, clips: Sequence[Clip], learned: str, asked: dict[int, list[Waveform]]
-    ) -> Iterator[Answer]:
-        """What common ways to a threshold decide on the scores of a common method."""
-        logmel = LogMelStatistics(mahalanobis)
-        waveforms = [sf.read(clip.path, dtype="float32", always_2d=True)[0].T for clip in clips]
-        known = _features(logmel, waveforms)
-        own = _scores(logmel, known, known)
-        thresholds = {
-            "gamma fit to training scores, as the DCASE baseline": _gamma_threshold(own),
-            "contamination of 10 % of the training scores, as PyOD": float(np.quantile(own, 0.9)),
-        }
-        held_out = len(clips) // 2
-        of_split = _scores(logmel, known[held_out:], known[:held_out])
-        for label, unseen in asked.items():
-            features = _features(logmel, unseen)
-            scores = _scores(logmel, known, features)
-            for name, threshold in thresholds.items():
-                for score in scores:
-                    yield self._decided(learned, name, label, score > threshold)
-            calibrated = _scores(logmel, known[held_out:], features)
-            for score in calibrated:
-                p_value = (1 + np.sum(of_split >= score)) / (held_out + 1)
-                name = "split conformal, half of the clips"
-                yield self._decided(learned, name, label, bool(p_value <= 0.1))
-
-    def _decided(self, learned: str, name: str, label: int, anomalous: bool) -> Answer:
-        verdict = "anomalous" if anomalous else "normal"
-        return Answer(str(self), learned, name, label, "", "", verdict)
-
-    def _of(
-        self,
-        detector: Detector,
-        learned: str,
-        asked: str,
-        label: int,
-        waveforms: Sequence[Waveform],
-    ) -> Iterator[Answer]:
-        scores = detector.score_waveforms(waveforms)
-        return (_answer(detector, str(self), learned, asked, label, score) for score in scores)
-
-    def _site(self, seconds: float, kind: MachineName | None = None, step: int = 0) -> Site:
+        Args:
+            seconds: length of a clip.
+            kind: another type.
+            step: how many machines of the type further.
+        """
         kind = kind or self.kind
         config = SyntheticConfig(
-            machines=(kind,),
-            ids=50,
-            channels=1,
-            seconds=seconds,
-            faults="held_out",
-            snr_db=(round(SNR_DB),),
-            seed=self.seed,
+            machines=(kind,), ids=50, channels=1, faults="held_out", seed=self.seed
         )
+        # Beyond the ten minutes that a data set may ask for, too.
+        config = config.model_copy(update={"seconds": seconds})
         return Site(config, kind, (self.index + step) % 50)
 
-    def _other_sites(self) -> tuple[Site, Site]:
-        """A machine of another type, and another one of its own."""
-        other = TYPES[(TYPES.index(self.kind) + 1) % len(TYPES)]
-        return self._site(10.0, other), self._site(10.0, step=25)
 
-    def _take(self, site: Site, second: Site, condition: str, number: int) -> Take:
-        seed = derive_seed(self.seed, f"{self} {condition} {number}")
-        return Take(
-            site.render(condition, number),
-            second.render("normal", number),
-            np.random.default_rng(seed),
-            site.config.sample_rate,
+class _Questions:
+    """One run of questions to a synthetic machine; what several of them need is made once.
+
+    Args:
+        machine: that is asked.
+        folder: for its recordings.
+    """
+
+    def __init__(self, machine: SyntheticMachine, folder: Path) -> None:
+        self.machine, self.folder = machine, folder
+        self.site = machine.site(_SECONDS)
+        self.rate = self.site.config.sample_rate
+        self.fitted: Callable[[int], _Fitted] = cache(self._fit)
+
+    def answers(self, parts: Sequence[Part]) -> Iterator[Answer]:
+        for part in parts:
+            if part.scenario == "normals":
+                for count in NORMALS:
+                    yield from self._as_learned(part, self.fitted(count))
+            elif part.scenario == "recordings":
+                for count, seconds in _RECORDINGS:
+                    yield from self._as_learned(part, self._of_recordings(count, seconds))
+            elif part.scenario == "lengths":
+                yield from self._other_lengths(part)
+            elif part.scenario == "machines":
+                yield from self._other_machines(part)
+            else:
+                yield from self._other_conditions(part)
+
+    def _as_learned(self, part: Part, fitted: _Fitted) -> Iterator[Answer]:
+        for label, takes in self.takes.items():
+            unseen = [quantised(take.mixed()) for take in takes]
+            yield from fitted.answers(part, AS_LEARNED, label, unseen, rare=True)
+
+    def _other_conditions(self, part: Part) -> Iterator[Answer]:
+        fitted = self.fitted(part.normals)
+        for label, takes in self.takes.items():
+            few = takes[:_CHANGED]
+            for asked, change in CONDITIONS.get(part.scenario, {}).items():
+                changed = [quantised(change(take)) for take in few]
+                yield from fitted.answers(part, asked, label, changed)
+            for (asked, extension), write in FILES.get(part.scenario, {}).items():
+                if can_be_written(extension):
+                    clips = [
+                        self._clip(f"{part.scenario}-{label}-{number}.{extension}")
+                        for number in range(len(few))
+                    ]
+                    for clip, take in zip(clips, few, strict=True):
+                        write(take, clip.path)
+                    yield from fitted.answers_on_files(part, asked, label, clips)
+
+    def _other_lengths(self, part: Part) -> Iterator[Answer]:
+        fitted = self.fitted(part.normals)
+        for label, takes in self.takes.items():
+            whole = [quantised(take.mixed()) for take in takes[:_CHANGED]]
+            for seconds in _LENGTHS:
+                start, end = self.rate, self.rate + round(seconds * self.rate)  # one second in
+                cut = [one[:, start:end] for one in whole]
+                yield from fitted.answers(part, f"{seconds:.0f} s", label, cut, rare=True)
+            for seconds in self.long:
+                recordings = self.long[seconds][label]
+                yield from fitted.answers(part, f"{seconds:.0f} s", label, recordings, rare=True)
+
+    def _other_machines(self, part: Part) -> Iterator[Answer]:
+        """Healthy ones, which are not the machine all the same."""
+        fitted = self.fitted(part.normals)
+        of_its_type = self.machine.site(_SECONDS, step=25)
+        for asked, site in (
+            ("machine of its type", of_its_type),
+            ("machine of another type", self._another(_SECONDS)),
+        ):
+            foreign = [_mixed(site.render("normal", n)) for n in _numbers(_CHANGED)]
+            yield from fitted.answers(part, asked, _ANOMALOUS, foreign)
+
+    @cached_property
+    def takes(self) -> dict[int, list[Take]]:
+        """Unseen clips by label."""
+        own, other = (
+            self.machine.site(_SECONDS + _SPARE_SECONDS),
+            self._another(_SECONDS + _SPARE_SECONDS),
         )
+        return {
+            label: [
+                Take(
+                    own.render(LABELS[label], number),
+                    other.render("normal", number),
+                    self._generator(f"{LABELS[label]} {number}"),
+                    self.rate,
+                    round(_SECONDS * self.rate),
+                )
+                for number in _numbers(count)
+            ]
+            for label, count in _ASKED.items()
+        }
 
-    def _mixed(self, site: Site, condition: str, number: int) -> Waveform:
-        return (site.render(condition, number).mix(SNR_DB).T / 32768).astype(np.float32)
+    @cached_property
+    def long(self) -> dict[float, dict[int, list[Waveform]]]:
+        """Unseen long recordings by length and label."""
+        return {
+            seconds: {
+                label: [self._recording(seconds, label, number) for number in _numbers(count)]
+                for label in _ASKED
+            }
+            for seconds, count in _LONG
+        }
+
+    def _fit(self, count: int) -> _Fitted:
+        clips = [self._clip(f"{number}.wav") for number in range(count)]
+        for number, clip in enumerate(clips):
+            if not clip.path.exists():
+                self._write(clip, _mixed(self.site.render("normal", number)))
+        return _Fitted.on(str(self.machine), f"{count} clips", clips)
+
+    def _of_recordings(self, count: int, seconds: float) -> _Fitted:
+        """Fitted on recordings that the program cuts."""
+        clips = [self._clip(f"{seconds:.0f}s-{number}.wav") for number in range(count)]
+        for number, clip in enumerate(clips):
+            if not clip.path.exists():
+                self._write(clip, self._recording(seconds, _NORMAL, number))
+        return _Fitted.on(str(self.machine), f"{count} x {seconds:.0f} s", clips)
+
+    def _recording(self, seconds: float, label: int, number: int) -> Waveform:
+        site = self.machine.site(seconds)
+        if seconds <= _HALL_SECONDS:
+            return _mixed(site.render(LABELS[label], number))
+        rng = self._generator(f"hall {seconds} {LABELS[label]} {number}")
+        return _mixed(site.render_in(_long_hall(site, rng), LABELS[label], number))
+
+    def _another(self, seconds: float) -> Site:
+        """A machine of another type in the same hall."""
+        other = TYPES[(TYPES.index(self.machine.kind) + 1) % len(TYPES)]
+        return self.machine.site(seconds, other)
+
+    def _generator(self, name: str) -> np.random.Generator:
+        return np.random.default_rng(derive_seed(self.machine.seed, f"{self.machine} {name}"))
+
+    def _clip(self, name: str) -> Clip:
+        return Clip(self.folder / name, name, _NORMAL, MachineKey("", self.machine.kind, ""))
+
+    def _write(self, clip: Clip, waveform: Waveform) -> None:
+        sf.write(clip.path, waveform.T, self.rate, "PCM_16")
 
 
 @dataclass(frozen=True)
@@ -256,60 +451,87 @@ class RealMachine:
     def __str__(self) -> str:
         return self.name
 
-    @property
+    @cached_property
+    def clips(self) -> list[Clip]:
+        """In the order of their names.
+
+        Raises:
+            UserError: there are none, or names leave open which are normal.
+        """
+        found = find_clips(self.folder)
+        found.require_labels(found.clips)
+        return sorted(found.clips, key=lambda clip: clip.name)
+
+    @cached_property
     def key(self) -> str:
-        """Name of its file of answers."""
-        return self.name
+        """Name of its file of answers.
 
-    def answers(self) -> Iterator[Answer]:
-        """Fitted on the first part of the normal clips, asked about the later ones."""
-        clips = sorted(find_clips(self.folder).clips, key=lambda clip: clip.name)
-        normal = [clip for clip in clips if clip.label == 0]
-        anomalous = [clip for clip in clips if clip.label == 1]
-        for end in _ENDS:
+        Raises:
+            UserError: as `clips`.
+            ClipError: a file cannot be read.
+        """
+        return f"{self.name}-{data_hash(self.clips).removeprefix('sha256:')}"
+
+    @staticmethod
+    def parts(scenarios: Sequence[str], normals: Sequence[int]) -> list[Part]:
+        """What it is asked, whatever synthetic machines are."""
+        return [Part(REAL)]
+
+    def answers(self, parts: Sequence[Part]) -> Iterator[Answer]:
+        """Fitted on the first part of the normal clips, asked about the later ones.
+
+        Raises:
+            UserError: as `clips`; or there are too few normal ones.
+            ClipError: a clip cannot be used.
+        """
+        normal = [clip for clip in self.clips if clip.label == _NORMAL]
+        anomalous = [clip for clip in self.clips if clip.label == _ANOMALOUS]
+        for part, end in ((part, end) for part in parts for end in _ENDS):
             count = round(end * len(normal))
-            learned = f"first {end:.0%} of the normal clips"
-            detector = _fit(normal[:count])
-            for clip, score in detector.score_clips([*normal[count:], *anomalous]):
-                if isinstance(score, ClipError):
-                    raise score
-                assert clip.label is not None
-                yield _answer(detector, self.name, learned, "later clips", clip.label, score)
+            if count in (0, len(normal)):
+                raise UserError(f"{self.folder}: too few normal clips to learn from a part of them")
+            for groups, learning in (
+                ("", normal[:count]),
+                (f", {_BLOCKS} groups", _in_blocks(normal[:count])),
+            ):
+                learned = f"first {end:.0%}{groups}"
+                fitted = _Fitted.on(self.name, learned, learning)
+                for label, later in ((_NORMAL, normal[count:]), (_ANOMALOUS, anomalous)):
+                    if later:
+                        yield from fitted.answers_on_files(part, "later clips", label, later)
 
 
-def _answer(
-    detector: Detector, machine: str, learned: str, asked: str, label: int, score: Score
-) -> Answer:
-    step = detector.normal_scores.of_usual.p_step(detector.threshold_config)
-    return Answer(machine, learned, asked, label, score.p_value, step, score.verdict)
+def _in_blocks(clips: Sequence[Clip]) -> list[Clip]:
+    """Runs of neighbouring clips as groups."""
+    blocks = np.array_split(np.arange(len(clips)), _BLOCKS)
+    return list(
+        chain.from_iterable(
+            (replace(clips[index], group=f"block {number}") for index in block)
+            for number, block in enumerate(blocks)
+        )
+    )
 
 
-def _fit(clips: Sequence[Clip]) -> Detector:
-    return Detector.fit(clips, load_config("instant"), device="cpu", on_error="stop").detector
+def _long_hall(site: Site, rng: np.random.Generator) -> Array:
+    """Noise of the hall, another mixture every minute, ``(C, T)``, mean square one over all."""
+    samples, rate = site.clock.samples, site.config.sample_rate
+    fade = round(_CROSSFADE_SECONDS * rate)
+    step = round(_HALL_SECONDS * rate)
+    rise = np.sin(np.linspace(0, np.pi / 2, fade))  # equal power: the parts are independent
+    hall = np.zeros((site.config.channels, samples + step + fade))
+    for start in range(0, samples, step):
+        piece = site.hall.noise(rng, Clock(step + fade, rate))
+        if start:
+            piece[:, :fade] *= rise
+        piece[:, -fade:] *= rise[::-1]
+        hall[:, start : start + step + fade] += piece
+    hall = hall[:, :samples]
+    return np.asarray(hall / np.sqrt(np.mean(hall**2)))
 
 
-def _numbers() -> list[int]:
-    return list(range(_UNSEEN, _UNSEEN + _ASKED))
+def _mixed(rendering: Rendering) -> Waveform:
+    return (rendering.mix(SNR_DB).T / 32768).astype(np.float32)
 
 
-def _write(path: Path, waveform: Waveform, sample_rate: int) -> None:
-    sf.write(path, waveform.T, sample_rate, "PCM_16")
-
-
-def _features(logmel: LogMelStatistics, waveforms: Sequence[Waveform]) -> NDArray[np.float32]:
-    with torch.no_grad():
-        return torch.stack([logmel.features(torch.from_numpy(one)) for one in waveforms]).numpy()
-
-
-def _scores(
-    logmel: LogMelStatistics, known: NDArray[np.float32], asked: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Scores of one microphone's clips, ``(n, 1, D), (m, 1, D) -> (m,)``."""
-    raw = logmel.fit(torch.from_numpy(known), 0)(torch.from_numpy(asked))
-    return raw["score"][:, 0]
-
-
-def _gamma_threshold(scores: NDArray[np.float64]) -> float:
-    """The 90th percentile of a gamma distribution fitted to the scores of the training clips."""
-    shape, start, scale = stats.gamma.fit(scores)
-    return float(stats.gamma.ppf(0.9, shape, loc=start, scale=scale))
+def _numbers(count: int) -> range:
+    return range(_UNSEEN, _UNSEEN + count)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest, t
 
 
 class Interval(NamedTuple):
@@ -25,6 +25,34 @@ def exact_interval(successes: int, trials: int) -> Interval:
         trials: at least one.
     """
     low, high = binomtest(successes, trials).proportion_ci(0.95, method="exact")
+    return Interval(float(low), float(high))
+
+
+def clustered_interval(shares: ArrayLike, trials: int) -> Interval:
+    """Interval of the mean share of successes over clusters whose trials are alike.
+
+    Korn and Graubard, "Confidence intervals for proportions with small expected number of positive
+    counts estimated from survey data" (1998): exact, of as many independent trials as would scatter
+    like the clusters. Where all or none succeed, every cluster counts as one trial.
+
+    Args:
+        shares: of successes in each cluster, ``(m,)``, m >= 2.
+        trials: in each cluster.
+    """
+    values = np.asarray(shares, dtype=float)
+    clusters, mean = len(values), float(np.mean(values))
+    total = float(clusters * trials)
+    variance = float(np.var(values, ddof=1)) / clusters
+    effective = total
+    if variance > 0:
+        student = t.ppf(0.975, max(total - 1, 1)) / t.ppf(0.975, clusters - 1)
+        effective = min(total, mean * (1 - mean) / variance * student**2)
+    elif mean in (0.0, 1.0):
+        effective = float(clusters)
+    successes = mean * effective
+    low = 0.0 if successes == 0 else beta.ppf(0.025, successes, effective - successes + 1)
+    failures = effective - successes
+    high = 1.0 if failures == 0 else beta.ppf(0.975, successes + 1, failures)
     return Interval(float(low), float(high))
 
 

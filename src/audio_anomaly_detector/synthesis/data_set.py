@@ -141,18 +141,28 @@ class Site:
         Returns:
             The parts of the clip, to be mixed at any signal-to-noise ratio.
         """
-        config = self.config
-        key = ClipKey(self.name, self.id_index, condition, clip)
-        clock = Clock(round(config.seconds * config.sample_rate), config.sample_rate)
-        streams = [_clip_generator(config, key, stream) for stream in range(3)]
-        fault = planned_fault(config, key)
-        sources = self.machine.sound(streams[0], clock, fault)
+        background = self.hall.noise(self._stream(condition, clip, 1), self.clock)
+        return self.render_in(background, condition, clip)
+
+    def render_in(self, background: Array, condition: str, clip: int) -> Rendering:
+        """The same before another background ``(C, T)``, of mean square one over all."""
+        fault = planned_fault(self.config, ClipKey(self.name, self.id_index, condition, clip))
+        sources = self.machine.sound(self._stream(condition, clip, 0), self.clock, fault)
         machine = self.microphones.record(sources, self.paths)
         # At the microphones a faulty machine has the power of a healthy one.
         machine = machine / np.sqrt(np.mean(machine**2))
-        background = self.hall.noise(streams[1], clock)
-        offset, gain = streams[2].uniform(-JITTER_DB, JITTER_DB, 2)
+        offset, gain = self._stream(condition, clip, 2).uniform(-JITTER_DB, JITTER_DB, 2)
         return Rendering(machine, background, fault, float(offset), float(gain))
+
+    @property
+    def clock(self) -> Clock:
+        """Of one clip."""
+        rate = self.config.sample_rate
+        return Clock(round(self.config.seconds * rate), rate)
+
+    def _stream(self, condition: str, clip: int, stream: int) -> np.random.Generator:
+        key = ClipKey(self.name, self.id_index, condition, clip)
+        return _clip_generator(self.config, key, stream)
 
 
 def planned_fault(config: SyntheticConfig, key: ClipKey) -> Fault:

@@ -1,0 +1,122 @@
+"""The answers of the benchmark of decisions, kept in one file a machine."""
+
+import csv
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from audio_anomaly_detector.benchmark.field import Answer, Part, RealMachine, SyntheticMachine
+from audio_anomaly_detector.benchmark.origin import settings_hash
+from audio_anomaly_detector.config import load_config
+from audio_anomaly_detector.engines import Failed, Processes
+from audio_anomaly_detector.errors import Interrupted, UserError
+from audio_anomaly_detector.files import hold_folder, write_csv
+from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.provenance import PACKAGE
+from audio_anomaly_detector.synthesis.data_set import GENERATOR
+from audio_anomaly_detector.threads import torch_threads
+
+CELLS = "machines"
+
+Machine = SyntheticMachine | RealMachine
+
+
+@dataclass(frozen=True)
+class Job:
+    """Parts that a machine has not answered yet."""
+
+    machine: Machine
+    parts: tuple[Part, ...]
+
+
+def origin() -> str:
+    """What answers depend on besides their machine: version, settings and generator."""
+    settings = settings_hash(load_config("instant"))
+    return f"{version(PACKAGE)}-{settings}-generator-{GENERATOR}"
+
+
+def run_missing(jobs: Sequence[Job], out: Path, workers: int, progress: Progress) -> list[str]:
+    """Ask every machine the parts that it has not answered yet, in a process of its own.
+
+    Args:
+        jobs: machines and all parts that are wanted.
+        out: folder.
+        workers: machines at a time.
+        progress: is told how many machines of all are done.
+
+    Returns:
+        Machines that failed, and why; the others go on.
+
+    Raises:
+        UserError: another run is writing into the folder, it cannot be written, or a file of
+            answers is damaged; recordings of a real machine are not there.
+    """
+    failures = []
+    with hold_folder(out):
+        there = {job.machine: read_answers(job.machine, out) for job in jobs}
+        missing = [
+            Job(job.machine, parts)
+            for job in jobs
+            if (parts := _unanswered(job.parts, there[job.machine]))
+        ]
+        done = len(jobs) - len(missing)
+        progress.advance("machines", done, len(jobs))
+        if not missing:
+            return []
+        try:
+            with closing(Processes(workers=workers).map(_ask, missing)) as results:
+                for index, result in results:
+                    machine = missing[index].machine
+                    if isinstance(result, Failed):
+                        failures.append(f"{machine}: {result.reason}")
+                    else:
+                        answers = [*there[machine], *result]
+                        write_csv(_file(out, machine), Answer._fields, answers)
+                    done += 1
+                    progress.advance("machines", done, len(jobs))
+        except Interrupted as interruption:
+            interruption.add_note(
+                f"{done} of {len(jobs)} machines are finished; start the same command again "
+                "to go on"
+            )
+            raise
+    return failures
+
+
+def read_answers(machine: Machine, out: Path) -> list[Answer]:
+    """What a machine has answered so far; nothing of another version, settings or data.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = _file(out, machine)
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Answer._make(line[name] for name in Answer._fields)._replace(
+                    label=int(line["label"]), nominal=float(line["nominal"])
+                )
+                for line in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: cannot be read as answers ({error}); delete the file to ask again"
+        ) from error
+
+
+def _unanswered(parts: Sequence[Part], answers: Sequence[Answer]) -> tuple[Part, ...]:
+    answered = {answer.part for answer in answers}
+    return tuple(part for part in parts if str(part) not in answered)
+
+
+def _ask(job: Job) -> list[Answer]:
+    with torch_threads(1):
+        return list(job.machine.answers(job.parts))
+
+
+def _file(out: Path, machine: Machine) -> Path:
+    return out / CELLS / origin() / f"{machine.key}.csv"
