@@ -68,11 +68,17 @@ def conditions() -> Conditions:
 
 
 def difference(
-    conditions: Conditions, waveform: Waveform, normal: bool = False, speed_explains: bool = True
+    conditions: Conditions,
+    waveform: Waveform,
+    normal: bool = False,
+    speed_explains: bool = True,
+    background_explains: bool = True,
 ) -> str | None:
     recorded = conditions.compare(waveform)
     as_normal = conditions.as_normal(waveform, recorded)
-    return conditions.difference(waveform, recorded, as_normal, normal, speed_explains)
+    return conditions.difference(
+        waveform, recorded, as_normal, normal, speed_explains, background_explains
+    )
 
 
 def compensated(conditions: Conditions, waveform: Waveform) -> Waveform:
@@ -154,6 +160,7 @@ def test_speech_is_named_and_a_whine_is_not(conditions: Conditions) -> None:
 def test_a_louder_hall_is_told_from_a_gain(conditions: Conditions) -> None:
     louder = difference(conditions, clip(hall=decibels(6)))
     assert louder is not None and "background" in louder and "louder" in louder
+    assert difference(conditions, clip(hall=decibels(6)), background_explains=False) is None
     # All as much louder, and not normal for it: that is no change of the hall.
     assert difference(conditions, clip() * np.float32(decibels(6))) is None
 

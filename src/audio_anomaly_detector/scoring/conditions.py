@@ -299,6 +299,7 @@ class Conditions:
         as_normal: AsNormal,
         compensation_explains: bool,
         speed_explains: bool,
+        background_explains: bool,
     ) -> str | None:
         """What of the recording can explain a high score; None: nothing that is known.
 
@@ -308,6 +309,7 @@ class Conditions:
             as_normal: the clip as if it were recorded like the normal ones.
             compensation_explains: whether it is normal without the difference of gain and tilt.
             speed_explains: whether much of its height is gone at the normal speed.
+            background_explains: whether its height is no more than a background makes.
 
         Returns:
             One sentence.
@@ -329,7 +331,7 @@ class Conditions:
         if self._has_speech(as_normal.compensated, spectra):
             return "speech is heard over it"
         moved = recorded.p_value < _UNLIKE_BELOW and recorded.offset >= _LEAST_OFFSET_DB
-        if moved and self._machine_is_as_loud(waveform, recorded, spectra):
+        if background_explains and moved and self._machine_is_as_loud(waveform, recorded, spectra):
             louder = "louder" if recorded.gain > 0 else "quieter"
             return (
                 f"its background is unlike that of normal clips (about {abs(recorded.gain):.0f} dB "
