@@ -31,8 +31,6 @@ _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
     "transformer": {"log_variance_bound": 6.0, "scoring_masks": 2, "scoring_seed": 0},
     "vqvae": {"log_variance_bound": 6.0},
 }
-
-
 # Alarms beside the warnings came with format 6.
 _ALARMS_BEFORE_FORMAT_6: dict[str, Any] = {
     "false_alarms": None,

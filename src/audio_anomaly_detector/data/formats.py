@@ -37,8 +37,9 @@ class RecordingFormat(NamedTuple):
 
 def recording_formats(infos: Iterable[AudioInfo]) -> list[RecordingFormat]:
     """The formats of clips, the most frequent first."""
-    counts = Counter((info.sample_rate, info.channels, info.subtype) for info in infos)
-    return [RecordingFormat(*kind, clips) for kind, clips in counts.most_common()]
+    return _most_frequent(
+        Counter((info.sample_rate, info.channels, info.subtype) for info in infos)
+    )
 
 
 def joined_formats(
@@ -47,8 +48,13 @@ def joined_formats(
     """The formats of clips of two kinds of normals; of unknown ones nothing is known."""
     counts = Counter[tuple[int, int, str]]()
     for kind in (*first, *second):
-        counts[kind.sample_rate, kind.channels, kind.subtype] += kind.clips
-    return [RecordingFormat(*kind, clips) for kind, clips in counts.most_common()] if first else []
+        counts[kind[:3]] += kind.clips
+    return _most_frequent(counts) if first else []
+
+
+def _most_frequent(counts: Counter[tuple[int, int, str]]) -> list[RecordingFormat]:
+    """Formats from how many clips each sample rate, number of channels and subtype has."""
+    return [RecordingFormat(*kind, clips) for kind, clips in counts.most_common()]
 
 
 def mixed_notes(formats: Sequence[RecordingFormat], sample_rate: int) -> list[str]:
