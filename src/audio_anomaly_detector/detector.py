@@ -174,6 +174,7 @@ class Detector:
             cut_long_recordings,
         )
         from audio_anomaly_detector.data.groups import with_groups  # noqa: PLC0415
+        from audio_anomaly_detector.data.neighbours import with_neighbours  # noqa: PLC0415
         from audio_anomaly_detector.data.units import in_full_scale  # noqa: PLC0415
         from audio_anomaly_detector.files import (  # noqa: PLC0415
             claim_folder,
@@ -214,6 +215,7 @@ class Detector:
             calibration_method(config.scoring.threshold, calibration_size(clips, config))
             store = build_store(clips, config.audio, work / "windows", on_error, progress)
             store, copies = counted_once(store)
+            store = with_neighbours(store, config.audio, config.seed)
             check_enough(store.clips, sum(store.seconds), copies_note(copies))
             calibration_method(config.scoring.threshold, calibration_size(store.clips, config))
             microphones = store.windows.shape[1]
@@ -237,6 +239,7 @@ class Detector:
                 copies=copies,
                 formats=recording_formats(store.infos),
                 groups=count_groups(store.clips),
+                clips_alike=store.clips_alike,
                 pool=pool_prior.machines if pool_prior else [],
                 codebook_perplexity=fitted.perplexity,
                 history=fitted.history,
@@ -469,11 +472,36 @@ class Detector:
         """What a user should know of its verdicts, a sentence each."""
         coarseness = self.normal_scores.of_usual.coarseness(self.threshold_config)
         mixed = mixed_notes(self.provenance.formats, self.sample_rate)
-        few = _few_groups_note(self.provenance.groups, "the normal clips")
+        few = self._neighbours_notes + self._one_recording_notes
+        few += _few_groups_note(self.provenance.groups, "the normal clips")
         for adaptation in self.provenance.adaptations[-1:]:
             few += _few_groups_note(adaptation.groups, "the clips of the last adaptation")
         alarms = false_alarm_notes(self.normal_scores, self.window_seconds, self.threshold_config)
         return [coarseness, *alarms, *few, *self.pipeline.calibration.notes, *mixed]
+
+    @property
+    def _one_recording_notes(self) -> list[str]:
+        """What a user is told where the threshold had to be set from one recording."""
+        if self.provenance.groups != 1:
+            return []
+        return [
+            "the threshold allows for the differences that recordings of synthetic machines have, "
+            "as one recording does not show those of this machine: fewer faults are found than "
+            "from ten short recordings"
+        ]
+
+    @property
+    def _neighbours_notes(self) -> list[str]:
+        """What a user is told where clips were recorded one after another."""
+        alike = self.provenance.clips_alike
+        if alike == 1:
+            return []
+        scores = self.normal_scores.of_usual
+        return [
+            f"neighbouring clips sound alike over about {alike} of them, so that "
+            f"{len(scores.scores)} count as {scores.n_groups} blocks of neighbours (--group says "
+            "otherwise)"
+        ]
 
     def describe(self) -> dict[str, Any]:
         """What this detector is, as plain data."""

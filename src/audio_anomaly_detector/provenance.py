@@ -75,6 +75,8 @@ class Provenance:
         copies: clips that were left out because they repeat others.
         formats: what the clips were as files; empty in models of version 0.2.0.
         groups: recordings, or groups of recordings, that the clips are of; None in these models.
+        clips_alike: over how many of these clips neighbours are alike; 1: they are not, or other
+            groups were known.
         pool: machines that the pool prior was learned from; empty without a pool.
         codebook_perplexity: codes of the VQ-VAE that the training clips use; None without networks.
         history: epochs of the networks that were kept.
@@ -95,6 +97,7 @@ class Provenance:
     copies: list[Copy] = field(default_factory=list)
     formats: list[RecordingFormat] = field(default_factory=list)
     groups: int | None = None
+    clips_alike: int = 1
     adaptations: list[Adaptation] = field(default_factory=list)
     version: str = field(default_factory=lambda: version(PACKAGE))
     python: str = field(default_factory=platform.python_version)

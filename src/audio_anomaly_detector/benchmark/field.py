@@ -1,9 +1,8 @@
 """Decisions under the conditions of the field: what is asked of each machine, and its answers."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +67,6 @@ _HALL_SECONDS = 60.0
 _CROSSFADE_SECONDS = 1.0
 # Shares of the normal clips, in the order of recording, after which learning ends.
 _ENDS = (0.4, 0.5, 0.6, 0.7)
-_BLOCKS = 10  # groups of neighbouring clips
 
 # Those that are asked of detectors of several numbers of normals.
 _ASKED_OF_SOME = ("lengths", *dict.fromkeys([*CONDITIONS, *FILES]), "machines")
@@ -490,26 +488,10 @@ class RealMachine:
             count = round(end * len(normal))
             if count in (0, len(normal)):
                 raise UserError(f"{self.folder}: too few normal clips to learn from a part of them")
-            for groups, learning in (
-                ("", normal[:count]),
-                (f", {_BLOCKS} groups", _in_blocks(normal[:count])),
-            ):
-                learned = f"first {end:.0%}{groups}"
-                fitted = _Fitted.on(self.name, learned, learning)
-                for label, later in ((_NORMAL, normal[count:]), (_ANOMALOUS, anomalous)):
-                    if later:
-                        yield from fitted.answers_on_files(part, "later clips", label, later)
-
-
-def _in_blocks(clips: Sequence[Clip]) -> list[Clip]:
-    """Runs of neighbouring clips as groups."""
-    blocks = np.array_split(np.arange(len(clips)), _BLOCKS)
-    return list(
-        chain.from_iterable(
-            (replace(clips[index], group=f"block {number}") for index in block)
-            for number, block in enumerate(blocks)
-        )
-    )
+            fitted = _Fitted.on(self.name, f"first {end:.0%}", normal[:count])
+            for label, later in ((_NORMAL, normal[count:]), (_ANOMALOUS, anomalous)):
+                if later:
+                    yield from fitted.answers_on_files(part, "later clips", label, later)
 
 
 def _long_hall(site: Site, rng: np.random.Generator) -> Array:

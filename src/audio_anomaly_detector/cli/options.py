@@ -146,7 +146,8 @@ Group = Annotated[
     typer.Option(
         metavar="RULE",
         help="Clips that vary together: those of a recording, folder, day or hour (by the time in "
-        "their names), or name:REGEX.  [default: recording]",
+        "their names), or name:REGEX; auto: recordings, and neighbours that are alike.  "
+        "[default: auto]",
         rich_help_panel=RECORDINGS,
     ),
 ]

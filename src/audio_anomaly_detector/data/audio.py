@@ -67,9 +67,10 @@ class AudioConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     )
 
     group: str = Field(
-        default="recording",
+        default="auto",
         description="which clips vary together: recording, folder, day, hour (by the time in their "
-        "names) or name:REGEX; folds, thresholds and p-values count groups, not clips",
+        "names) or name:REGEX; auto: recording, and blocks of neighbours where these are alike; "
+        "folds, thresholds and p-values count groups, not clips",
     )
 
     @field_validator("group")

@@ -40,6 +40,7 @@ class WindowStore:
         seconds: length of each clip in `clips`.
         fingerprints: of each clip in `clips`, see `fingerprint`.
         infos: of each clip in `clips`, what its file is.
+        clips_alike: over how many clips neighbours are alike, see `with_neighbours`.
     """
 
     windows: np.ndarray
@@ -49,6 +50,7 @@ class WindowStore:
     seconds: list[float]
     fingerprints: list[Words]
     infos: list[AudioInfo]
+    clips_alike: int = 1
 
 
 def build_store(

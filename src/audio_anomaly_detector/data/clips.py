@@ -4,6 +4,7 @@ The unit is the clip, never the frame: a label, a score and a fold belong to a w
 no window of a test clip is ever used in training.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,6 +113,17 @@ def independent_groups(clips: Sequence[Clip]) -> list[int]:
     return number
 
 
+def are_one(clips: Sequence[Clip]) -> bool:
+    """Whether all clips, or all but one, are of one recording or group."""
+    return _are_one(_groups(clips))
+
+
+def natural_order(clip: Clip) -> tuple[list[str | int], float]:
+    """Key to sort clips by in order of recording, with the numbers in their paths as numbers."""
+    parts = re.split(r"(\d+)", str(clip.path))
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], clip.start
+
+
 def count_groups(clips: Sequence[Clip]) -> int:
     """How many recordings, or groups of them, clips are of."""
     return len(_groups(clips))
@@ -191,17 +203,18 @@ def _held_out(normals: Sequence[Clip], wanted: int, seed: int) -> list[int]:
     return held_out
 
 
-def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int) -> list[Fold]:
+def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int, gap: int = 1) -> list[Fold]:
     """Divide clips into folds for cross-fitting, each clip held out exactly once.
 
     A group of clips that vary together is never divided. If all clips are cuts of one recording,
-    the folds are runs of neighbouring cuts, and a held-out run has a neighbour on either side that
-    is not fitted on either, as sound goes on. Folds are as even as that allows.
+    the folds are runs of neighbouring cuts, and the neighbours on either side of a held-out run are
+    not fitted on either, as sound goes on. Folds are as even as that allows.
 
     Args:
         clips: at least 2 clips, in any order.
         n_folds: at least 2; at most one fold per group is made.
         seed: of the permutation of the groups.
+        gap: neighbours on either side of a run that are not fitted on, if they can be spared.
 
     Returns:
         `min(n_folds, number of groups)` folds.
@@ -223,14 +236,16 @@ def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int) -> list[Fold]:
     folds = []
     for block in blocks:
         fit = everyone - set(block)
-        if one and len(fit) > 2 * _BLOCKS:  # of fewer none can be spared
-            fit -= _beside(groups, block)
+        if one:
+            fit -= _beside(groups, block, min(gap, (len(fit) - 2 * _BLOCKS + 1) // 2))
         folds.append(Fold(fit=sorted(fit), held_out=sorted(block)))
     return folds
 
 
-def _beside(groups: list[list[int]], block: list[int]) -> set[int]:
-    """The cuts just before and behind a run of neighbouring cuts."""
+def _beside(groups: list[list[int]], block: list[int], count: int) -> set[int]:
+    """So many cuts just before and behind a run of neighbouring cuts."""
+    if count < 1:
+        return set()
     order = [index for group in groups for index in group]
     first, last = order.index(block[0]), order.index(block[-1])
-    return {*order[max(0, first - 1) : first], *order[last + 1 : last + 2]}
+    return {*order[max(0, first - count) : first], *order[last + 1 : last + 1 + count]}

@@ -79,7 +79,7 @@ def counted_once(store: WindowStore) -> tuple[WindowStore, list[Copy]]:
 
     The windows stay where they are; those of clips that are left out belong to no clip.
     """
-    known = [clip.group for clip in store.clips]
+    known = [clip.group or str(clip.path) for clip in store.clips]  # cuts of a file, too
     found = sort_out(find_matches(store.fingerprints), store.seconds, known)
     members = np.bincount(found.group, minlength=len(store.clips))
     clips = [

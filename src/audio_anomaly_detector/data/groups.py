@@ -37,15 +37,16 @@ def with_groups(clips: Sequence[Clip], rule: str) -> list[Clip]:
 
     Args:
         clips: of one machine.
-        rule: `recording`: each file for itself, or the group that a manifest states; `folder`: the
-            folder it lies in; `day`, `hour`: by the time in its name or folders, such as
-            `2026-11-26_14-05.wav` or `20261126T140500.wav`; `name:REGEX`: what the regular
-            expression, or its first group, finds in the name.
+        rule: `recording`: each file for itself, or the group that a manifest states; `auto`: the
+            same here, and a fit finds neighbours that are alike; `folder`: the folder it lies in;
+            `day`, `hour`: by the time in its name or folders, such as `2026-11-26_14-05.wav` or
+            `20261126T140500.wav`; `name:REGEX`: what the regular expression, or its first group,
+            finds in the name.
 
     Raises:
         UserError: a name without what the rule asks for.
     """
-    if rule == "recording":
+    if rule in ("auto", "recording"):
         return list(clips)
     if rule.startswith(_BY_NAME):
         pattern = re.compile(rule.removeprefix(_BY_NAME))
@@ -87,6 +88,7 @@ def _folder(name: str) -> str:
 
 
 _RULES: dict[str, Callable[[str], str | None]] = {
+    "auto": lambda name: name,
     "recording": lambda name: name,
     "folder": _folder,
     "day": _searched(_DAY),

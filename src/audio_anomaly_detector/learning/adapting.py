@@ -37,6 +37,7 @@ from audio_anomaly_detector.data.copies import Copy, counted_once, with_clips
 from audio_anomaly_detector.data.datasets import cut_long_recordings
 from audio_anomaly_detector.data.formats import joined_formats, recording_formats
 from audio_anomaly_detector.data.groups import with_groups
+from audio_anomaly_detector.data.neighbours import with_neighbours
 from audio_anomaly_detector.errors import ClipError, DamagedError, UserError
 from audio_anomaly_detector.files import temporary_folder
 from audio_anomaly_detector.learning.measurements import Measurements
@@ -277,6 +278,7 @@ def _read(
     store = build_store(cuts, audio, work / "windows", on_error, progress, n_channels=microphones)
     failures = store.failures
     store, copies = counted_once(store)
+    store = with_neighbours(store, audio, current.config.seed)
     new = _NewClips.measured(current, store, work, progress)
     known = new.known
     if known.any():

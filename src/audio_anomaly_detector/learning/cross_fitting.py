@@ -102,7 +102,9 @@ class NetworkSource:
         prior: MachinePrior | None = None,
     ) -> None:
         self.data, self.progress, self.watch, self.prior = data, progress, watch, prior
-        self.folds = prior.folds if prior else network_folds(data.store.clips, data.config)
+        store = data.store
+        gap = store.clips_alike
+        self.folds = prior.folds if prior else network_folds(store.clips, data.config, gap)
 
     @property
     def calibration_clips(self) -> list[int]:
@@ -220,7 +222,8 @@ def _cross_fit_signal(
     raw: Raw = {}
     seed = derive_seed(measurements.data.config.seed, "folds")
     reference_size = _independent(measurements, list(range(len(clips))))
-    for fold in cross_folds(clips, _SIGNAL_FOLDS, seed):
+    gap = measurements.data.store.clips_alike
+    for fold in cross_folds(clips, _SIGNAL_FOLDS, seed, gap):
         deviations = prior or measurements.segment_deviations(fold.fit)
         banks = _fit_banks(measurements, _of(signal, fold.fit), reference_size, deviations)
         _score_pieces(measurements, None, signal, fold, banks, pieces, of_pieces)
