@@ -137,10 +137,10 @@ def test_cuts_beside_a_run_of_one_recording_are_not_fitted_on():
     assert sorted(fold.held_out[0] for fold in folds) == [4 * i for i in range(10)]
     for fold in folds:
         assert {fold.held_out[0] - 1, fold.held_out[-1] + 1}.isdisjoint(fold.fit)
-    for fold in cross_folds(cuts_of([40]), 10, seed=0, gap=3):
+    for fold in cross_folds(cuts_of([40]), 10, seed=0, alike=3):
         assert min(abs(i - j) for i in fold.fit for j in fold.held_out) == 4
     # No more than can be spared.
-    assert all(len(fold.fit) >= 20 for fold in cross_folds(cuts_of([40]), 10, seed=0, gap=30))
+    assert all(len(fold.fit) >= 20 for fold in cross_folds(cuts_of([40]), 10, seed=0, alike=30))
 
 
 def test_clips_of_one_group_are_independent_of_others_only():

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -142,8 +143,14 @@ def test_a_clip_scores_the_same_alone_and_in_a_batch() -> None:
 
 def test_the_further_normals_wander_the_less_a_fault_shows() -> None:
     steady, wandering = normal_clips(n=200), 4 * normal_clips(n=200)
-    first, second = (Bank.fit(clips, 1000, 0).reliability(2.0) for clips in (steady, wandering))
+    one_unit = np.ones((200, 3))
+    first, second = (
+        Bank.fit(clips, 1000, 0).reliability(2.0, one_unit) for clips in (steady, wandering)
+    )
     assert abs(first - 4 / 5) < 0.05 and abs(second - 4 / 20) < 0.05
+    # What the nearest clip shows, too, takes nothing away.
+    near = Bank.fit(wandering, 1000, 0).reliability(2.0, one_unit / 4)
+    assert abs(near - 4 / 5) < 0.05
 
 
 def test_features_in_which_surrogates_stray_count_more() -> None:

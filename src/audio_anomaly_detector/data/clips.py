@@ -132,7 +132,7 @@ def count_groups(clips: Sequence[Clip]) -> int:
 def _groups(clips: Sequence[Clip]) -> list[list[int]]:
     """Positions of the clips by group, in order of name and time, not of the clips."""
     groups: dict[str, list[int]] = {}
-    for index in sorted(range(len(clips)), key=lambda i: (clips[i].path, clips[i].start)):
+    for index in sorted(range(len(clips)), key=lambda i: natural_order(clips[i])):
         groups.setdefault(clips[index].group or str(clips[index].path), []).append(index)
     return list(groups.values())
 
@@ -203,18 +203,19 @@ def _held_out(normals: Sequence[Clip], wanted: int, seed: int) -> list[int]:
     return held_out
 
 
-def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int, gap: int = 1) -> list[Fold]:
+def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int, alike: int = 1) -> list[Fold]:
     """Divide clips into folds for cross-fitting, each clip held out exactly once.
 
     A group of clips that vary together is never divided. If all clips are cuts of one recording,
-    the folds are runs of neighbouring cuts, and the neighbours on either side of a held-out run are
-    not fitted on either, as sound goes on. Folds are as even as that allows.
+    the folds are runs of neighbouring cuts. Of these, and of clips whose neighbours are alike, the
+    neighbours on either side of those held out are not fitted on either, as sound goes on. Folds
+    are as even as that allows.
 
     Args:
         clips: at least 2 clips, in any order.
         n_folds: at least 2; at most one fold per group is made.
         seed: of the permutation of the groups.
-        gap: neighbours on either side of a run that are not fitted on, if they can be spared.
+        alike: over how many clips neighbours are alike, see `neighbours.with_neighbours`.
 
     Returns:
         `min(n_folds, number of groups)` folds.
@@ -232,20 +233,23 @@ def cross_folds(clips: Sequence[Clip], n_folds: int, seed: int, gap: int = 1) ->
         blocks = [[] for _ in range(min(n_folds, len(groups)))]
         for group in sorted(_shuffled(groups, seed), key=len, reverse=True):
             min(blocks, key=len).extend(group)
-    everyone = set(range(len(clips)))
+    order = sorted(range(len(clips)), key=lambda i: natural_order(clips[i]))
     folds = []
     for block in blocks:
-        fit = everyone - set(block)
-        if one:
-            fit -= _beside(groups, block, min(gap, (len(fit) - 2 * _BLOCKS + 1) // 2))
+        fit = set(order) - set(block)
+        if one or alike > 1:
+            fit -= _beside(order, set(block), alike if one else alike // 4)
         folds.append(Fold(fit=sorted(fit), held_out=sorted(block)))
     return folds
 
 
-def _beside(groups: list[list[int]], block: list[int], count: int) -> set[int]:
-    """So many cuts just before and behind a run of neighbouring cuts."""
-    if count < 1:
-        return set()
-    order = [index for group in groups for index in group]
-    first, last = order.index(block[0]), order.index(block[-1])
-    return {*order[max(0, first - count) : first], *order[last + 1 : last + 1 + count]}
+def _beside(order: list[int], held_out: set[int], count: int) -> set[int]:
+    """Up to so many clips before and behind each that is held out, as many as can be spared."""
+    fitted = len(order) - len(held_out)
+    spare = min(fitted - 2 * _BLOCKS, fitted // 2)
+    places = [place for place, index in enumerate(order) if index in held_out]
+    for reach in range(count, 0, -1):
+        near = {i for place in places for i in order[max(0, place - reach) : place + reach + 1]}
+        if len(near - held_out) <= spare:
+            return near - held_out
+    return set()

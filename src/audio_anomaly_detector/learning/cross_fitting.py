@@ -103,8 +103,8 @@ class NetworkSource:
     ) -> None:
         self.data, self.progress, self.watch, self.prior = data, progress, watch, prior
         store = data.store
-        gap = store.clips_alike
-        self.folds = prior.folds if prior else network_folds(store.clips, data.config, gap)
+        alike = store.clips_alike
+        self.folds = prior.folds if prior else network_folds(store.clips, data.config, alike)
 
     @property
     def calibration_clips(self) -> list[int]:
@@ -222,8 +222,8 @@ def _cross_fit_signal(
     raw: Raw = {}
     seed = derive_seed(measurements.data.config.seed, "folds")
     reference_size = _independent(measurements, list(range(len(clips))))
-    gap = measurements.data.store.clips_alike
-    for fold in cross_folds(clips, _SIGNAL_FOLDS, seed, gap):
+    alike = measurements.data.store.clips_alike
+    for fold in cross_folds(clips, _SIGNAL_FOLDS, seed, alike):
         deviations = prior or measurements.segment_deviations(fold.fit)
         banks = _fit_banks(measurements, _of(signal, fold.fit), reference_size, deviations)
         _score_pieces(measurements, None, signal, fold, banks, pieces, of_pieces)

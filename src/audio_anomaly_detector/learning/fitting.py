@@ -209,7 +209,7 @@ def _calibrate(
     steadiness = 1.0
     for name, component in components.items():
         if component.steadiness_reference:
-            steadiness = banks[name].reliability(_STEADY_EFFECT_DB)
+            steadiness = banks[name].reliability(_STEADY_EFFECT_DB, usual.raw[name])
     deviating = {
         name: values for name, values in surrogates.items() if COMPONENTS[name].lost_in_surrogates
     }

@@ -54,21 +54,21 @@ class MachinePrior(NamedTuple):
     folds: NetworkFolds
 
 
-def network_folds(clips: list[Clip], config: Config, gap: int = 1) -> NetworkFolds:
+def network_folds(clips: list[Clip], config: Config, alike: int = 1) -> NetworkFolds:
     """Folds of the networks of one machine: cross-fits of few clips, a held-out part of many.
 
     Args:
         clips: of the machine.
         config: all settings.
-        gap: see `cross_folds`.
+        alike: see `cross_folds`.
     """
     seed = derive_seed(config.seed, "folds")
     n = len(clips)
     if n < config.scoring.hold_out_from:
         everyone = Fold(list(range(n)), [])
-        return NetworkFolds(cross_folds(clips, config.scoring.folds, seed, gap), everyone, 1)
+        return NetworkFolds(cross_folds(clips, config.scoring.folds, seed, alike), everyone, 1)
     held_out = max(_HELD_OUT_LEAST, round(_HELD_OUT_SHARE * n))
-    final = cross_folds(clips, max(2, n // held_out), seed, gap)[0]
+    final = cross_folds(clips, max(2, n // held_out), seed, alike)[0]
     return NetworkFolds([], final, config.stages.held_out_factor)
 
 

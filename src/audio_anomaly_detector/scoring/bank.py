@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from audio_anomaly_detector.errors import UserError
@@ -186,14 +188,19 @@ class Bank:
         weighted = _decorrelate(standard, self.axes, self.gain) * self.weight.unsqueeze(1)
         return weighted.transpose(0, 1)
 
-    def reliability(self, effect: float) -> float:
+    def reliability(self, effect: float, left_out: NDArray[np.float64]) -> float:
         """Power of a fault's effect over that of effect and normal variation together, 0 to 1.
+
+        Only variation counts that other normal clips do not show, too: a machine whose level is
+        another from hour to hour has neighbours in a bank of many hours.
 
         Args:
             effect: by how much a fault moves a statistic.
+            left_out: distances of normal clips from banks without them, ``(n, C)``.
         """
-        typical = self.scale.square().median(-1).values  # (C,) variance
-        return float((effect**2 / (effect**2 + typical)).mean())
+        scale = self.scale.square().median(-1).values.sqrt().numpy()  # (C,)
+        unexplained = scale * np.median(left_out, axis=0)
+        return float((effect**2 / (effect**2 + unexplained**2)).mean())
 
 
 def _scale(statistics: Tensor) -> Tensor:
