@@ -8,7 +8,13 @@ import soundfile
 
 from audio_anomaly_detector.data.audio import AudioConfig
 from audio_anomaly_detector.data.cache import WindowStore, build_store
-from audio_anomaly_detector.data.clips import Clip, MachineKey, count_groups, natural_order
+from audio_anomaly_detector.data.clips import (
+    Clip,
+    MachineKey,
+    count_groups,
+    cross_folds,
+    natural_order,
+)
 from audio_anomaly_detector.data.neighbours import clips_alike, with_neighbours
 
 RATE = 8000
@@ -83,3 +89,14 @@ def test_of_one_recording_the_length_is_known_and_its_cuts_stay_its_own(tmp_path
     cuts = [replace(clip, group="one") for clip in row.clips]
     found = with_neighbours(replace(row, clips=cuts), AUDIO, seed=0)
     assert found.clips_alike > 1 and found.clips == cuts
+
+
+def test_near_neighbours_of_a_left_out_block_are_not_fitted_on() -> None:
+    clips = [
+        Clip(Path(f"{i}.wav"), f"{i}.wav", 0, MachineKey("", "m", ""), group=f"block {i // 10}")
+        for i in range(100)
+    ]
+    for fold in cross_folds(clips, 20, seed=0, alike=8):
+        assert min(abs(i - j) for i in fold.fit for j in fold.held_out) == 3
+    for fold in cross_folds(clips, 20, seed=0):
+        assert min(abs(i - j) for i in fold.fit for j in fold.held_out) == 1

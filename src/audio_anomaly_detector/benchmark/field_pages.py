@@ -195,15 +195,18 @@ def _page(rows: Sequence[Row], command: str) -> Iterator[str]:
             "log-mel statistics with Mahalanobis distance (*log-mel*), and on our left-out scores, "
             "each clip for itself whatever recording it is of. *Gamma*: the 90th percentile of a "
             "gamma distribution, as the baseline of the DCASE challenge; *contamination*: the 90th "
-            "percentile of the scores, as PyOD; *conformal*: ranks.\n"
+            "percentile of the scores, as PyOD; *conformal*: ranks, of log-mel on the half of the "
+            "clips that was not fitted on. The first two take the scores of the very clips that "
+            "log-mel was fitted on, as their authors do: there are more features than clips, so "
+            "that these lie close together and every other clip far from them.\n"
         )
         yield from _by_method(rows)
     real = [row for row in _ours(rows) if row.machine]
     if real:
         yield "## Real machines\n"
         yield (
-            "Learned from the first part of the normal clips, every clip for itself or in ten "
-            "groups of neighbouring ones, and asked about the later ones.\n"
+            "Learned from the first part of the normal clips, and asked about the later ones. No "
+            "groups are given: the fit finds by itself which neighbours are alike.\n"
         )
         yield from _table(("machine", *_HEADS), ([row.machine, *_cells(row)] for row in real))
     yield f"![Unseen normal clips: false alarms, and clips called unlike]({PICTURE})\n"
