@@ -302,8 +302,11 @@ def judged_by_conditions(
             speed_explains=heights[-1] < _LEFT_AT_SPEED * height,
             background_explains=height < _MOST_OF_BACKGROUND,
         )
+        transferred = of.transferred(recorded)
         if reason is not None:
             verdicts[number] = verdicts[number].of_recording([reason], True)
+        elif transferred is not None:  # the machine or the recording, nobody can tell
+            verdicts[number] = verdicts[number].of_recording([f"it is also {transferred}"], False)
     return verdicts
 
 

@@ -89,13 +89,16 @@ def _variogram(values: NDArray[np.float64], lag: int) -> float:
 
 
 def _levels(store: WindowStore, order: Sequence[int], sample_rate: int) -> NDArray[np.float64]:
-    """Level of the first window of clips in bands of one width in octaves, dB, ``(n, B)``."""
+    """Level of the first window of clips in bands of one width in octaves, dB, ``(n, B)``.
+
+    Of the mean of the microphones, which takes a hundredth of the time of measuring a clip.
+    """
     samples = store.windows.shape[-1]
     edges = np.geomspace(_LOWEST_HZ, sample_rate / 2, _BANDS + 1)
     starts = np.unique(np.searchsorted(rfftfreq(samples, 1 / sample_rate), edges[:-1]))
     levels = []
     for clip in order:
         window = store.windows[np.argmax(store.clip_index == clip)]  # (C, T)
-        power = np.square(np.abs(rfft(window))).mean(axis=0)
+        power = np.square(np.abs(rfft(window.mean(axis=0))))
         levels.append(10 * np.log10(np.add.reduceat(power, starts) + _POWER_FLOOR))
     return np.array(levels)

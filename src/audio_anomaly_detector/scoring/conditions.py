@@ -320,8 +320,9 @@ class Conditions:
                 f"nothing is left of it above {_hertz(recorded.missing_above)}, where normal clips "
                 "have sound: was it coded, or recorded at a lower rate?"
             )
-        if compensation_explains and self._is_transferred(recorded):
-            return f"it is recorded {_transfer_words(recorded)}, and normal otherwise"
+        transferred = self.transferred(recorded)
+        if compensation_explains and transferred is not None:
+            return f"it is recorded {transferred}, and normal otherwise"
         speed = as_normal.speed
         if speed is not None and speed_explains:
             return (
@@ -350,11 +351,15 @@ class Conditions:
             waveform, _signal().firwin2(taps, hertz, 10 ** (gains / 20), fs=self.sample_rate)
         )
 
-    def _is_transferred(self, recorded: Recorded) -> bool:
-        """Whether gain or tilt is none of a normal clip, at the same rate as `_UNLIKE_BELOW`."""
+    def transferred(self, recorded: Recorded) -> str | None:
+        """How gain and tilt differ, such as `6.1 dB quieter than normal clips`.
+
+        None: a normal clip may have them, at the same rate as `_UNLIKE_BELOW`.
+        """
         beyond = stdtrit(self.groups - 1, 1 - _UNLIKE_BELOW / 4)  # two numbers, on two sides
         limits = beyond * math.sqrt(1 + 1 / self.groups) * self.transfer
-        return bool((np.abs([recorded.gain, recorded.tilt]) > limits).any())
+        differs = np.abs([recorded.gain, recorded.tilt]) > limits
+        return _transfer_words(recorded) if differs.any() else None
 
     def _missing_above(
         self, floor: Floats, gain: float, tilt: float, spectra: RecordingSpectra
