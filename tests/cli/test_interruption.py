@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -16,7 +17,7 @@ program = typer.Typer()
 
 @program.command()
 def swallow() -> None:
-    """Send this process a signal, and turn its exception into another, as PyTorch's tracing can."""
+    """Send this process a signal, and turn its exception into another, as libraries can."""
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except BaseException as error:
@@ -31,3 +32,24 @@ def test_an_error_that_a_signal_led_to_is_answered_as_the_signal(
         cli.execute(program)
     assert ended.value.code == 128 + signal.SIGTERM
     assert capsys.readouterr().err.startswith("interrupted: ")
+
+
+_ENDS_AT_ONCE = """
+import os, signal
+from audio_anomaly_detector.cli.interruption import end_on_signals, signals_end_at_once
+end_on_signals()
+with signals_end_at_once("once more"):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        print("an exception was raised")
+print("the program went on")
+"""
+
+
+def test_where_no_exception_may_be_raised_the_process_ends() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _ENDS_AT_ONCE], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 128 + signal.SIGTERM
+    assert (ended.stdout, ended.stderr) == ("", "interrupted: once more\n")

@@ -29,8 +29,7 @@ def export(
     examples/score_onnx.py shows how in 30 lines.
     """
     from audio_anomaly_detector.cli.console import out as stdout
-    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT, signals_prevail
-    from audio_anomaly_detector.errors import Interrupted
+    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT, signals_end_at_once
     from audio_anomaly_detector.export.write import export_onnx
     from audio_anomaly_detector.loading import find_model, load_detector
 
@@ -39,12 +38,8 @@ def export(
     path = (out or file.parent) / f"{file.stem}{suffix}"
     detector = load_detector(file, "cpu")
     stdout.print("exporting, which takes about a minute")
-    try:
-        with signals_prevail():
-            exported = export_onnx(detector, path, max_seconds=max_seconds, quantize=quantize)
-    except Interrupted as interruption:
-        interruption.add_note(NOTHING_KEPT)
-        raise
+    with signals_end_at_once(NOTHING_KEPT):
+        exported = export_onnx(detector, path, max_seconds=max_seconds, quantize=quantize)
     stdout.print(
         f"{path}: {path.stat().st_size / 1e6:.1f} MB, scores within "
         f"{exported.difference:.0e} of the model's own on noise"

@@ -41,8 +41,8 @@ def end_on_signals() -> None:
 def signals_prevail() -> Iterator[None]:
     """Raise `Interrupted` in place of an error that a signal has led to.
 
-    The exception of a signal is raised wherever the program is. A library that catches every
-    exception there goes on without it: of an operator that PyTorch traces, a TypeError is left.
+    The exception of a signal is raised wherever the program is, and a library that catches every
+    exception there makes another error of it.
     """
     try:
         yield
@@ -50,6 +50,35 @@ def signals_prevail() -> Iterator[None]:
         if _arrived:
             raise Interrupted(_arrived[0]) from error
         raise
+
+
+@contextmanager
+def signals_end_at_once(note: str) -> Iterator[None]:
+    """Answer a signal and end without an exception, which has nowhere to go.
+
+    Where PyTorch traces a graph, its C++ code aborts the process when one is raised, or catches it
+    and goes on. What is left of temporary files is removed by the next run.
+
+    Args:
+        note: how to go on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        os.write(2, f"interrupted: {note}\n".encode())
+        os._exit(128 + number)
+
+    before = {ending: signal.getsignal(ending) for ending in _ENDING}
+    for ending, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as after nohup
+            signal.signal(ending, end)
+    try:
+        yield
+    finally:
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
 
 
 def end_as_usual() -> None:
