@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -32,9 +32,7 @@ def end_on_signals() -> None:
         _arrived.append(number)
         raise Interrupted(number)
 
-    for ending in _ENDING:
-        if signal.getsignal(ending) is not signal.SIG_IGN:  # as after nohup
-            signal.signal(ending, interrupt)
+    _answer_by(interrupt)
 
 
 @contextmanager
@@ -71,9 +69,7 @@ def signals_end_at_once(note: str) -> Iterator[None]:
         os._exit(128 + number)
 
     before = {ending: signal.getsignal(ending) for ending in _ENDING}
-    for ending, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as after nohup
-            signal.signal(ending, end)
+    _answer_by(end)
     try:
         yield
     finally:
@@ -84,9 +80,13 @@ def signals_end_at_once(note: str) -> Iterator[None]:
 def end_as_usual() -> None:
     """From now on signals end the program at once: all is done, and all is said."""
     if threading.current_thread() is threading.main_thread():
-        for ending in _ENDING:
-            if signal.getsignal(ending) is not signal.SIG_IGN:
-                signal.signal(ending, signal.SIG_DFL)
+        _answer_by(signal.SIG_DFL)
+
+
+def _answer_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for ending in _ENDING:
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as after nohup
+            signal.signal(ending, handler)
 
 
 def guard_streams() -> None:

@@ -96,9 +96,10 @@ def _levels(store: WindowStore, order: Sequence[int], sample_rate: int) -> NDArr
     samples = store.windows.shape[-1]
     edges = np.geomspace(_LOWEST_HZ, sample_rate / 2, _BANDS + 1)
     starts = np.unique(np.searchsorted(rfftfreq(samples, 1 / sample_rate), edges[:-1]))
+    first_of = dict(zip(*np.unique(store.clip_index, return_index=True), strict=True))
     levels = []
     for clip in order:
-        window = store.windows[np.argmax(store.clip_index == clip)]  # (C, T)
+        window = store.windows[first_of[clip]]  # (C, T)
         power = np.square(np.abs(rfft(window.mean(axis=0))))
         levels.append(10 * np.log10(np.add.reduceat(power, starts) + _POWER_FLOOR))
     return np.array(levels)
