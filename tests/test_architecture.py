@@ -18,7 +18,7 @@ FLOORS = [
     {"scoring", "synthesis"},
     {"config", "metrics", "provenance", "score"},
     {"model_file", "pipeline", "plotting", "training"},
-    {"learning"},
+    {"explaining", "learning"},
     {"detector"},
     {"export", "runs"},
     {"loading"},

@@ -1,7 +1,7 @@
 """The detector: from recordings of a machine to a verdict on any other recording of it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -51,9 +51,11 @@ from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.false_alarms import false_alarm_facts, false_alarm_notes
 from audio_anomaly_detector.scoring.measurement import clips_at_once
 from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
+from audio_anomaly_detector.scoring.usual_sound import UsualSound
 from audio_anomaly_detector.threads import each_in_turn
 
-if TYPE_CHECKING:  # training code is imported when something is fitted, not to score
+if TYPE_CHECKING:  # code that does not score is imported when it is used
+    from audio_anomaly_detector.explaining.explanation import Explanation
     from audio_anomaly_detector.learning.pool import PoolPrior
     from audio_anomaly_detector.learning.stages import Watch
 
@@ -116,6 +118,8 @@ class Detector:
         device: of the pipeline.
         before: what restores the state before the last adaptation, as the model file holds it;
             None without any.
+        usual_sound: how the normal clips of the fit sound in short frames, which explanations
+            need; None: too few to say, or a model that was fitted before there were any.
     """
 
     config: Config
@@ -126,6 +130,7 @@ class Detector:
     provenance: Provenance
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     before: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+    usual_sound: UsualSound | None = field(default=None, repr=False, compare=False)
     threshold: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -254,6 +259,7 @@ class Detector:
             conditions=fitted.conditions,
             provenance=provenance,
             device=where,
+            usual_sound=fitted.usual_sound,
         )
         return FitResult(detector, fitted.history, store.failures, provenance.outliers)
 
@@ -378,6 +384,68 @@ class Detector:
         """
         reading = self._read(clip)
         return self._of_recording(self._score([reading.waveform], with_map)[0], reading)
+
+    def explain(
+        self,
+        waveform: ArrayLike,
+        *,
+        rates: Mapping[str, float] | None = None,
+        rpm: float | None = None,
+    ) -> "Explanation":
+        """Say why a waveform scores as it does: where, when and in what way it is unusual.
+
+        Args:
+            waveform: as for `score`.
+            rates: known rates of the machine by name, Hz, such as ``{"blade pass": 140.0}``; tones
+                and repetition rates are named as their orders.
+            rpm: speed of its shaft, revolutions a minute.
+
+        Raises:
+            UserError: as `score`; the model does not know how normal clips sound in short frames;
+                a rate that is not above 0.
+        """
+        checked = checked_waveform(waveform, self.config.audio, self.microphones)
+        return self._explained(checked, self._score([checked], with_map=False)[0], rates, rpm)
+
+    def explain_clip(
+        self, clip: Clip, *, rates: Mapping[str, float] | None = None, rpm: float | None = None
+    ) -> "Explanation":
+        """Say why a clip scores as it does; see `explain`.
+
+        Raises:
+            ClipError: the clip cannot be read or has another number of microphones.
+            UserError: as `explain`.
+        """
+        reading = self._read(clip)
+        score = self._of_recording(self._score([reading.waveform], False)[0], reading)
+        return self._explained(reading.waveform, score, rates, rpm)
+
+    def _explained(
+        self,
+        waveform: NDArray[np.float32],
+        score: Score,
+        rates: Mapping[str, float] | None,
+        rpm: float | None,
+    ) -> "Explanation":
+        from audio_anomaly_detector.explaining.explain import explain  # noqa: PLC0415
+        from audio_anomaly_detector.explaining.orders import known_rates  # noqa: PLC0415
+
+        if self.usual_sound is None:
+            raise UserError(
+                f"the model of {self.provenance.machine} does not know how its normal clips sound "
+                "in short frames, as models of earlier versions and of fewer than 4 recordings; "
+                "fit it again with 'aad fit' to have clips explained"
+            )
+        known = known_rates(rates or {}, rpm)
+        return explain(
+            self.pipeline,
+            self.usual_sound,
+            self.config.audio,
+            self.device,
+            waveform,
+            score,
+            known,
+        )
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
         """Score many clips, in order; one that fails yields its error, the rest goes on.
@@ -548,6 +616,7 @@ class Detector:
             "conditions": conditions_content(self.conditions),
             "provenance": json.dumps(self.provenance.to_dict(), allow_nan=False),
             "before": self.before,
+            "usual_sound": None if self.usual_sound is None else self.usual_sound.to_content(),
         }
 
     @classmethod
@@ -594,6 +663,7 @@ class Detector:
         )
         if any(len(bank.mean) != microphones for bank in pipeline.banks.values()):
             raise ValueError("banks of another number of microphones")
+        usual = content.get("usual_sound")  # files before 0.3.0 have none
         return cls(
             config=config,
             microphones=microphones,
@@ -603,6 +673,7 @@ class Detector:
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
             before=content.get("before"),
+            usual_sound=None if usual is None else UsualSound.from_content(usual),
         )
 
 

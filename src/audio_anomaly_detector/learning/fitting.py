@@ -34,6 +34,7 @@ from audio_anomaly_detector.scoring.components import COMPONENTS, NETWORK_FAMILI
 from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.measurement import Statistics
 from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength
+from audio_anomaly_detector.scoring.usual_sound import UsualSound
 
 # By how much a fault changes the steady level of a band. Where normal clips vary by more, as in a
 # hall as loud as the machine, steady levels depend on the hall; peaks and differences between
@@ -73,6 +74,7 @@ class Fitted:
         pipeline: ready to score.
         normal_scores: scores of the calibration clips, and of pieces of other lengths.
         conditions: how the training clips were recorded; empty: too few to say.
+        usual_sound: how they sound in short frames; None: too few to say.
         calibration_clips: their positions among the training clips.
         history: epochs of the networks that are kept.
         outliers: positions of training clips far from all the others.
@@ -82,6 +84,7 @@ class Fitted:
     pipeline: Pipeline
     normal_scores: ScoresByLength
     conditions: tuple[Conditions, ...]
+    usual_sound: UsualSound | None
     calibration_clips: list[int]
     history: list[Epoch]
     outliers: list[int]
@@ -153,6 +156,7 @@ def fit(
         pipeline,
         _normal_scores(pipeline, scored, others, are_one(store.clips)),
         data.conditions(),
+        data.usual_sound(),
         calibration_clips,
         final.history,
         [calibration_clips[i] for i in _outliers(scored)],

@@ -14,7 +14,9 @@ from audio_anomaly_detector.data.clips import independent_groups
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.progress import Progress
-from audio_anomaly_detector.scoring.conditions import MOST_CLIPS, Conditions
+from audio_anomaly_detector.scoring import conditions, usual_sound
+from audio_anomaly_detector.scoring.conditions import Conditions
+from audio_anomaly_detector.scoring.usual_sound import UsualSound
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.tensor_files import new_array
 
@@ -64,17 +66,38 @@ class TrainingData:
 
     def conditions(self) -> tuple[Conditions, ...]:
         """How the clips were recorded, by the first window of some; empty: too few clips to say."""
-        store, rate = self.store, self.config.audio.sample_rate
-        rng = np.random.default_rng(derive_seed(self.config.seed, "conditions"))
-        chosen = np.sort(rng.permutation(len(store.clips))[:MOST_CLIPS]).tolist()
-        groups = independent_groups(store.clips)
-        # A short clip goes on with its mirror image.
-        sounds = (
-            store.windows[self.windows_of[clip][0]][:, : round(store.seconds[clip] * rate)]
-            for clip in chosen
-        )
-        found = Conditions.fit(sounds, [groups[clip] for clip in chosen], rate)
+        chosen = self._drawn("conditions", conditions.MOST_CLIPS)
+        groups, rate = independent_groups(self.store.clips), self.config.audio.sample_rate
+        found = Conditions.fit(self._first_sounds(chosen), [groups[clip] for clip in chosen], rate)
         return () if found is None else (found,)
+
+    def usual_sound(self) -> UsualSound | None:
+        """How the clips sound in short frames, likewise; None: too few clips to say."""
+        store, audio = self.store, self.config.audio
+        chosen = self._drawn("usual sound", usual_sound.MOST_CLIPS)
+        groups = independent_groups(store.clips)
+        # Banks of more clips hold some of them, drawn at random.
+        of_banks = store.clips if len(store.clips) <= self.config.scoring.bank_capacity else []
+        return UsualSound.fit(
+            self._first_sounds(chosen),
+            [groups[clip] for clip in chosen],
+            audio.sample_rate,
+            float(np.median([min(store.seconds[clip], audio.window_seconds) for clip in chosen])),
+            [clip.name for clip in of_banks],
+        )
+
+    def _drawn(self, purpose: str, most: int) -> list[int]:
+        """Positions of some of the clips, in order."""
+        rng = np.random.default_rng(derive_seed(self.config.seed, purpose))
+        drawn: list[int] = np.sort(rng.permutation(len(self.store.clips))[:most]).tolist()
+        return drawn
+
+    def _first_sounds(self, clips: list[int]) -> Iterator[np.ndarray]:
+        """The first window of each; a short clip without its mirror image."""
+        store, rate = self.store, self.config.audio.sample_rate
+        for clip in clips:
+            length = round(store.seconds[clip] * rate)
+            yield store.windows[self.windows_of[clip][0]][:, :length]
 
     def windows(self, rows: np.ndarray) -> Tensor:
         """Windows ``(W, C, T)`` on the device."""

@@ -1,0 +1,104 @@
+"""From a clip and its verdict to an explanation."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from audio_anomaly_detector.data.audio import AudioConfig, to_windows
+from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map
+from audio_anomaly_detector.explaining.findings import find_differences
+from audio_anomaly_detector.explaining.nearest import nearest_clips
+from audio_anomaly_detector.explaining.recording_faults import recording_faults
+from audio_anomaly_detector.explaining.shares import family_shares
+from audio_anomaly_detector.explaining.unusual_sound import bring_out
+from audio_anomaly_detector.pipeline import Pipeline
+from audio_anomaly_detector.score import Score
+from audio_anomaly_detector.scoring.clip_features import (
+    FeatureGrid,
+    Waveform,
+    clip_features,
+    feature_grid,
+)
+from audio_anomaly_detector.scoring.usual_sound import UsualSound
+
+
+def explain(
+    pipeline: Pipeline,
+    usual: UsualSound,
+    audio: AudioConfig,
+    device: torch.device,
+    waveform: Waveform,
+    score: Score,
+    rates: Mapping[str, float],
+) -> Explanation:
+    """Say why a clip scores as it does.
+
+    Args:
+        pipeline: that scored it.
+        usual: how normal clips sound.
+        audio: how clips are cut into windows.
+        device: of the pipeline.
+        waveform: ``(C, T)`` of the whole clip.
+        score: the verdict on it.
+        rates: known rates of the machine by name, Hz.
+    """
+    grid = feature_grid(usual.sample_rate)
+    start, end = _span(waveform.shape[1] / usual.sample_rate, score)
+    first, last = (round(at * usual.sample_rate) for at in (start, end))
+    part = waveform[:, first:last]
+    features = clip_features(part, usual.sample_rate)
+    narrow = _map(
+        usual.narrow.standard(features.narrow),
+        grid.narrow_hz,
+        _frame_edges(grid, features.narrow.shape[-1], start, end),
+    )
+    columns = np.arange(features.fast.shape[-1] + 1) * grid.fast_column_s
+    fast = _map(usual.fast.standard(features.fast), grid.fast_hz, start + columns)
+    faults = recording_faults(waveform, usual.sample_rate, score)
+    notes = []
+    findings = faults
+    if not faults:
+        findings = find_differences(
+            features, usual, end - start, start, rates, anomalous=score.is_anomalous
+        )
+    else:
+        notes.append(
+            "how the clip was recorded changes its sound, so that nothing is said of the machine"
+        )
+    if end - start < waveform.shape[1] / usual.sample_rate:
+        notes.append(f"explained is its most unusual part, from {start:.1f} to {end:.1f} s")
+    windows = torch.from_numpy(to_windows(part, audio.length, audio.window_slack)).to(device)
+    statistics = pipeline.measure([windows], None).statistics
+    return Explanation(
+        score=score,
+        span=(start, end),
+        shares=family_shares(pipeline.calibration, score.families),
+        narrow=narrow,
+        fast=fast,
+        findings=findings,
+        nearest=nearest_clips(pipeline, statistics, end - start, usual.names),
+        sound=bring_out(part, usual.sample_rate, narrow, fast),
+        notes=notes,
+    )
+
+
+def _span(seconds: float, score: Score) -> tuple[float, float]:
+    """The part that is explained, s."""
+    if score.worst is None:
+        return 0.0, seconds
+    return max(0.0, score.worst.start), min(seconds, score.worst.end)
+
+
+def _frame_edges(grid: FeatureGrid, frames: int, start: float, end: float) -> Floats:
+    """Times between the middles of narrow frames, s, ``(frames + 1,)``."""
+    half = grid.narrow_length / 2 - grid.narrow_hop / 2
+    edges = start + (half + grid.narrow_hop * np.arange(frames + 1)) / grid.sample_rate
+    edges[0], edges[-1] = start, end
+    return edges
+
+
+def _map(standard: Floats, hz: Floats, seconds: Floats) -> Map:
+    """A map of the mean power and of each microphone, ``(1 + C, F, N)``; of one ``(1, F, N)``."""
+    each = standard[1:] if len(standard) > 1 else standard
+    return Map(standard[0], each, hz, seconds)

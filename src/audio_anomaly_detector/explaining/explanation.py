@@ -1,0 +1,186 @@
+"""What an explanation consists of, as plain data."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_anomaly_detector.score import Score
+
+Floats = NDArray[np.floating]
+FindingKind = Literal[
+    "new tone",
+    "stronger tone",
+    "weaker tone",
+    "harmonic series",
+    "repeated impacts",
+    "impacts",
+    "weaker impacts",
+    "modulation",
+    "broadband rise",
+    "broadband drop",
+    "single event",
+    "pause",
+    "missing strokes",
+    "level change",
+    "microphone differs",
+    "recording",
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One way in which a clip differs from the machine's normal clips.
+
+    Args:
+        kind: what it is; ``recording`` is a fault of the recording, never of the machine.
+        text: the same in words, with its figures.
+        strength: deviation in robust standard deviations of the normal clips; 0 for a recording.
+        limit: the deviation that few normal clips exceed.
+        hz: of a tone, or the fundamental of a series.
+        rate: repetitions a second.
+        db: above (negative: below) what is usual.
+        band: lowest and highest frequency, Hz.
+        time: from when to when, s.
+        spacing: of side bands, Hz.
+        order: of which known rate it is a multiple, such as ``2 x shaft``.
+    """
+
+    kind: FindingKind
+    text: str
+    strength: float = 0.0
+    limit: float = 0.0
+    hz: float | None = None
+    rate: float | None = None
+    db: float | None = None
+    band: tuple[float, float] | None = None
+    time: tuple[float, float] | None = None
+    spacing: float | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True)
+class Map:
+    """How unusual a clip is over time and frequency.
+
+    In robust standard deviations of the levels that the machine's normal clips have at that
+    frequency; 0: as always, positive: louder, negative: quieter.
+
+    Args:
+        together: of the mean power of all microphones, ``(F, N)``.
+        microphones: of each one, ``(C, F, N)``.
+        hz: edges of the bands, ``(F + 1,)``.
+        seconds: edges of the frames from the start of the clip, ``(N + 1,)``.
+    """
+
+    together: Floats
+    microphones: Floats
+    hz: Floats
+    seconds: Floats
+
+    @property
+    def peak(self) -> tuple[float, float, float]:
+        """Where it deviates most: s, Hz and the deviation."""
+        band, frame = np.unravel_index(np.abs(self.together).argmax(), self.together.shape)
+        return (
+            float(self.seconds[frame : frame + 2].mean()),
+            float(self.hz[band : band + 2].mean()),
+            float(self.together[band, frame]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: axes and the map of all microphones together, to a tenth."""
+        return {
+            "hz": np.round(self.hz, 2).tolist(),
+            "seconds": np.round(self.seconds, 4).tolist(),
+            "together": np.round(self.together.astype(np.float64), 1).tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training clip that a clip resembles.
+
+    Args:
+        name: of the training clip.
+        distance: the anomaly score that the clip would have, were this the only normal clip.
+    """
+
+    name: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class UnusualSound:
+    """The unusual part of a clip, brought out.
+
+    Args:
+        waveform: ``(C, T)``, within ±1.
+        gain: by which it was amplified, dB.
+    """
+
+    waveform: NDArray[np.float32]
+    gain: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a clip scores as it does.
+
+    Args:
+        score: the verdict.
+        span: the part that is explained, s: the clip or, of a longer one than a window, the most
+            unusual window. Times of findings and maps count from the start of the clip.
+        shares: what each family contributes to the anomaly score. They add up to it, and so to its
+            height above 0, where all families are as in the median normal clip; below 0: a family
+            is more usual than that.
+        narrow: map in bands of a few hertz and frames of half a second, for tones.
+        fast: map in wide bands and frames of a few milliseconds, for impacts.
+        findings: the strongest first; empty: nothing specific stands out.
+        nearest: the training clips that it resembles most, the nearest first; empty: the model does
+            not know them by name.
+        sound: its unusual part.
+        notes: what limits the explanation, a sentence each.
+    """
+
+    score: Score
+    span: tuple[float, float]
+    shares: dict[str, float]
+    narrow: Map
+    fast: Map
+    findings: list[Finding]
+    nearest: list[Neighbour]
+    sound: UnusualSound
+    notes: list[str]
+
+    @property
+    def words(self) -> list[str]:
+        """The findings, a sentence each."""
+        return [finding.text for finding in self.findings] or [NOTHING]
+
+    def to_dict(self, with_maps: bool = True) -> dict[str, Any]:
+        """Plain data for JSON, without sound.
+
+        Args:
+            with_maps: with all values of the maps, some hundred kB.
+        """
+        maps = {"narrow": self.narrow, "fast": self.fast}
+        return {
+            "score": self.score.to_dict(),
+            "span": list(self.span),
+            "shares": self.shares,
+            "words": self.words,
+            "findings": [asdict(finding) for finding in self.findings],
+            "nearest": [asdict(neighbour) for neighbour in self.nearest],
+            "peaks": {
+                name: dict(zip(("seconds", "hz", "deviation"), of.peak, strict=True))
+                for name, of in maps.items()
+            },
+            "sound_gain_db": self.sound.gain,
+            "notes": self.notes,
+            **({"maps": {name: of.to_dict() for name, of in maps.items()}} if with_maps else {}),
+        }
+
+
+NOTHING = "nothing specific stands out"

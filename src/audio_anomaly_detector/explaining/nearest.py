@@ -1,0 +1,42 @@
+"""The training clips that a clip resembles most."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from audio_anomaly_detector.explaining.explanation import Neighbour
+from audio_anomaly_detector.pipeline import Pipeline
+
+_NAMED = 3
+
+
+def nearest_clips(
+    pipeline: Pipeline, statistics: dict[str, Tensor], seconds: float, names: Sequence[str]
+) -> list[Neighbour]:
+    """The nearest clips of the banks, by the score against each of them alone.
+
+    Args:
+        pipeline: whose banks and calibration decide.
+        statistics: of the clip, ``(1, C, D)`` by component.
+        seconds: its length.
+        names: of the clips that begin each bank; components whose banks hold others are left out.
+    """
+    known = {
+        name: bank
+        for name, bank in pipeline.banks.items()
+        # With room left nothing was drawn at random, and adaptations are behind the clips.
+        if len(names) <= len(bank.clips) and (name in pipeline.measure.signal_components)
+    }
+    if not names or not known:
+        return []
+    raw = {}
+    for name, bank in known.items():
+        query = bank.located(statistics[name])  # (1, C, D)
+        away = (bank.clips[: len(names)] - query).abs().mean(-1)  # (n, C)
+        raw[name] = away.double()
+    calibration = pipeline.calibration
+    lengths = torch.full((len(names),), seconds, dtype=torch.float64)
+    scores = calibration.evidence(raw, pipeline.measure.families, lengths).score
+    order = scores.argsort()[:_NAMED].tolist()
+    return [Neighbour(names[at], float(scores[at])) for at in order]
