@@ -16,7 +16,7 @@ from command_line import Aad
 def test_help_names_every_verb(aad: Aad) -> None:
     result = aad("--help")
     assert result.code == 0
-    for verb in ("inspect", "synth", "fit", "score", "evaluate", "info", "run-all"):
+    for verb in ("inspect", "synth", "fit", "score", "explain", "evaluate", "info", "run-all"):
         assert verb in result.out
         assert aad(verb, "--help").code == 0
 

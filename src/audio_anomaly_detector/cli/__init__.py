@@ -14,6 +14,7 @@ from audio_anomaly_detector.cli.benchmark import benchmark
 from audio_anomaly_detector.cli.decisions import decisions
 from audio_anomaly_detector.cli.evaluate import evaluate
 from audio_anomaly_detector.cli.exit_codes import FAILED
+from audio_anomaly_detector.cli.explain import explain
 from audio_anomaly_detector.cli.export import export
 from audio_anomaly_detector.cli.fit import fit
 from audio_anomaly_detector.cli.info import info
@@ -43,7 +44,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings=HELP_OPTIONS,
 )
-verbs = inspect, synth, fit, evaluate, score, adapt, export, info, run_all, benchmark, decisions
+verbs = (
+    *(inspect, synth, fit, evaluate, score, explain, adapt, export, info, run_all),
+    *(benchmark, decisions),
+)
 for verb in verbs:
     app.command(verb.__name__.replace("_", "-"))(verb)
 

@@ -80,6 +80,8 @@ def explain(
         nearest=nearest_clips(pipeline, statistics, end - start, usual.names),
         sound=bring_out(part, usual.sample_rate, narrow, fast),
         notes=notes,
+        waveform=part,
+        sample_rate=usual.sample_rate,
     )
 
 

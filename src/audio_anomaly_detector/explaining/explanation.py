@@ -142,6 +142,8 @@ class Explanation:
             not know them by name.
         sound: its unusual part.
         notes: what limits the explanation, a sentence each.
+        waveform: of the part that is explained, ``(C, T)``.
+        sample_rate: Hz.
     """
 
     score: Score
@@ -153,6 +155,8 @@ class Explanation:
     nearest: list[Neighbour]
     sound: UnusualSound
     notes: list[str]
+    waveform: NDArray[np.float32]
+    sample_rate: int
 
     @property
     def words(self) -> list[str]:

@@ -325,7 +325,7 @@ def _rate(up: Floats, excess: Floats, limit: float, grid: FeatureGrid) -> _Rate 
         return None
     # A rate is that of all bands: one of many has the strongest line by chance.
     together = np.where(up > _SUPPORT, excess, 0.0).clip(0).sum(0)  # (R,)
-    at = int(together.argmax())
+    at = int(np.where(eligible.max(0) > 1, together, 0.0).argmax())
     band = int(eligible[:, at].argmax())
     rates = grid.rate_hz
     step = rates[1] - rates[0]

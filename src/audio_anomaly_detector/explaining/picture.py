@@ -1,0 +1,68 @@
+"""An explanation as a picture: spectrogram and both maps on one time axis."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map
+from audio_anomaly_detector.plotting.canvas import DPI, start_panel
+from audio_anomaly_detector.scoring.clip_features import LOWEST_HZ, feature_grid
+
+# Robust standard deviations at the ends of the colours, the same in every picture: a normal clip is
+# white all over.
+_ENDS = 12.0
+_COLOURS = "PuOr_r"  # told apart with any colour vision
+_SHOWN_DB = 70.0
+
+
+def draw_explanation(explanation: Explanation, title: str) -> Figure:
+    """Draw the part that is explained; microphones together.
+
+    Args:
+        explanation: of a clip.
+        title: above all.
+    """
+    grid = feature_grid(explanation.sample_rate)
+    figure = Figure(figsize=(9.0, 9.5), dpi=DPI, layout="constrained")
+    above, middle, below = figure.subplots(3, 1, sharex=True)
+    power = grid.narrow_power(explanation.waveform).mean(0, keepdims=True)
+    narrow, fast = explanation.narrow, explanation.fast
+    levels = grid.narrow_levels(power)[0]
+    start_panel(above, title, "", "Hz")
+    highest = float(levels.max())
+    drawn = above.pcolormesh(
+        narrow.seconds,
+        narrow.hz,
+        levels,
+        cmap="viridis",
+        vmin=highest - _SHOWN_DB,
+        vmax=highest,
+        rasterized=True,
+    )
+    figure.colorbar(drawn, ax=above, label="level, dB re full scale")
+    _frequency_axis(above, narrow.hz)
+    for axes, of, name in (
+        (middle, narrow, "Unusual in narrow bands (tones)"),
+        (below, fast, "Unusual in fast frames (impacts)"),
+    ):
+        _draw_map(figure, axes, of, name)
+    below.set_xlabel("s")
+    return figure
+
+
+def _draw_map(figure: Figure, axes: Axes, of: Map, name: str) -> None:
+    start_panel(axes, name, "", "Hz")
+    drawn = axes.pcolormesh(
+        of.seconds, of.hz, of.together, cmap=_COLOURS, vmin=-_ENDS, vmax=_ENDS, rasterized=True
+    )
+    figure.colorbar(drawn, ax=axes, label="standard deviations of normal clips")
+    _frequency_axis(axes, of.hz)
+
+
+def _frequency_axis(axes: Axes, hz: Floats) -> None:
+    axes.set_yscale("log")
+    axes.set_ylim(max(LOWEST_HZ, float(hz[0])), float(np.max(hz)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(visible=False)
