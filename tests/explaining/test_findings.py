@@ -66,6 +66,13 @@ def test_a_tone_that_is_missing(usual: UsualSound) -> None:
     assert tone.db is not None and tone.db < -10 and "missing" in tone.text
 
 
+def test_a_tone_that_is_shifted_a_little_is_no_other(usual: UsualSound) -> None:
+    rng = np.random.default_rng(FRESH)
+    sound = rng.standard_normal((1, len(TIME))) + 0.5 * np.sin(2 * np.pi * 309 * TIME)
+    found = findings((0.02 * sound).astype(np.float32), usual)
+    assert not [finding for finding in found if "tone" in finding.kind]
+
+
 def test_a_tone_that_is_louder(usual: UsualSound) -> None:
     sound = machine(FRESH) + 0.05 * np.sin(2 * np.pi * 300 * TIME + 1).astype(np.float32)
     tone = the("stronger tone", findings(sound, usual))

@@ -29,7 +29,12 @@ _SUPPORT = 0.5
 # A multiple of a rate is looked for at one place, so that less than a limit shows it: standard
 # deviations, and a part of the limit.
 _MULTIPLE_FROM, _MULTIPLE = 3.0, 0.25
+# Multiples of the rate of impacts are nearly as strong as the rate itself, those of a sine are not.
+_COMPARABLE = 0.4
 _LEAST_DB = 3.0  # by which a tone or rate stands out more or less than usual
+# A tone that lies by up to this part elsewhere and is about as strong is no other one: machines run
+# faster and slower under load.
+_MOST_SHIFT, _ALIKE_DB = 0.045, 6.0
 _LINE_DB = 6.0  # by which a tone stands out of what surrounds it to be one
 _MOST_ORDERS = 8  # of a series
 _LEAST_ORDERS = 3
@@ -146,6 +151,8 @@ def _tones(part: _Part) -> list[Finding]:
     excess = lines - usual
     at = _local_peaks(lines)
     at = at[(up[at] > _SUPPORT) & (excess[at] > _LEAST_DB) & (lines[at] > _LINE_DB)]
+    lost = part.values["lines"] - usual  # of the widest line
+    at = np.array([k for k in at if not _is_shifted(grid.line_hz, usual, -lost, k, lines[k])], int)
     found = []
     hz = _refined(grid.line_hz, part.features.spectrum, at)
     if (up[at] > 1).any():
@@ -157,9 +164,10 @@ def _tones(part: _Part) -> list[Finding]:
         strongest = [k for k in np.argsort(-up[at]) if left[k] and up[at[k]] > 1]
         found += [_tone(part, hz[k], at[k], excess, up) for k in strongest[:_MOST_TONES]]
     down = part.standard("lines", -1)
-    lost = part.values["lines"] - usual  # of the widest line, so that a shifted one is none
     weaker = _local_peaks(down)
     weaker = weaker[(down[weaker] > 1) & (usual[weaker] > _LINE_DB) & (lost[weaker] < -_LEAST_DB)]
+    moved = [k for k in weaker if _is_shifted(grid.line_hz, lines, excess, k, usual[k])]
+    weaker = np.setdiff1d(weaker, moved)
     for k in _apart(weaker[np.argsort(-down[weaker])], grid.line_hz)[:_MOST_TONES]:
         frequency = float(grid.line_hz[k])
         gone = part.values["lines"][k] < _LEAST_DB
@@ -178,6 +186,21 @@ def _tones(part: _Part) -> list[Finding]:
             )
         )
     return found
+
+
+def _is_shifted(hz: Floats, others: Floats, change: Floats, at: int, line: float) -> bool:
+    """Whether a line is found nearby instead, as the machine runs a little faster or slower.
+
+    Args:
+        hz: frequencies, ``(G,)``.
+        others: lines among which it is looked for, dB, ``(G,)``.
+        change: by how much more these stand out than what they are compared with, dB, ``(G,)``.
+        at: where the line lies.
+        line: by how much it stands out, dB.
+    """
+    near = np.abs(hz / hz[at] - 1) < _MOST_SHIFT
+    alike = near & (others > line - _ALIKE_DB) & (change > _ALIKE_DB)
+    return bool(alike.any())
 
 
 def _tone(part: _Part, hz: float, at: int, excess: Floats, up: Floats) -> Finding:
@@ -331,20 +354,22 @@ def _rate(up: Floats, excess: Floats, limit: float, grid: FeatureGrid) -> _Rate 
     step = rates[1] - rates[0]
     carriers = _around(up[:, at] > _SUPPORT, band)
     strength = up[carriers].max(0) * limit  # (R,)
+    least = max(_MULTIPLE_FROM, _MULTIPLE * limit)
 
-    def stands_out(hz: float) -> bool:
+    def stands_out(hz: float, least: float) -> bool:
         near = np.abs(rates - hz) <= max(step, RATE_TOLERANCE * hz)
-        return bool(near.any() and strength[near].max() > max(_MULTIPLE_FROM, _MULTIPLE * limit))
+        return bool(near.any() and strength[near].max() > least)
 
     hz = float(_refined(rates, together, np.array([at]))[0])
     for divisor in (4, 3, 2):
         # All lower multiples must be there, or any strong line would have a lower fundamental.
         lower = hz / divisor
-        if lower >= 2 * step and all(stands_out(k * lower) for k in range(1, divisor)):
+        if lower >= 2 * step and all(stands_out(k * lower, least) for k in range(1, divisor)):
             hz = lower
             break
-    multiples = sum(stands_out(k * hz) for k in range(2, 6))
-    spacing = _side_bands(hz, strength, max(_MULTIPLE_FROM, _MULTIPLE * limit), rates)
+    comparable = max(least, _COMPARABLE * float(strength[at]))
+    multiples = sum(stands_out(k * hz, comparable) for k in range(2, 6))
+    spacing = _side_bands(hz, strength, least, rates)
     return _Rate(hz, band, at, multiples, spacing)
 
 
