@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from audio_anomaly_detector.data.layouts import find_clips, select_machine
     from audio_anomaly_detector.detector import Detector, FitResult
     from audio_anomaly_detector.errors import ClipError, UserError
+    from audio_anomaly_detector.explaining.explanation import Explanation
     from audio_anomaly_detector.loading import load_scorer
     from audio_anomaly_detector.provenance import Provenance
     from audio_anomaly_detector.score import Score, Scorer
@@ -31,6 +32,7 @@ _HOMES = {
     "ClipError": "errors",
     "Config": "config",
     "Detector": "detector",
+    "Explanation": "explaining.explanation",
     "FitResult": "detector",
     "Provenance": "provenance",
     "Score": "score",
@@ -50,6 +52,7 @@ __all__ = [
     "ClipError",
     "Config",
     "Detector",
+    "Explanation",
     "FitResult",
     "Provenance",
     "Score",

@@ -11,9 +11,11 @@ import torch
 
 from audio_anomaly_detector import Clip, Detector, UserError, load_config
 from audio_anomaly_detector.data.clips import MachineKey
+from audio_anomaly_detector.explaining.findings import find_swapped
 from audio_anomaly_detector.explaining.orders import known_rates, order_of
 from audio_anomaly_detector.explaining.shares import family_shares
 from audio_anomaly_detector.explaining.unusual_sound import bring_out
+from audio_anomaly_detector.scoring.clip_features import clip_features
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
 from explaining_sounds import RATE, SECONDS, TIME, band_noise, learned, machine
 
@@ -131,6 +133,21 @@ def test_a_fault_of_the_recording_is_none_of_the_machine(detector: Detector, fau
     assert {finding.kind for finding in explanation.findings} == {"recording"}
     assert fault in " ".join(explanation.words)
     assert explanation.notes
+
+
+def test_exchanged_microphones_are_no_fault_of_the_machine() -> None:
+    def of_two(seed: int) -> np.ndarray:
+        return machine(seed, microphones=2) * np.float32([[1.0], [0.6]])
+
+    usual = learned(of_two)
+    straight, crossed = (
+        find_swapped(clip_features(sound, RATE), usual, SECONDS)
+        for sound in (of_two(FRESH), of_two(FRESH)[::-1])
+    )
+    assert not straight
+    assert "microphones 0 and 1 seem to be exchanged" in crossed[0].text
+    quieter = of_two(FRESH) * np.float32([[1.0], [0.5]])
+    assert not find_swapped(clip_features(quieter, RATE), usual, SECONDS)
 
 
 def test_of_a_long_recording_the_most_unusual_part_is_explained(detector: Detector) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from audio_anomaly_detector.data.audio import AudioConfig, to_windows
 from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map
-from audio_anomaly_detector.explaining.findings import find_differences
+from audio_anomaly_detector.explaining.findings import find_differences, find_swapped
 from audio_anomaly_detector.explaining.nearest import nearest_clips
 from audio_anomaly_detector.explaining.recording_faults import recording_faults
 from audio_anomaly_detector.explaining.shares import family_shares
@@ -21,6 +21,12 @@ from audio_anomaly_detector.scoring.clip_features import (
     feature_grid,
 )
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
+
+# Bands and frames over whose mean the peak of a map is looked for. Of 44 clips of synthetic
+# machines at 0 dB with a fault of the tuning kind that adds a sound, the peak lay where that sound
+# exceeds the rest in 86 % of the narrow maps, by single cells in 77 %; of the fast ones in 61 and
+# 59 %.
+_NARROW_AROUND, _FAST_AROUND = (5, 9), (1, 5)
 
 
 def explain(
@@ -52,10 +58,12 @@ def explain(
         usual.narrow.standard(features.narrow),
         grid.narrow_hz,
         _frame_edges(grid, features.narrow.shape[-1], start, end),
+        _NARROW_AROUND,
     )
     columns = np.arange(features.fast.shape[-1] + 1) * grid.fast_column_s
-    fast = _map(usual.fast.standard(features.fast), grid.fast_hz, start + columns)
+    fast = _map(usual.fast.standard(features.fast), grid.fast_hz, start + columns, _FAST_AROUND)
     faults = recording_faults(waveform, usual.sample_rate, score)
+    faults += find_swapped(features, usual, end - start)
     notes = []
     findings = faults
     if not faults:
@@ -100,7 +108,7 @@ def _frame_edges(grid: FeatureGrid, frames: int, start: float, end: float) -> Fl
     return edges
 
 
-def _map(standard: Floats, hz: Floats, seconds: Floats) -> Map:
+def _map(standard: Floats, hz: Floats, seconds: Floats, around: tuple[int, int]) -> Map:
     """A map of the mean power and of each microphone, ``(1 + C, F, N)``; of one ``(1, F, N)``."""
     each = standard[1:] if len(standard) > 1 else standard
-    return Map(standard[0], each, hz, seconds)
+    return Map(standard[0], each, hz, seconds, around)

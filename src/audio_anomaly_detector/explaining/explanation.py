@@ -72,17 +72,32 @@ class Map:
         microphones: of each one, ``(C, F, N)``.
         hz: edges of the bands, ``(F + 1,)``.
         seconds: edges of the frames from the start of the clip, ``(N + 1,)``.
+        around: bands and frames of a neighbourhood, see `peak`; odd.
     """
 
     together: Floats
     microphones: Floats
     hz: Floats
     seconds: Floats
+    around: tuple[int, int]
 
     @property
     def peak(self) -> tuple[float, float, float]:
-        """Where it deviates most: s, Hz and the deviation."""
-        band, frame = np.unravel_index(np.abs(self.together).argmax(), self.together.shape)
+        """Where it deviates most: s, Hz and the deviation.
+
+        Of the neighbourhood whose mean deviates most, as single cells do by chance.
+        """
+        from scipy.ndimage import uniform_filter  # noqa: PLC0415
+
+        mean = uniform_filter(self.together, self.around, mode="nearest")
+        middle = np.unravel_index(np.abs(mean).argmax(), mean.shape)
+        rows, columns = (
+            slice(max(0, int(at) - width // 2), int(at) + width // 2 + 1)
+            for at, width in zip(middle, self.around, strict=True)
+        )
+        near = np.sign(mean[middle]) * self.together[rows, columns]
+        band, frame = np.unravel_index(near.argmax(), near.shape)
+        band, frame = int(band) + rows.start, int(frame) + columns.start
         return (
             float(self.seconds[frame : frame + 2].mean()),
             float(self.hz[band : band + 2].mean()),

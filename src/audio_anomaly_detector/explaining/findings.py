@@ -6,6 +6,7 @@ Every kind is stated only if the clip deviates by more than normal clips do amon
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,34 @@ def find_differences(
     found += [*broadband, *level, *_microphones(part)]
     found.sort(key=lambda finding: -finding.strength / finding.limit)
     return found[:_MOST]
+
+
+def find_swapped(features: ClipFeatures, usual: UsualSound, seconds: float) -> list[Finding]:
+    """Two microphones that were exchanged: each sounds against the others as the other one did.
+
+    Args:
+        features: of the part that is explained.
+        usual: of the normal clips.
+        seconds: length of the part.
+    """
+    kind = Kind("microphones", 0)
+    by_microphone = features.by_microphone  # (C, K)
+
+    def largest(order: list[int]) -> float:
+        values: dict[Name, Floats] = {"microphones": by_microphone[order].ravel()}
+        return float(usual.deviations(values, kind, seconds).max() / usual.limits[kind])
+
+    order = list(range(len(by_microphone)))
+    as_it_is = largest(order)
+    if as_it_is <= 1:
+        return []
+    for first, second in combinations(order, 2):
+        exchanged = order.copy()
+        exchanged[first], exchanged[second] = second, first
+        if largest(exchanged) < min(1.0, _SUPPORT * as_it_is):
+            text = f"the recording: microphones {first} and {second} seem to be exchanged"
+            return [Finding("recording", text)]
+    return []
 
 
 def _within(tone: Finding, band: tuple[float, float] | None) -> bool:
