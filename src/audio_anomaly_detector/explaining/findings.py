@@ -382,7 +382,9 @@ def _rate(up: Floats, excess: Floats, limit: float, grid: FeatureGrid) -> _Rate 
     rates = grid.rate_hz
     step = rates[1] - rates[0]
     carriers = _around(up[:, at] > _SUPPORT, band)
-    strength = up[carriers].max(0) * limit  # (R,)
+    # The mean over bands, by how much they carry: in one of many some rate stands out by chance.
+    weights = up[carriers, at] ** 2
+    strength = np.average(up[carriers], axis=0, weights=weights) * limit  # (R,)
     least = max(_MULTIPLE_FROM, _MULTIPLE * limit)
 
     def stands_out(hz: float, least: float) -> bool:
