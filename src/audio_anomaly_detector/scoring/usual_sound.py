@@ -34,9 +34,9 @@ _TAILS = ((0.1587, 1.0), (0.02275, 2.0), (0.00135, 3.0))
 # standard deviations above its mean: the share of normal clips that may have any finding though
 # their score is normal.
 _GUMBEL_98 = 2.59
-# Divided by the number of groups, by how much limits of few clips are wider. Of four synthetic
-# machines with 5, 8 and 12 normal clips 30, 12 and 6 % of 80 fresh normal ones had a finding
-# without it, 12, 5 and 5 % with it.
+# Divided by the number of groups, by how much limits of few clips are wider. With limits for 5 % of
+# normal clips, 30, 12 and 6 % of 80 fresh ones of four synthetic machines with 5, 8 and 12 normal
+# clips had a finding without it, and 12, 5 and 5 % of four other machines with it.
 _WIDER = 3.0
 # Of an anomalous clip, which few normal ones are, less has to stand out: 5 % of normal clips exceed
 # the limit of each kind.
