@@ -23,6 +23,8 @@ FindingKind = Literal[
     "single event",
     "pause",
     "missing strokes",
+    "weaker strokes",
+    "changed cycle",
     "level change",
     "microphone differs",
     "recording",

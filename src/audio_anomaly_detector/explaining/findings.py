@@ -21,7 +21,14 @@ from audio_anomaly_detector.scoring.clip_features import (
     Floats,
     feature_grid,
 )
-from audio_anomaly_detector.scoring.usual_sound import Kind, Name, UsualSound, compared, pairs
+from audio_anomaly_detector.scoring.usual_sound import (
+    MOST_CYCLE_CHANGE,
+    Kind,
+    Name,
+    UsualSound,
+    compared,
+    pairs,
+)
 
 _MOST = 5  # findings; of more the weaker ones are consequences
 _MOST_TONES = 3
@@ -44,6 +51,9 @@ _LEAST_LEVEL_DB = 1.0
 _ALL_BANDS = 0.8  # share of the bands that rise or fall together if the level changed
 _STEADY_STROKES_DB = 2.0  # 20 log of their number: a quarter more or less
 _LEAST_STROKES_HZ = 0.3
+_EQUAL_STROKES_DB = 1.0  # if strokes are to be compared with each other: an eighth
+_STEADY_CYCLE = 2.0  # per cent by which the cycles of normal clips differ
+_LEAST_CYCLE_CHANGE = 1.0
 _MORE = 1.15  # times as many strokes or impacts: one more among a handful is chance
 _LEAST_SPACING_HZ = 3.0  # of side bands
 _LEAST_IMPACTS = 3
@@ -122,7 +132,7 @@ def find_differences(
     tones = [tone for tone in _tones(part) if not any(_within(tone, band) for band in carriers)]
     found = [*tones, *repetitions, *_events(part)]
     named = any(finding.kind in _REPEATING for finding in found)
-    found += _strokes(part, named)
+    found += [*_strokes(part, named), *_cycle(part)]
     # What stands out of louder noise less than usual is not weaker.
     risen = [rise.band for rise in broadband if rise.kind == "broadband rise"]
     found = [finding for finding in found if not any(_hidden(finding, band) for band in risen)]
@@ -428,12 +438,13 @@ def _side_bands(hz: float, strength: Floats, least: float, rates: Floats) -> flo
 
 def _of_rate(part: _Part, rate: _Rate, up: Floats, excess: Floats) -> Finding:
     grid = part.grid
-    # A sine makes one line, impacts many multiples of it, or side bands where they pass a load zone
-    # (Randall and Antoni, "Rolling element bearing diagnostics - a tutorial", 2011).
-    impacts = rate.multiples >= 2 or rate.spacing is not None
     near = np.abs(grid.rate_hz - rate.hz) <= RATE_TOLERANCE * rate.hz + grid.rate_hz[1] / 100
     near[rate.at] = True
     bands = _around(up[:, near].max(1) > _SUPPORT, rate.band)
+    # A sine makes one line, impacts many multiples of it, or side bands where they pass a load zone
+    # (Randall and Antoni, "Rolling element bearing diagnostics - a tutorial", 2011). Where many of
+    # them are left out the multiples drown, and loud moments tell them from a sine.
+    impacts = rate.multiples >= 2 or rate.spacing is not None or _is_sharp(part, bands)
     order = order_of(rate.hz, part.rates, grid.rate_hz[1] - grid.rate_hz[0])
     where = _band(grid.fast_hz, bands)
     db = float(excess[rate.band, rate.at])
@@ -455,6 +466,12 @@ def _of_rate(part: _Part, rate: _Rate, up: Floats, excess: Floats) -> Finding:
         spacing=rate.spacing,
         order=None if order is None else order.label,
     )
+
+
+def _is_sharp(part: _Part, bands: slice) -> bool:
+    """Whether some bands have sharper peaks, or the clip more loud moments, than usual."""
+    sharper, moments = part.standard("peaks", 1)[bands], part.standard("strokes", 1)
+    return bool(max(sharper.max(), moments.max()) > 1)
 
 
 def _impacts(part: _Part, sharper: Floats) -> list[Finding]:
@@ -570,7 +587,7 @@ def _strokes(part: _Part, named: bool) -> list[Finding]:
         part: the clip.
         named: impacts are among the findings already.
     """
-    times, usual = part.features.strokes, part.usual.values["strokes"]
+    times, usual = part.features.strokes.times, part.usual.values["strokes"]
     rate, usually = len(times) / part.seconds, 10 ** (float(usual.centre[0]) / 20)
     more, fewer = (float(part.standard("strokes", sign)[0]) for sign in (1, -1))
     if more > 1 and not named and len(times) >= max(_LEAST_IMPACTS, _MORE * usually * part.seconds):
@@ -585,8 +602,12 @@ def _strokes(part: _Part, named: bool) -> list[Finding]:
         ]
     # A machine works in strokes if its normal clips have about as many of them.
     steady = usual.spread[0] < _STEADY_STROKES_DB and usually > _LEAST_STROKES_HZ
-    if fewer <= 1 or not steady or rate > usually / _MORE:
+    if not steady:
         return []
+    if fewer <= 1 or rate > usually / _MORE:
+        # Among knocks that are not the machine's strokes some are weak.
+        equal = usual.spread[0] < _EQUAL_STROKES_DB and rate < usually * _MORE
+        return _weaker_strokes(part) if equal else []
     edges = np.concatenate([[0.0], times, [part.seconds]])
     longest = int(np.diff(edges).argmax())
     time = part.start + float(edges[longest]), part.start + float(edges[longest + 1])
@@ -599,6 +620,53 @@ def _strokes(part: _Part, named: bool) -> list[Finding]:
             limit=part.limit("strokes", -1),
             rate=rate,
             time=time,
+        )
+    ]
+
+
+def _cycle(part: _Part) -> list[Finding]:
+    """A cycle that takes longer or less long."""
+    cycle, usual = part.features.cycle, part.usual.values["cycle"]
+    usually = float(np.exp(usual.centre[0] / 100))
+    if not cycle or usual.spread[0] > _STEADY_CYCLE:
+        return []
+    change = 100 * float(np.log(cycle / usually))
+    standard = float(part.standard("cycle", 0)[0])
+    if standard <= 1 or not _LEAST_CYCLE_CHANGE < abs(change) < MOST_CYCLE_CHANGE:
+        return []
+    return [
+        Finding(
+            "changed cycle",
+            f"a cycle takes {cycle:.2f} s, {abs(change):.0f} % "
+            f"{'more' if change > 0 else 'less'} than usual ({usually:.2f} s)",
+            strength=standard * part.limit("cycle", 0),
+            limit=part.limit("cycle", 0),
+            rate=1 / cycle,
+        )
+    ]
+
+
+def _weaker_strokes(part: _Part) -> list[Finding]:
+    """Strokes that are weaker against the strongest than usual."""
+    standard = part.standard("weaker", 1)
+    if standard.max() <= 1:
+        return []
+    lower, half = standard.reshape(2, -1)
+    weakest = np.maximum(lower, half)
+    at = int(weakest.argmax())
+    bands = _around(weakest > _SUPPORT, at)
+    over = (part.values["weaker"] - part.usual.values["weaker"].centre).reshape(2, -1)
+    which = int(half[at] > lower[at])
+    db = float(over[which, at])
+    return [
+        Finding(
+            "weaker strokes",
+            f"{('a part', 'half')[which]} of the strokes is {db:.0f} dB weaker than usual, against "
+            f"the strongest, in {_band(part.grid.fast_hz, bands)}",
+            strength=float(weakest[at] * part.limit("weaker", 1)),
+            limit=part.limit("weaker", 1),
+            db=-db,
+            band=_edges(part.grid.fast_hz, bands),
         )
     ]
 

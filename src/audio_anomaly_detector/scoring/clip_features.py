@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft, rfftfreq
+from scipy.fft import irfft, rfft, rfftfreq
 
 Floats = NDArray[np.floating]
 Waveform = NDArray[np.float32]
@@ -44,6 +44,12 @@ _EVENT_S = 0.25
 # median stroke, which is at least as far; no two within so many seconds.
 _STROKE_DB = 4.0
 _STROKE_APART_S = 0.06
+# A cycle: shortest, and of how many a clip has to consist; how alike its repetitions are at least,
+# as a correlation; a cycle of which that is the multiple repeats nearly as well.
+_SHORTEST_CYCLE_S = 0.15
+_LEAST_CYCLES = 2.5
+_LEAST_ALIKE = 0.4
+_NEARLY_AS_ALIKE = 0.8
 
 
 @cache
@@ -160,8 +166,9 @@ class FeatureGrid:
         swing = segments / segments.mean(-1, keepdims=True) - 1
         window = np.hanning(length).astype(np.float32)
         spectrum = rfft(swing * window, self._segment, axis=-1)
-        depth = _decibels(np.mean(np.abs(spectrum) ** 2, 1) / np.sum(window) ** 2)
-        depth = depth[:, self._rates]
+        # The mean of levels, not of powers: a steady rate is in all segments, knocks at random
+        # have another one in each.
+        depth = _decibels(np.abs(spectrum) ** 2 / np.sum(window) ** 2).mean(1)[:, self._rates]
         return depth - _running_median(depth, _RATE_AROUND)
 
     def widest_rate(self, rates: Floats) -> Floats:
@@ -189,22 +196,53 @@ def _with_mean(power: Floats) -> Floats:
     return power if len(power) == 1 else np.concatenate([power.mean(0, keepdims=True), power])
 
 
-def stroke_times(fast: Floats, column_s: float) -> Floats:
-    """When a clip is loud for a moment, as a machine that works in strokes is, s.
+def cycle_length(fast: Floats, column_s: float) -> float:
+    """After which time a clip repeats itself, s; 0: it does not.
+
+    The shortest lag at which the mean course of all bands correlates with itself about as well as
+    at the best one.
 
     Args:
         fast: levels in fast bands, dB, ``(B, M)``.
         column_s: seconds of a column.
     """
-    course = np.mean(fast - np.median(fast, 1, keepdims=True), 0)  # (M,)
-    heights = np.array(
-        [course[stroke].max() for stroke in _stretches(course, _STROKE_DB, column_s)]
+    course = np.mean(fast - np.mean(fast, 1, keepdims=True), 0)  # (M,)
+    size = len(course)
+    shortest, longest = round(_SHORTEST_CYCLE_S / column_s), int(size / _LEAST_CYCLES)
+    if longest <= shortest + 1:
+        return 0.0
+    spectrum = rfft(course, 2 * size)
+    products = irfft(spectrum.real**2 + spectrum.imag**2, 2 * size)[:size]
+    alike = products / max(float(products[0]), _POWER_FLOOR) * size / np.arange(size, 0, -1)
+    inside = alike[shortest:longest]
+    peaks = shortest + 1 + np.flatnonzero(
+        (inside[1:-1] >= inside[:-2]) & (inside[1:-1] > inside[2:])
     )
-    if len(heights) == 0:
-        return heights
+    if len(peaks) == 0 or alike[peaks].max() < _LEAST_ALIKE:
+        return 0.0
+    at = int(peaks[alike[peaks] > _NEARLY_AS_ALIKE * alike[peaks].max()][0])
+    low, middle, high = alike[at - 1 : at + 2]
+    return float((at + 0.5 * (low - high) / min(low - 2 * middle + high, -1e-9)) * column_s)
+
+
+def find_strokes(fast: Floats, column_s: float) -> "Strokes":
+    """When a clip is loud for a moment, as a machine that works in strokes is.
+
+    Args:
+        fast: levels in fast bands, dB, ``(B, M)``.
+        column_s: seconds of a column.
+    """
+    over = fast - np.median(fast, 1, keepdims=True)
+    course = np.mean(over, 0)  # (M,)
+    heights = [course[stroke].max() for stroke in _stretches(course, _STROKE_DB, column_s)]
+    if not heights:
+        return Strokes(np.zeros(0), np.zeros((len(fast), 0)))
     half = max(_STROKE_DB, float(np.median(heights)) / 2)
-    strokes = _stretches(course, half, column_s)
-    return np.array([stroke[0] for stroke in strokes]) * column_s
+    found = _stretches(course, half, column_s)
+    return Strokes(
+        np.array([stroke[0] for stroke in found]) * column_s,
+        np.stack([over[:, stroke].max(1) for stroke in found], 1),
+    )
 
 
 def _stretches(course: Floats, least: float, column_s: float) -> list[NDArray[np.int64]]:
@@ -272,6 +310,30 @@ def _dilated(values: Floats, reach: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
+class Strokes:
+    """Moments in which a clip is loud.
+
+    Args:
+        times: their beginnings, s, ``(S,)``.
+        heights: the loudest column of each above the median one, by fast band, dB, ``(B, S)``.
+    """
+
+    times: Floats
+    heights: Floats
+
+    @property
+    def weaker(self) -> Floats:
+        """By how much the weaker strokes lie below the strongest tenth, dB, ``(2 B,)``.
+
+        The weakest fifth and the weaker half in each fast band; 0 without strokes.
+        """
+        if len(self.times) == 0:
+            return np.zeros(2 * len(self.heights))
+        low, half, high = np.quantile(self.heights, (0.2, 0.5, 0.9), axis=1)
+        return np.concatenate([high - low, high - half])
+
+
+@dataclass(frozen=True)
 class ClipFeatures:
     """What is compared of a clip, of the mean power over microphones unless another is named.
 
@@ -284,7 +346,8 @@ class ClipFeatures:
             ``(B,)``.
         moments: level of moments of a quarter second in each fast band, dB, ``(B, W)``.
         envelope: power of each fast band in every fast frame, ``(B, M)``.
-        strokes: when the clip is loud for a moment, s; see `stroke_times`.
+        strokes: when the clip is loud for a moment; see `find_strokes`.
+        cycle: after which time the clip repeats itself, s; 0: it does not. See `cycle_length`.
         level: mean of `bands`, dB.
         by_microphone: level of each microphone over that of all, dB, ``(C, K)``.
         narrow: levels in narrow bands, of the mean power and of each microphone, dB,
@@ -299,7 +362,8 @@ class ClipFeatures:
     peaks: Floats
     moments: Floats
     envelope: Floats
-    strokes: Floats
+    strokes: Strokes
+    cycle: float
     level: float
     by_microphone: Floats
     narrow: Floats
@@ -334,7 +398,8 @@ def clip_features(waveform: Waveform, sample_rate: int) -> ClipFeatures:
         peaks=peaks(envelope),
         moments=moments(envelope, grid.envelope_rate),
         envelope=envelope,
-        strokes=stroke_times(levels[0], grid.fast_column_s),
+        strokes=find_strokes(levels[0], grid.fast_column_s),
+        cycle=cycle_length(levels[0], grid.fast_column_s),
         level=float(bands.mean()),
         by_microphone=by_microphone,
         narrow=grid.narrow_levels(_with_mean(power)),

@@ -43,8 +43,21 @@ _WIDER = 3.0
 _NORMAL_95 = 1.64
 _NORMAL_90 = 1.28  # standard deviations above which a tenth of a normal distribution lies
 
+# Per cent, in logarithms: by more, a cycle is another multiple of what repeats.
+MOST_CYCLE_CHANGE = 30.0
+
 Name = Literal[
-    "lines", "bands", "rates", "peaks", "burst", "gap", "strokes", "level", "microphones"
+    "lines",
+    "bands",
+    "rates",
+    "peaks",
+    "burst",
+    "gap",
+    "strokes",
+    "weaker",
+    "cycle",
+    "level",
+    "microphones",
 ]
 
 
@@ -72,6 +85,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("gap", 1),
     Kind("strokes", 1),
     Kind("strokes", -1),
+    Kind("weaker", 1),
+    Kind("cycle", 0),
     Kind("level", 0),
     Kind("microphones", 0),
 )
@@ -168,6 +183,8 @@ class UsualSound:
             "burst": fast,
             "gap": fast,
             "strokes": 1,
+            "weaker": 2 * fast,
+            "cycle": 1,
             "level": 1,
             "microphones": microphones * bands,
         }
@@ -224,6 +241,7 @@ class UsualSound:
             narrow.append(_centre_and_units(features.narrow))
             fast.append(_centre_and_units(features.fast))
         stacked = {name: np.stack(values) for name, values in found.items()}  # (n, D) each
+        stacked["cycle"] = _of_one_cycle(stacked["cycle"])
         return cls(
             sample_rate,
             seconds,
@@ -308,7 +326,10 @@ def compared(features: ClipFeatures, sample_rate: int, seconds: float) -> dict[N
         "burst": features.moments.max(1) - median,
         "gap": median - features.moments.min(1),
         # As a ratio, in decibels: a few per cent are nothing.
-        "strokes": np.array([20 * np.log10(max(1, len(features.strokes)) / seconds)]),
+        "strokes": np.array([20 * np.log10(max(1, len(features.strokes.times)) / seconds)]),
+        "weaker": features.strokes.weaker,
+        # As a ratio, in per cent.
+        "cycle": np.array([100 * np.log(max(features.cycle, 0.01))]),
         "level": np.array([features.level]),
         "microphones": features.by_microphone.ravel(),
     }
@@ -333,6 +354,12 @@ def pairs(standard: Floats) -> Floats:
 
 def _largest(kind: Kind, standard: Floats) -> float:
     return float((pairs(standard) if kind.name == "bands" else standard).max())
+
+
+def _of_one_cycle(cycles: Floats) -> Floats:
+    """The median one where a clip seems to repeat after another multiple or part of it."""
+    middle = np.median(cycles)
+    return np.where(np.abs(cycles - middle) < MOST_CYCLE_CHANGE, cycles, middle)
 
 
 def _limits(
