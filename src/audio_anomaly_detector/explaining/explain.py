@@ -7,7 +7,8 @@ import torch
 
 from audio_anomaly_detector.data.audio import AudioConfig, to_windows
 from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map
-from audio_anomaly_detector.explaining.findings import find_differences, find_swapped
+from audio_anomaly_detector.explaining.findings import find_differences
+from audio_anomaly_detector.explaining.levels import find_swapped
 from audio_anomaly_detector.explaining.nearest import nearest_clips
 from audio_anomaly_detector.explaining.recording_faults import recording_faults
 from audio_anomaly_detector.explaining.shares import family_shares

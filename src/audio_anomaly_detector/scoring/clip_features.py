@@ -215,8 +215,8 @@ def cycle_length(fast: Floats, column_s: float) -> float:
     products = irfft(spectrum.real**2 + spectrum.imag**2, 2 * size)[:size]
     alike = products / max(float(products[0]), _POWER_FLOOR) * size / np.arange(size, 0, -1)
     inside = alike[shortest:longest]
-    peaks = shortest + 1 + np.flatnonzero(
-        (inside[1:-1] >= inside[:-2]) & (inside[1:-1] > inside[2:])
+    peaks = (
+        shortest + 1 + np.flatnonzero((inside[1:-1] >= inside[:-2]) & (inside[1:-1] > inside[2:]))
     )
     if len(peaks) == 0 or alike[peaks].max() < _LEAST_ALIKE:
         return 0.0
