@@ -26,17 +26,21 @@ def machine(seed: int, microphones: int = 1) -> Clip:
     return (level * (noise + 0.5 * tone)).astype(np.float32)
 
 
-def stroke(seed: int, left_out: tuple[int, ...] = ()) -> Clip:
+def stroke(
+    seed: int, left_out: tuple[int, ...] = (), weak: tuple[int, ...] = (), cycle: float = 0.5
+) -> Clip:
     """Noise with a click twice a second, ``(1, T)``.
 
     Args:
         seed: of the noise.
         left_out: numbers of the clicks that are missing.
+        weak: of those that are half as loud.
+        cycle: from one to the next, s.
     """
     sound = machine(seed)
-    for number in range(int(2 * SECONDS) - 1):
+    for number in range(int((SECONDS - 0.3) / cycle)):
         if number not in left_out:
-            add_click(sound, 0.2 + 0.5 * number)
+            add_click(sound, 0.2 + cycle * number, size=0.2 if number in weak else 0.4)
     return sound
 
 

@@ -11,7 +11,7 @@ import torch
 
 from audio_anomaly_detector import Clip, Detector, UserError, load_config
 from audio_anomaly_detector.data.clips import MachineKey
-from audio_anomaly_detector.explaining.findings import find_swapped
+from audio_anomaly_detector.explaining.levels import find_swapped
 from audio_anomaly_detector.explaining.orders import known_rates, order_of
 from audio_anomaly_detector.explaining.shares import family_shares
 from audio_anomaly_detector.explaining.unusual_sound import bring_out

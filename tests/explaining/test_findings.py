@@ -165,6 +165,38 @@ def test_missing_strokes(usual_strokes: UsualSound) -> None:
     assert not [f for found in whole for f in found if f.kind == "missing strokes"]
 
 
+def test_weaker_strokes(usual_strokes: UsualSound) -> None:
+    found = findings(stroke(FRESH, weak=(1, 4, 5, 8, 11, 13)), usual_strokes)
+    said = the("weaker strokes", found)
+    assert said.db == pytest.approx(-6, abs=2)  # less what noise adds
+    assert said.band is not None and said.band[0] < 3000 < said.band[1]
+    assert "missing strokes" not in {finding.kind for finding in found}
+
+
+@pytest.mark.parametrize("cycle", [0.47, 0.53])
+def test_a_changed_cycle(usual_strokes: UsualSound, cycle: float) -> None:
+    said = the("changed cycle", findings(stroke(FRESH, cycle=cycle), usual_strokes))
+    assert said.rate == pytest.approx(1 / cycle, rel=0.01)
+
+
+def test_a_machine_without_cycle_has_no_other_one(
+    usual: UsualSound, usual_strokes: UsualSound
+) -> None:
+    kinds = {finding.kind for finding in findings(stroke(FRESH), usual)}
+    kinds |= {finding.kind for finding in findings(stroke(FRESH), usual_strokes)}
+    assert "changed cycle" not in kinds
+
+
+def test_knocks_with_gaps_are_impacts(usual: UsualSound) -> None:
+    sound, rng = machine(FRESH), np.random.default_rng(4)
+    for at in np.arange(0.1, SECONDS - 0.1, 1 / 20):
+        if rng.random() < 0.4:
+            add_click(sound, at + rng.normal(0, 0.001), hz=2500, size=0.3)
+    kinds = {finding.kind for finding in findings(sound, usual)}
+    assert kinds & {"impacts", "repeated impacts"}
+    assert "modulation" not in kinds
+
+
 def test_another_level_is_no_other_spectrum(usual: UsualSound) -> None:
     found = findings(machine(FRESH) * np.float32(2), usual)
     said = the("level change", found)

@@ -26,6 +26,8 @@ LEAST_IMPACTS = 3
 _MULTIPLE_FROM, _MULTIPLE = 3.0, 0.25
 # Multiples of the rate of impacts are nearly as strong as the rate itself, those of a sine are not.
 _COMPARABLE = 0.4
+# By so much the peaks of sound that swings as a sine rise above its median level at most.
+_MOST_OF_SINE_DB = 6.0
 _LEAST_SPACING_HZ = 3.0  # of side bands
 
 
@@ -169,9 +171,9 @@ def _of_rate(part: ComparedClip, rate: _Rate, up: Floats, excess: Floats) -> Fin
 
 
 def _is_sharp(part: ComparedClip, bands: slice) -> bool:
-    """Whether some bands have sharper peaks, or the clip more loud moments, than usual."""
-    sharper, moments = part.standard("peaks", 1)[bands], part.standard("strokes", 1)
-    return bool(max(sharper.max(), moments.max()) > 1)
+    """Whether a clip has more loud moments than usual, and peaks that no sine has."""
+    sharper = (part.features.peaks - part.usual.values["peaks"].centre)[bands]
+    return bool(part.standard("strokes", 1)[0] > 1 and sharper.max() > _MOST_OF_SINE_DB)
 
 
 def _impacts(part: ComparedClip, sharper: Floats) -> list[Finding]:

@@ -207,6 +207,8 @@ def cycle_length(fast: Floats, column_s: float) -> float:
         column_s: seconds of a column.
     """
     course = np.mean(fast - np.mean(fast, 1, keepdims=True), 0)  # (M,)
+    # A click falls into one column or two.
+    course = np.convolve(course, np.hanning(7) / 4, "same")
     size = len(course)
     shortest, longest = round(_SHORTEST_CYCLE_S / column_s), int(size / _LEAST_CYCLES)
     if longest <= shortest + 1:
