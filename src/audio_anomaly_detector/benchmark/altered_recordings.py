@@ -22,7 +22,7 @@ from audio_anomaly_detector.explaining.explanation import Finding
 from audio_anomaly_detector.files import temporary_folder
 from audio_anomaly_detector.scoring.clip_features import Waveform
 from audio_anomaly_detector.seeding import derive_seed
-from audio_anomaly_detector.synthesis.sounds import Array, amplitude, unit_rms
+from audio_anomaly_detector.synthesis.sounds import HIGHEST, Array, amplitude, unit_rms
 
 UNTOUCHED = "untouched"
 _MICROPHONES = 2  # of those that there are: explaining eight takes four times as long
@@ -43,12 +43,14 @@ class Alteration(NamedTuple):
         says: parts of sentences, one of which names it; empty: nothing should be said.
         microphones: least number of them.
         file: how it is written: extension, and the part of the sample rate.
+        above: sample rate in Hz above which it changes anything.
     """
 
     change: Callable[[Array, np.random.Generator, int], Array]
     says: tuple[str, ...]
     microphones: int = 1
     file: tuple[str, int] = ("wav", 1)
+    above: int = 0
 
 
 def _as_it_is(sound: Array, rng: np.random.Generator, rate: int) -> Array:
@@ -123,20 +125,19 @@ def _with(
 def music(rng: np.random.Generator, samples: int, rate: int) -> Array:
     """Chords of plucked strings over a drum, mean square 1, ``(T,)``."""
     played = np.zeros(samples)
-    beat = 60 / rng.uniform(90, 130)
     times = np.arange(round(2 * rate)) / rate
     scale = 220 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
-    for number, start in enumerate(np.arange(0, samples, round(beat / 2 * rate))):
-        struck = rng.standard_normal(len(times)) * np.exp(-times * 60) if number % 2 == 0 else 0
-        notes = scale[rng.integers(len(scale), size=1 + 2 * (number % 4 == 0))]
-        strings = sum(
-            np.sin(2 * np.pi * k * hz * times) * np.exp(-times * (2 + k)) / k
-            for hz in notes
-            for k in range(1, 9)
-            if k * hz < 0.45 * rate
-        )
+    step = round(30 / rng.uniform(90, 130) * rate)  # half a beat
+    for number, start in enumerate(range(0, samples, step)):
+        sound = np.zeros(len(times))
+        if number % 2 == 0:
+            sound += 0.8 * rng.standard_normal(len(times)) * np.exp(-times * 60)
+        for hz in scale[rng.integers(len(scale), size=1 + 2 * (number % 4 == 0))]:
+            for k in range(1, 9):
+                if k * hz < HIGHEST * rate:
+                    sound += np.sin(2 * np.pi * k * hz * times) * np.exp(-times * (2 + k)) / k
         end = min(samples, start + len(times))
-        played[start:end] += (strings + 0.8 * struck)[: end - start]
+        played[start:end] += sound[: end - start]
     return unit_rms(played)
 
 
@@ -153,10 +154,8 @@ ALTERATIONS: dict[str, Alteration] = {
     "exchanged microphones": Alteration(_exchanged, ("exchanged",), 2),
     "6 dB louder": Alteration(_gained(6), ("louder",)),
     "6 dB quieter": Alteration(_gained(-6), ("quieter",)),
-    "by phone, 8 kHz": Alteration(_by_phone, _UPPER),
-    "file at half the rate": Alteration(
-        _as_it_is, (*_UPPER, "sample rate", "kHz"), file=("wav", 2)
-    ),
+    "by phone, 8 kHz": Alteration(_by_phone, _UPPER, above=_PHONE_HZ),
+    "file at half the rate": Alteration(_as_it_is, (*_UPPER, "sample rate"), file=("wav", 2)),
     "MP3": Alteration(_as_it_is, ("MP3", *_UPPER), file=("mp3", 1)),
     "speech, as loud": Alteration(_with(speech, 0), _SPEECH),
     "speech, 6 dB below": Alteration(_with(speech, -6), _SPEECH),
@@ -210,7 +209,7 @@ class RecordedMachine:
     def _altered(self, detector: Detector, clip: Clip, folder: Path) -> Iterator[Measured]:
         sound, rate = sf.read(clip.path, dtype="float64", always_2d=True)
         for name, alteration in ALTERATIONS.items():
-            if sound.shape[1] < alteration.microphones:
+            if sound.shape[1] < alteration.microphones or rate <= alteration.above:
                 continue
             rng = np.random.default_rng(derive_seed(self.seed, str(self), clip.name, name))
             path = folder / f"altered.{alteration.file[0]}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,25 +13,26 @@ import numpy as np
 import soundfile as sf
 
 from audio_anomaly_detector.benchmark.explained_maps import (
-    DELETED_ABOVE,
     LEVELS,
+    OVERLAP_ABOVE,
     RESOLUTIONS,
+    Marks,
     Resolution,
-    delete_marked,
+    deleted_places,
     further_out,
     levels,
     loudest_cell,
+    maps,
     overlap,
     peak_cell,
+    replaced,
     true_region,
     with_tolerance,
 )
 from audio_anomaly_detector.benchmark.fault_words import (
     RIGHT,
-    has_right_figure,
-    is_right,
     is_right_by_other_rules,
-    stated_figure,
+    words_against,
 )
 from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
@@ -162,7 +164,9 @@ class _Measuring:
 
     @cached_property
     def usual_peaks(self) -> dict[Resolution, Sequence[float]]:
-        return {name: [_peak(one, name) for one in self.unseen_explained] for name in RESOLUTIONS}
+        return {
+            name: [maps(one)[name].peak[2] for one in self.unseen_explained] for name in RESOLUTIONS
+        }
 
     @cached_property
     def mean_normal(self) -> dict[Resolution, Floats]:
@@ -178,8 +182,7 @@ class _Measuring:
     def other_rules(self) -> Any:
         """The package audio-anomaly with all learned clips as its reference; None: not there."""
         with suppress(ImportError):
-            import audio_anomaly  # noqa: PLC0415 - compared with where it is installed
-
+            audio_anomaly = import_module("audio_anomaly")
             reference = np.concatenate([one[0] for one in self.normals.values()])
             return audio_anomaly.Monitor((reference, self.config.sample_rate))
         return None
@@ -221,71 +224,72 @@ class _Measuring:
         yield self._measured(fault, number, "above threshold", above)
         if not above:
             return
-        for quantity, value in self._words(explained, key):
-            said = "; ".join(finding.kind for finding in explained.findings)
-            yield self._measured(fault, number, quantity, value, said)
+        right = RIGHT[self.machine.kind, planned_fault(self.config, key).kind]
+        figures = self.site.figures(key.condition, number)
+        said = "; ".join(finding.kind for finding in explained.findings)
+        for quantity, fits in words_against(explained.findings, right, figures):
+            yield self._measured(fault, number, quantity, fits, said)
         if self.other_rules is not None:
             found = self.other_rules.check((waveform[0], self.config.sample_rate)).anomalies
-            right = RIGHT[self.machine.kind, fault.split()[1]]
             kinds = list(dict.fromkeys(event.kind for event in found))
-            value = any(is_right_by_other_rules(kind, right) for kind in kinds)
-            quantity = f"{OTHER_RULES}: right kind"
-            yield self._measured(fault, number, quantity, value, "; ".join(kinds))
-        for quantity, value in self._maps(explained, number):
+            yield self._measured(
+                fault,
+                number,
+                f"{OTHER_RULES}: right kind",
+                any(is_right_by_other_rules(kind, right) for kind in kinds),
+                "; ".join(kinds),
+            )
+        added = self._added(number)
+        regions = {
+            name: true_region(self.grid, explained.waveform, added, name) for name in RESOLUTIONS
+        }
+        for quantity, value in self._places(explained, regions, right.resolution):
             yield self._measured(fault, number, quantity, value)
-        for quantity, value in self._deletion(explained):
+        for quantity, value in self._deletion(explained, added, regions):
             yield self._measured(fault, number, quantity, value)
 
-    def _words(self, explained: Explanation, key: ClipKey) -> Iterator[tuple[str, float]]:
-        right = RIGHT[key.machine, planned_fault(self.config, key).kind]
-        figures = self.site.figures(key.condition, key.clip)
-        fits = [finding for finding in explained.findings if is_right(finding, right, figures)]
-        yield "right kind", bool(fits)
-        yield "right kind first", bool(fits) and fits[0] is explained.findings[0]
-        yield "nothing said", not explained.findings
-        if figures.steady:
-            yield "right figure", any(has_right_figure(finding, figures) for finding in fits)
-        stated = [finding for finding in fits if stated_figure(finding) is not None]
-        if stated and (figures.rates or figures.tones):
-            yield "right of stated figures", has_right_figure(stated[0], figures)
+    def _added(self, number: int) -> Waveform:
+        """What the fault of a clip adds to its waveform, ``(C, T)``."""
+        gain_db = self.site.render("abnormal", number).gain_db
+        scale = MACHINE_RMS * amplitude(gain_db)
+        return (self.site.added("abnormal", number) * scale).astype(np.float32)
 
-    def _maps(self, explained: Explanation, number: int) -> Iterator[tuple[str, float]]:
-        rendering = self.site.render("abnormal", number)
-        scale = MACHINE_RMS * amplitude(rendering.gain_db)
-        added = (self.site.added("abnormal", number) * scale).astype(np.float32)
-        by_kind = RIGHT[self.machine.kind, rendering.fault.kind].resolution
-        chosen = further_out(
-            {name: _peak(explained, name) for name in RESOLUTIONS}, self.usual_peaks
-        )
-        for name in RESOLUTIONS:
-            region = true_region(self.grid, explained.waveform, added, name)
-            of = getattr(explained, name)
-            for level in LEVELS:
-                if name == by_kind:
-                    yield f"overlap, {name} above {level:g}", overlap(of, region, level)
-            near = with_tolerance(region)
+    def _places(
+        self, explained: Explanation, regions: dict[Resolution, Marks], by_kind: Resolution
+    ) -> Iterator[tuple[str, float]]:
+        peaks = {name: of.peak[2] for name, of in maps(explained).items()}
+        chosen = further_out(peaks, self.usual_peaks)
+        for name, of in maps(explained).items():
+            near = with_tolerance(regions[name])
+            right = float(near[peak_cell(of)])
+            yield f"peak: {name} map", right
             if name == chosen:
-                yield "peak: map further out", near[peak_cell(of)]
-            yield f"peak: {name} map", near[peak_cell(of)]
+                yield "peak: map further out", right
             if name != by_kind:
                 continue
             sound = levels(self.grid, explained.waveform, name)
-            yield "true region", region.mean()
-            yield "peak: map for the kind", near[peak_cell(of)]
-            yield "peak: random place", near.mean()
-            yield "peak: spectrogram", near[loudest_cell(sound)]
-            yield (
-                "peak: difference to the mean normal",
-                near[loudest_cell(sound - self.mean_normal[name])],
-            )
+            change = sound - self.mean_normal[name]
+            yield "peak: map for the kind", right
+            yield "peak: random place", float(near.mean())
+            yield "peak: spectrogram", float(near[loudest_cell(sound)])
+            yield "peak: difference to the mean normal", float(near[loudest_cell(change)])
+            yield "true region", float(regions[name].mean())
+            yield "overlap", overlap(of, regions[name], OVERLAP_ABOVE[name])
+            for level in LEVELS:
+                yield f"overlap, {name} above {level:g}", overlap(of, regions[name], level)
 
-    def _deletion(self, explained: Explanation) -> Iterator[tuple[str, float]]:
+    def _deletion(
+        self, explained: Explanation, added: Waveform, regions: dict[Resolution, Marks]
+    ) -> Iterator[tuple[str, float]]:
         nearest = self.normals[explained.nearest[0].name]
-        deleted = delete_marked(explained, nearest, DELETED_ABOVE, self.rng)
-        yield "deletion: area", deleted.area
+        places = deleted_places(explained)
+        marked, area = replaced(explained, nearest, places)
+        yield "deletion: area", area
         for quantity, waveform in (
-            ("deletion: what is marked", deleted.marked),
-            ("deletion: elsewhere", deleted.elsewhere),
+            ("deletion: what is marked", marked),
+            ("deletion: elsewhere", replaced(explained, nearest, places, self.rng)[0]),
+            ("deletion: the true region", replaced(explained, nearest, regions)[0]),
+            ("deletion: the fault itself", explained.waveform - added),
         ):
             yield quantity, self.detector.score(waveform.clip(-1, 1)).height <= 0
 
@@ -293,8 +297,3 @@ class _Measuring:
         self, of: str, clip: int, quantity: str, value: float | bool, said: str = ""
     ) -> Measured:
         return Measured(str(self.machine), of, str(clip), quantity, float(value), said)
-
-
-def _peak(explained: Explanation, resolution: Resolution) -> float:
-    of = explained.narrow if resolution == "narrow" else explained.fast
-    return of.peak[2]

@@ -168,9 +168,13 @@ _WORDS = (
     "kind, generously."
 )
 _DELETED = (
-    f"What the maps mark (beyond {DELETED_ABOVE:g} standard deviations of a neighbourhood) is "
-    "replaced by what the nearest normal clip has there: share of clips whose score falls below "
-    "the threshold, and where as much is replaced elsewhere."
+    f"What the maps mark (a mean of neighbouring cells beyond {DELETED_ABOVE['narrow']:g} standard "
+    f"deviations in the narrow map or {DELETED_ABOVE['fast']:g} in the fast one) is replaced by "
+    "what the nearest normal clip has there: share of clips whose score then falls below the "
+    "threshold, where as much is replaced at a random place, where the true region is replaced "
+    "instead, and where the fault alone is taken out and the rest is as before. The last two are "
+    "what the check can reach: a fault that is 5 dB below the rest of its cell is no part of the "
+    "true region and is scored all the same."
 )
 _RECORDED = (
     "Real recordings, at most two microphones, held out and altered. *Named*: as what it is; *said "
@@ -222,18 +226,20 @@ _SAID = {
     "first": "right kind first",
     "figure": "right figure",
     "stated": "right of stated figures",
-    "nothing said": "nothing said",
     OTHER_RULES: f"{OTHER_RULES}: right kind",
+    "nothing said": "nothing said",
 }
 _OF_NORMAL = {
+    f"{OTHER_RULES}: words of a fault": f"{OTHER_RULES}: words of a fault",
     "called anomalous": "called anomalous",
     "words of a fault": "words of a fault",
     "words of the recording": "words of the recording",
-    f"{OTHER_RULES}: words of a fault": f"{OTHER_RULES}: words of a fault",
 }
 _DELETION = {
     "what is marked": "deletion: what is marked",
-    "elsewhere": "deletion: elsewhere",
+    "as much elsewhere": "deletion: elsewhere",
+    "the true region": "deletion: the true region",
+    "the fault itself": "deletion: the fault itself",
     "area": "deletion: area",
 }
 _OF_RECORDING = {
@@ -246,13 +252,16 @@ _OF_RECORDING = {
 def _table(
     rows: Rows, names: Sequence[str], quantities: Mapping[str, str], said_with: str = ""
 ) -> Iterator[str]:
-    """A line for each name; with what was said most often if a quantity is given for it."""
+    """A line for each name; with what was said most often if a quantity is given for it.
+
+    The number of clips is that of the last quantity, which all of them have.
+    """
     heads = ["", "n", *quantities, *(["said most"] if said_with else [])]
     yield f"| {' | '.join(heads)} |"
     yield f"|---|{'---:|' * (len(quantities) + 1)}{'---|' if said_with else ''}"
     for name in names:
         found = [rows.get((name, quantity)) for quantity in quantities.values()]
-        clips = min((row.clips for row in found if row is not None), default=0)
+        clips = 0 if found[-1] is None else found[-1].clips
         cells = [name, str(clips), *map(_shown, found)]
         if said_with:
             row = rows.get((name, said_with))

@@ -4,7 +4,7 @@ The table was written from what the generator's faults physically are, before an
 held-out fault was looked at, and is not changed for what comes of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,6 +102,27 @@ OTHER_RULES: dict[str, frozenset[str]] = {
     "dropout": frozenset({"broadband drop", "pause", "missing strokes"}),
     "clipping": frozenset(),
 }
+
+
+def words_against(
+    findings: Sequence[Finding], right: RightWords, figures: FaultFigures
+) -> Iterator[tuple[str, bool]]:
+    """How the findings of a clip agree with its fault, by quantity.
+
+    Args:
+        findings: the strongest first.
+        right: what may be said of the fault.
+        figures: its rates and frequencies.
+    """
+    fits = [finding for finding in findings if is_right(finding, right, figures)]
+    yield "right kind", bool(fits)
+    yield "right kind first", bool(fits) and fits[0] is findings[0]
+    yield "nothing said", not findings
+    if figures.steady:
+        yield "right figure", any(has_right_figure(finding, figures) for finding in fits)
+    stated = [finding for finding in fits if stated_figure(finding) is not None]
+    if stated and (figures.rates or figures.tones):
+        yield "right of stated figures", has_right_figure(stated[0], figures)
 
 
 def is_right(finding: Finding, right: RightWords, figures: FaultFigures) -> bool:
