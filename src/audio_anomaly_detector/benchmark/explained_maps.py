@@ -21,8 +21,8 @@ LEVELS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
 OVERLAP_ABOVE: dict[Resolution, float] = {"narrow": 1.5, "fast": 1.5}
 # Mean of the neighbouring cells above which a place is deleted. Of 16 clips of four tuning machines
 # at 0 dB a quarter fell below the threshold at 0.5 in the narrow map, and none where as much was
-# replaced elsewhere; at 0.35 31 % and 31 %, at 0.75 19 % and none. Less than 4 in the fast map is no
-# help.
+# replaced elsewhere; at 0.35 31 % and 31 %, at 0.75 19 % and none. In the fast map less than 4 is
+# no help.
 DELETED_ABOVE: dict[Resolution, float] = {"narrow": 0.5, "fast": 4.0}
 # A fault that changes the level of a cell by less is hidden there by the rest.
 _LEAST_DB = 3.0
