@@ -73,11 +73,14 @@ def test_every_fault_has_its_words() -> None:
 
 def test_a_rate_is_right_within_three_per_cent() -> None:
     figures = FaultFigures((100.0, 25.0), (50.0,))
-    assert has_right_figure(Finding("repeated impacts", "", rate=102.9), figures)
+    assert has_right_figure(Finding("repeated impacts", "", rate=103.0), figures)
     assert not has_right_figure(Finding("repeated impacts", "", rate=103.1), figures)
     assert not has_right_figure(Finding("modulation", "", rate=50.0), figures)
     assert has_right_figure(Finding("new tone", "", hz=50.0), figures)
     assert not has_right_figure(Finding("impacts", "", rate=100.0), figures)
+    side_bands = FaultFigures((20.0,), (960.0, 980.0, 1000.0))
+    assert has_right_figure(Finding("new tone", "", hz=1004.0), side_bands)
+    assert not has_right_figure(Finding("new tone", "", hz=1006.0), side_bands)
 
 
 def test_modulation_is_right_of_a_bearing_at_its_rates_only() -> None:

@@ -135,8 +135,14 @@ def is_right(finding: Finding, right: RightWords, figures: FaultFigures) -> bool
 def has_right_figure(finding: Finding, figures: FaultFigures) -> bool:
     """Whether the rate or frequency that is stated is one of the fault's, within 3 %."""
     stated = stated_figure(finding)
-    known = figures.rates if finding.kind in _RATES else (*figures.tones, *figures.rates)
-    return stated is not None and any(abs(stated / hz - 1) <= _TOLERANCE for hz in known)
+    if stated is None:
+        return False
+    within, known = _TOLERANCE * stated, figures.rates
+    if finding.kind in _TONES and figures.tones:
+        known = figures.tones
+        # Side bands lie as far apart as the rate: with 3 % of a high tone any would be right.
+        within = min([within, *(rate / 4 for rate in figures.rates)])
+    return any(abs(stated - hz) <= within for hz in known)
 
 
 def stated_figure(finding: Finding) -> float | None:
