@@ -26,10 +26,11 @@ from audio_anomaly_detector.benchmark.explained_maps import (
 )
 from audio_anomaly_detector.benchmark.explanation_cells import (
     CELLS,
+    cost,
     measure_missing,
     read_measured,
 )
-from audio_anomaly_detector.benchmark.explanation_pages import ALL, cost, summed_up, write_pages
+from audio_anomaly_detector.benchmark.explanation_pages import ALL, summed_up, write_pages
 from audio_anomaly_detector.benchmark.fault_words import (
     RIGHT,
     has_right_figure,
@@ -343,7 +344,7 @@ def test_the_pages_sum_up(tmp_path: Path) -> None:
     assert 0.25 <= low < 0.5 < high <= 0.75
     write_pages(measured, tmp_path, "the command")
     page = (tmp_path / "explanations.md").read_text()
-    assert "the command" in page and "fan-00 at 0 dB, fan-01 at 6 dB" in page
+    assert "the command" in page and "Machines: fan-00, fan-01; each at 0 dB, 6 dB." in page
     assert "| fan bearing | 2 | 50% [1%, 99%] | – | – | – | – | 0% [0%, 84%] | impacts 2, " in page
     assert "| MP3 | 1 | 100% [3%, 100%] | – | 0% [0%, 98%] |" in page
     assert len((tmp_path / "explanations.csv").read_text().splitlines()) == 1 + len(rows)

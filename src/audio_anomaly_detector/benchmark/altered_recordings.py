@@ -17,7 +17,7 @@ from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips, machines
 from audio_anomaly_detector.detector import Detector
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import ClipError
 from audio_anomaly_detector.explaining.explanation import Finding
 from audio_anomaly_detector.files import temporary_folder
 from audio_anomaly_detector.scoring.clip_features import Waveform
@@ -271,8 +271,8 @@ def _said(detector: Detector, clip: Clip) -> tuple[list[str], list[Finding]]:
     """Sentences about the recording, a refusal among them, and findings about the machine."""
     try:
         explained = detector.explain_clip(clip)
-    except UserError as error:
-        return [str(error)], []
+    except ClipError as error:
+        return [error.problem], []
     of_recording = [finding for finding in explained.findings if finding.kind == "recording"]
     others = [finding for finding in explained.findings if finding.kind != "recording"]
     return [finding.text for finding in of_recording], others

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from audio_anomaly_detector.benchmark.altered_recordings import RecordedMachine
-from audio_anomaly_detector.benchmark.explained_machines import FaultyMachine, Measured
+from audio_anomaly_detector.benchmark.explained_machines import COST, FaultyMachine, Measured
 from audio_anomaly_detector.benchmark.field_cells import CELLS, origin
 from audio_anomaly_detector.engines import Failed, Processes
 from audio_anomaly_detector.errors import Interrupted, UserError
@@ -81,6 +83,12 @@ def read_measured(machine: Machine, out: Path) -> list[Measured]:
             f"{path}: cannot be read as what was measured ({error}); delete the file to measure "
             "again"
         ) from error
+
+
+def cost(measured: Sequence[Measured]) -> float | None:
+    """Median time of explaining a clip over that of scoring it; None: not measured."""
+    ratios = [one.value for one in measured if one.quantity == COST]
+    return float(np.median(ratios)) if ratios else None
 
 
 def _measure(machine: Machine) -> list[Measured]:

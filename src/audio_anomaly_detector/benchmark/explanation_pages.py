@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from audio_anomaly_detector.benchmark.altered_recordings import ALTERATIONS
 from audio_anomaly_detector.benchmark.explained_machines import (
-    COST,
     NORMAL,
     OTHER_RULES,
     Measured,
@@ -51,7 +50,8 @@ class Row:
         clips: over how many.
         mean: of the values; of zeros and ones a share.
         interval: of it, 95 %.
-        said: kinds of findings and in how many clips, the most frequent first.
+        said: kinds of findings and in how many clips, the most frequent first; not of alterations,
+            about which sentences are said.
     """
 
     of: str
@@ -80,12 +80,15 @@ def summed_up(measured: Iterable[Measured]) -> Rows:
             len(group),
             float(np.mean([one.value for one in group])),
             _interval(np.array([one.value for one in group]), f"{of} {quantity}"),
-            Counter(
-                kind for one in group for kind in dict.fromkeys(filter(None, one.said.split("; ")))
-            ).most_common(),
+            [] if of in ALTERATIONS else _said(group),
         )
         for (of, quantity), group in groups.items()
     }
+
+
+def _said(group: Sequence[Measured]) -> list[tuple[str, int]]:
+    kinds = [dict.fromkeys(filter(None, one.said.split("; "))) for one in group]
+    return Counter(kind for each in kinds for kind in each).most_common()
 
 
 def _interval(values: NDArray[np.float64], name: str) -> Interval:
@@ -125,14 +128,11 @@ def write_pages(measured: Sequence[Measured], out: Path, command: str) -> None:
     save_figure(draw_explanations(rows), out / PICTURE)
 
 
-def cost(measured: Sequence[Measured]) -> float | None:
-    """Median time of explaining a clip over that of scoring it; None: not measured."""
-    ratios = [one.value for one in measured if one.quantity == COST]
-    return float(np.median(ratios)) if ratios else None
-
-
-def _machines(measured: Sequence[Measured]) -> list[str]:
-    return list(dict.fromkeys(one.machine for one in measured if one.of not in ALTERATIONS))
+def _machines(measured: Sequence[Measured]) -> str:
+    """Names of the synthetic machines and their signal-to-noise ratios; empty: there are none."""
+    names = [one.machine.split(" at ") for one in measured if one.of not in ALTERATIONS]
+    each, ratios = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
+    return f"{', '.join(each)}; each at {', '.join(ratios)}" if names else ""
 
 
 def _faults(rows: Rows) -> list[str]:
@@ -142,10 +142,10 @@ def _faults(rows: Rows) -> list[str]:
 
 
 _INTRODUCTION = (
-    "Synthetic machines, one microphone, with faults of severity .4 to 1. All but the first table "
-    "is of clips whose score exceeds the threshold; `n` is their number. Intervals of 95 % take "
-    "clips as independent: exact ones of shares (Clopper and Pearson, 1934), bootstraps of other "
-    "means."
+    "Synthetic machines, one microphone, with faults of severity .4 to 1. But for the column "
+    "*above threshold* all is of clips whose score exceeds it; `n` is their number. Intervals of "
+    "95 % take clips as independent: exact ones of shares (Clopper and Pearson, 1934), bootstraps "
+    "of other means."
 )
 _WHERE = (
     "Share of clips in which the peak of a map lies where the fault's own power exceeds all the "
@@ -157,7 +157,8 @@ _WHERE = (
     f"*IoU*: overlap of all that exceeds {OVERLAP_ABOVE['narrow']:g} (narrow) or "
     f"{OVERLAP_ABOVE['fast']:g} (fast) standard deviations with the true region, at levels chosen "
     "on machines with tuning faults. A faulty machine is scaled to the power of a healthy one; "
-    "that all the rest is quieter so is not counted as a true place."
+    "that all the rest is quieter so is not counted as a true place. A fault that nowhere exceeds "
+    "the rest has none, and counts as missed."
 )
 _WORDS = (
     "*Right kind*: one of at most five findings is of a kind that is right of the fault, by the "
@@ -182,12 +183,12 @@ _RECORDED = (
 )
 
 
-def _page(rows: Rows, machines: Sequence[str], command: str) -> Iterator[str]:
+def _page(rows: Rows, machines: str, command: str) -> Iterator[str]:
     yield "# How right explanations are\n"
     yield f"    {command}\n"
     yield f"Version of the program: {version(PACKAGE)}.\n"
     if machines:
-        yield f"{_INTRODUCTION} Machines: {', '.join(machines)}.\n"
+        yield f"{_INTRODUCTION} Machines: {machines}.\n"
         faults = _faults(rows)
         yield "## Where\n"
         yield f"{_WHERE}\n"

@@ -48,10 +48,11 @@ def explanations(
     from audio_anomaly_detector.benchmark.explained_machines import FaultyMachine
     from audio_anomaly_detector.benchmark.explanation_cells import (
         Machine,
+        cost,
         measure_missing,
         read_measured,
     )
-    from audio_anomaly_detector.benchmark.explanation_pages import PAGE, cost, write_pages
+    from audio_anomaly_detector.benchmark.explanation_pages import PAGE, write_pages
     from audio_anomaly_detector.benchmark.field import TYPES
     from audio_anomaly_detector.cli.console import remark, start_logging
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
