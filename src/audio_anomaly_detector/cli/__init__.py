@@ -15,6 +15,7 @@ from audio_anomaly_detector.cli.decisions import decisions
 from audio_anomaly_detector.cli.evaluate import evaluate
 from audio_anomaly_detector.cli.exit_codes import FAILED
 from audio_anomaly_detector.cli.explain import explain
+from audio_anomaly_detector.cli.explanations import explanations
 from audio_anomaly_detector.cli.export import export
 from audio_anomaly_detector.cli.fit import fit
 from audio_anomaly_detector.cli.info import info
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 verbs = (
     *(inspect, synth, fit, evaluate, score, explain, adapt, export, info, run_all),
-    *(benchmark, decisions),
+    *(benchmark, decisions, explanations),
 )
 for verb in verbs:
     app.command(verb.__name__.replace("_", "-"))(verb)

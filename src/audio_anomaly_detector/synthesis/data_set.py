@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, model_validator
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_bytes, write_csv, write_json
 from audio_anomaly_detector.progress import SILENT, Progress
+from audio_anomaly_detector.synthesis.fault_figures import FaultFigures, fault_figures
 from audio_anomaly_detector.synthesis.faults import FAULTS, HEALTHY, Fault
 from audio_anomaly_detector.synthesis.hall import Hall, Microphones
 from audio_anomaly_detector.synthesis.machines import MACHINES
@@ -153,6 +154,27 @@ class Site:
         machine = machine / np.sqrt(np.mean(machine**2))
         offset, gain = self._stream(condition, clip, 2).uniform(-JITTER_DB, JITTER_DB, 2)
         return Rendering(machine, background, fault, float(offset), float(gain))
+
+    def added(self, condition: str, clip: int) -> Array:
+        """What the fault of a clip changes, ``(C, T)``, in the scale of `Rendering.machine`.
+
+        The sound with the fault minus that of the healthy machine under the same load, with the
+        same noise and the same strokes. It does not hold that a faulty machine is scaled to the
+        power of a healthy one, by which all the rest becomes a little quieter.
+        """
+        fault = planned_fault(self.config, ClipKey(self.name, self.id_index, condition, clip))
+        faulty, healthy = (
+            self.microphones.record(
+                self.machine.sound(self._stream(condition, clip, 0), self.clock, drawn), self.paths
+            )
+            for drawn in (fault, fault._replace(heard=False))
+        )
+        return np.asarray((faulty - healthy) / np.sqrt(np.mean(faulty**2)))
+
+    def figures(self, condition: str, clip: int) -> FaultFigures:
+        """Rates and frequencies of the fault of a clip."""
+        fault = planned_fault(self.config, ClipKey(self.name, self.id_index, condition, clip))
+        return fault_figures(self.machine, self._stream(condition, clip, 0), fault)
 
     @property
     def clock(self) -> Clock:

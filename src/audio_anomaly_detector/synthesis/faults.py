@@ -31,22 +31,27 @@ class Fault(NamedTuple):
         kind: one of the machine's kinds in `FAULTS`; "" if it is healthy.
         severity: 0 (hardly there) to 1 (severe).
         character: 0 to 1, where in the kind's range of rates and frequencies this one lies.
+        heard: False: all that is random is drawn as with the fault, and the machine is healthy.
     """
 
     kind: str
     severity: float
     character: float
+    heard: bool = True
 
     def of(self, kind: str) -> float:
         """Severity if this is that kind of fault, otherwise 0."""
-        return self.severity if self.kind == kind else 0.0
+        return self.severity if self.kind == kind and self.heard else 0.0
 
     def gain(self, mild_db: float, severe_db: float) -> float:
         """Amplitude of an added sound, whose level in dB rises with the severity."""
+        if not self.heard:
+            return 0.0
         return float(amplitude(mild_db + (severe_db - mild_db) * self.severity))
 
 
 HEALTHY = Fault("", 0.0, 0.0)
+MAINS_HZ = 50.0  # of valves and sliders
 
 
 class FaultKinds(NamedTuple):
@@ -76,11 +81,21 @@ FAULTS: dict[str, FaultKinds] = {
 }
 
 
+def bearing_order(fault: Fault) -> float:
+    """Impacts of a pitted race in a turn of the shaft."""
+    return between(3.05, 6.2, fault.character)
+
+
+def rattle_order(fault: Fault) -> float:
+    """Knocks of a loose part in a turn, before many are left out."""
+    return between(2.0, 0.5, fault.character)
+
+
 def bearing(
     rng: np.random.Generator, clock: Clock, revolutions: Array, fault: Fault, housing_hz: float
 ) -> Array:
     """Pitted race: impacts at an order of 3 to 6, slip, load zone at shaft speed, ``(T,)``."""
-    times = passings(revolutions, clock, between(3.05, 6.2, fault.character))
+    times = passings(revolutions, clock, bearing_order(fault))
     spacing = clock.seconds / max(len(times), 1)
     zone = swing(np.interp(times, clock.times, revolutions), 1, 0.6)
     strengths = zone * np.exp(rng.normal(0, 0.2, len(times)))
@@ -91,7 +106,7 @@ def bearing(
 
 def rattle(rng: np.random.Generator, clock: Clock, revolutions: Array, fault: Fault) -> Array:
     """Loose part: bouncing knocks twice a turn to every other turn, many left out, ``(T,)``."""
-    first = passings(revolutions, clock, between(2.0, 0.5, fault.character))
+    first = passings(revolutions, clock, rattle_order(fault))
     first = first[rng.random(len(first)) < 0.4]
     bounces = first[:, None] + np.cumsum(rng.uniform(0.004, 0.014, (len(first), 3)), axis=1)
     strengths = np.exp(rng.normal(0, 0.5, (len(first), 1))) * np.array([1.0, 0.5, 0.25])

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from audio_anomaly_detector.synthesis.faults import Fault, extra, hiss, rattle
+from audio_anomaly_detector.synthesis.faults import MAINS_HZ, Fault, extra, hiss, rattle
 from audio_anomaly_detector.synthesis.sounds import (
     Array,
     Clock,
@@ -147,6 +147,11 @@ class Pump:
         return np.stack([drive, flow])
 
 
+def squeal_order(fault: Fault) -> float:
+    """Frequency at which a dry rail squeals, in multiples of the motor's whine."""
+    return between(3.3, 7.7, fault.character)
+
+
 class Slider:
     """Slide rail: a carriage that goes there and back, with whine and friction as it moves."""
 
@@ -188,12 +193,11 @@ class Slider:
         kernel = ring(clock, (self.stop_hz, 2.3 * self.stop_hz, 4.1 * self.stop_hz), 0.012)
         strengths = np.exp(rng.normal(0, 0.25, len(stops)))
         knocks = amplitude(self.stop_level) * unit_rms(strike(clock, stops, strengths, kernel))
-        cycles = turns(np.full(clock.samples, 50.0), clock, rng.random())
+        cycles = turns(np.full(clock.samples, MAINS_HZ), clock, rng.random())
         hum = tones(cycles, (2, 4, 6), self.hum_levels, self.offsets[5:])
         carriage = scrape + whine * np.sqrt(speed) + knocks
         if fault.kind == "dry_rail":
-            order = between(3.3, 7.7, fault.character)
-            squeal = tones(motor, (order,), np.zeros(1), np.zeros(1))
+            squeal = tones(motor, (squeal_order(fault),), np.zeros(1), np.zeros(1))
             carriage += fault.gain(-12, 1) * squeal * speed
         if fault.kind == "rail_damage":
             # Passing the dent, on the way there and on the way back.
@@ -239,15 +243,21 @@ class Valve:
         failing[::3] = False  # not quite dead: a silent machine has no level to scale
         if fault.kind == "late":
             delays = between(0.03, 0.15, fault.character) * rng.uniform(0.5, 1.5, len(opening))
-            opening = opening + np.minimum(delays, 0.8 * (closing - opening)) * failing
-        if fault.kind == "missing":
-            opening, closing = opening[~failing], closing[~failing]
+            opening = (
+                opening + np.minimum(delays, 0.8 * (closing - opening)) * failing * fault.heard
+            )
+        struck = ~failing if fault.kind == "missing" else np.ones(len(opening), bool)
+        drawn = int(np.count_nonzero(struck))
+        if fault.heard:
+            opening, closing, struck = opening[struck], closing[struck], struck[struck]
 
         snap = ring(clock, (self.open_hz, 1.6 * self.open_hz, 2.2 * self.open_hz), 0.003)
         thud = ring(clock, (self.close_hz, 2.1 * self.close_hz, 3.4 * self.close_hz), 0.005)
-        size, shut = np.exp(rng.normal(0, 0.12, (2, len(opening))))
+        strengths = np.ones((2, len(opening)))
+        strengths[:, struck] = np.exp(rng.normal(0, 0.12, (2, drawn)))
+        size, shut = strengths
         shut = shut * amplitude(self.close_level)
-        if fault.kind == "weak":
+        if fault.kind == "weak" and fault.heard:
             # A sticky armature lands softly: the failing click is faint and duller, too.
             soft = amplitude(-8 * fault.severity) * failing
             hz = self.open_hz * between(0.9, 0.6, fault.character)
@@ -271,7 +281,7 @@ class Valve:
         clogging = fault.of("clogging")
         stream = noise(rng, clock, varied(rng, self.flow, 0.3 * load + 3 * clogging))
         flow = amplitude(self.flow_level + 0.7 * load - 14 * clogging) * stream * is_open
-        cycles = turns(np.full(clock.samples, 50.0), clock, rng.random())
+        cycles = turns(np.full(clock.samples, MAINS_HZ), clock, rng.random())
         coil = tones(cycles, (2, 4, 6), self.coil_levels, np.zeros(3))
         drive = clicks + coil * np.where(is_open, 1.0, 0.3)
         if fault.kind == "chatter":

@@ -1,0 +1,100 @@
+"""What the benchmark of explanations measures, kept in one file a machine."""
+
+import csv
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from audio_anomaly_detector.benchmark.altered_recordings import RecordedMachine
+from audio_anomaly_detector.benchmark.explained_machines import COST, FaultyMachine, Measured
+from audio_anomaly_detector.benchmark.field_cells import CELLS, origin
+from audio_anomaly_detector.engines import Failed, Processes
+from audio_anomaly_detector.errors import Interrupted, UserError
+from audio_anomaly_detector.files import hold_folder, write_csv
+from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.threads import torch_threads
+
+Machine = FaultyMachine | RecordedMachine
+
+
+def measure_missing(
+    machines: Sequence[Machine], out: Path, workers: int, progress: Progress
+) -> list[str]:
+    """Measure every machine that has not been measured yet, in a process of its own.
+
+    Args:
+        machines: all that are wanted.
+        out: folder.
+        workers: machines at a time.
+        progress: is told how many machines of all are done.
+
+    Returns:
+        Machines that failed, and why; the others go on.
+
+    Raises:
+        UserError: another run is writing into the folder, or it cannot be written.
+    """
+    failures = []
+    with hold_folder(out):
+        missing = [machine for machine in machines if not _file(out, machine).exists()]
+        done = len(machines) - len(missing)
+        progress.advance("machines", done, len(machines))
+        if not missing:
+            return []
+        try:
+            with closing(Processes(workers=workers).map(_measure, missing)) as results:
+                for index, result in results:
+                    if isinstance(result, Failed):
+                        failures.append(f"{missing[index]}: {result.reason}")
+                    else:
+                        write_csv(_file(out, missing[index]), Measured._fields, result)
+                    done += 1
+                    progress.advance("machines", done, len(machines))
+        except Interrupted as interruption:
+            interruption.add_note(
+                f"{done} of {len(machines)} machines are finished; start the same command again "
+                "to go on"
+            )
+            raise
+    return failures
+
+
+def read_measured(machine: Machine, out: Path) -> list[Measured]:
+    """What was measured of a machine; nothing of another version, settings or data.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = _file(out, machine)
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Measured._make(line[name] for name in Measured._fields)._replace(
+                    value=float(line["value"])
+                )
+                for line in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: cannot be read as what was measured ({error}); delete the file to measure "
+            "again"
+        ) from error
+
+
+def cost(measured: Sequence[Measured]) -> float | None:
+    """Median time of explaining a clip over that of scoring it; None: not measured."""
+    ratios = [one.value for one in measured if one.quantity == COST]
+    return float(np.median(ratios)) if ratios else None
+
+
+def _measure(machine: Machine) -> list[Measured]:
+    with torch_threads(1):
+        return list(machine.measured())
+
+
+def _file(out: Path, machine: Machine) -> Path:
+    return out / CELLS / origin() / f"{machine.key}.csv"
