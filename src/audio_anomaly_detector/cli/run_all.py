@@ -68,6 +68,7 @@ def run_all(
     watch_test: options.WatchTest = True,
     oracle_epoch: options.OracleEpoch = False,
     plots: options.Plots = "sheet",
+    figures: options.Figures = None,
 ) -> int:
     """Fit and evaluate a detector for every machine id below DATA, and sum up.
 
@@ -107,7 +108,7 @@ def run_all(
     )
     found.require_labels(clips := found.clips)
     folder = options.one_place("--save", save or SAVE)
-    run_options = RunOptions(device, on_error, watch_test, runner.cores, plots)
+    run_options = RunOptions(device, on_error, watch_test, runner.cores, plots, figures)
     pools = make_pools(clips, config, folder, run_options)
     jobs = make_jobs(clips, config, folder, run_options, pools)
     summary = folder / "summary.csv"
