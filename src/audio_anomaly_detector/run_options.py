@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from audio_anomaly_detector.choices import Plots
+from audio_anomaly_detector.choices import FigureKind, Plots
 from audio_anomaly_detector.devices import DeviceName
 
 OnError = Literal["skip", "stop"]
@@ -19,6 +19,7 @@ class RunOptions:
         watch_test: print metrics on labelled test clips after every epoch; changes no result.
         threads: CPU threads of PyTorch for a job; None leaves them as they are.
         plots: what an evaluation draws: all plots and the sheet of them, the sheet, or nothing.
+        figures: kind of file in which an evaluation also draws every plot for a paper; None: none.
     """
 
     device: DeviceName = "auto"
@@ -26,3 +27,4 @@ class RunOptions:
     watch_test: bool = False
     threads: int | None = None
     plots: Plots = "all"
+    figures: FigureKind | None = None

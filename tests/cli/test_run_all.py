@@ -24,6 +24,8 @@ def test_run_all_goes_on_past_an_id_that_fails(aad: Aad, tmp_path: Path) -> None
     assert rows["id_00"]["status"] == "done"
     assert rows["id_02"]["status"] == "failed"
     assert "too little normal sound" in rows["id_02"]["error"]
+    page = (save / "index.html").read_text()
+    assert "0_dB_fan_fan_id_00/report.html" in page and "too little normal sound" in page
     before = (save / "best_0_dB_fan_fan_id_00.pth").stat().st_mtime_ns
     assert aad(*arguments).code == 1
     assert (save / "best_0_dB_fan_fan_id_00.pth").stat().st_mtime_ns == before
@@ -52,12 +54,14 @@ def test_places_by_all_their_names(aad: Aad, tmp_path: Path) -> None:
 def test_a_run_folder_of_run_all_stands_for_its_model(aad: Aad, tmp_path: Path) -> None:
     data, save = tmp_path / "data", tmp_path / "best"
     write_machine(data / "0_dB_fan" / "fan" / "id_00")
-    assert aad("run-all", data, "--save", save, *QUICK, "-q").code == 0
+    assert aad("run-all", data, "--save", save, *QUICK, "-q", "--figures", "svg").code == 0
     folder = save / "0_dB_fan_fan_id_00"
+    assert (folder / "figures/roc.svg").exists()
     by_folder, by_file = (
         aad("info", model, "--json").out for model in (folder, save / f"best_{folder.name}.pth")
     )
     assert by_folder == by_file
     (folder / "metrics.json").unlink()
-    assert aad("evaluate", folder, data, "-q").code == 0
+    assert aad("evaluate", folder, data, "-q", "--figures", "pdf").code == 0
+    assert not (folder / "figures/roc.svg").exists() and (folder / "figures/roc.pdf").exists()
     assert (folder / "metrics.json").exists()  # beside the rest of the run

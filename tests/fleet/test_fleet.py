@@ -20,6 +20,7 @@ from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.engines import ENGINES, Engine
 from audio_anomaly_detector.errors import ClipError, UserError
 from audio_anomaly_detector.fleet import jobs as jobs_module
+from audio_anomaly_detector.fleet import run as run_module
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, make_jobs, run_job
 from audio_anomaly_detector.fleet.names import file_names
 from audio_anomaly_detector.fleet.pools import Pool
@@ -48,6 +49,7 @@ FAN, VALVE = MachineKey("0_dB", "fan", "id_00"), MachineKey("0_dB", "valve", "id
         (("", "Lüfter", "機械"), "Lüfter_機械"),
         (("", "best", "x.pth"), "best_x-pth-"),
         (("", "", "summary.CSV"), "summary-CSV-"),
+        (("", "", "index.html"), "index-html-"),
         (("", "", "a\udcff\0"), "a---"),
     ],
 )
@@ -297,6 +299,30 @@ def test_goes_on_past_a_machine_that_fails(
     assert rows[0]["error"] == "too little"
 
 
+def test_the_overview_holds_every_id_after_each_run(
+    clips: list[Clip], config: Config, tmp_path: Path, faked: Faked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_SUMMARY_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "_PAUSE", 0.0)
+    page = tmp_path / "index.html"
+    jobs = make_jobs(clips, config, tmp_path / "best")
+    pages: list[str] = []
+    faked.broken[FAN] = UserError("too <little>")
+    for _ in range(2):
+        run_all(
+            jobs,
+            ENGINES["serial"](),
+            tmp_path / "summary.csv",
+            on_outcome=lambda _: pages.append(page.read_text()),
+        )
+        pages.append(page.read_text())
+    assert "1 of 2 machines finished so far" in pages[0]
+    for last in (pages[2], pages[5]):
+        assert "finished so far" not in last
+        assert "too &lt;little&gt;" in last and "valve id_02" in last
+    assert "earlier run" in pages[5] and "earlier run" not in pages[2]
+
+
 def test_stops_at_the_first_failure_if_asked(
     clips: list[Clip], config: Config, tmp_path: Path, faked: Faked
 ) -> None:
@@ -493,6 +519,8 @@ def test_what_a_run_leaves_behind(serial: Path) -> None:
         "best_-6_dB_valve_valve_id_00.pth",
         *(f"-6_dB_valve_valve_id_00/{name}" for name in RESULTS),
     }
+    page = (serial / "index.html").read_text()
+    assert 'href="-6_dB_valve_valve_id_00/report.html"' in page and page.count("<svg viewBox") == 4
     assert sorted(serial.glob("*.pth")) == [serial / row["model"] for row in rows[:2]]
 
 

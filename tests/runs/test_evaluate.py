@@ -107,6 +107,17 @@ def test_without_networks_there_is_nothing_of_networks(runs: Runs, tmp_path: Pat
     assert not any(f'alt="{name.replace("_", " ")}"' in html for name in of_networks)
 
 
+def test_figures_for_papers_are_those_of_the_last_evaluation(runs: Runs, tmp_path: Path) -> None:
+    for kind in ("svg", "pdf"):
+        evaluate_machine(runs.bare, runs.split.test, tmp_path, plots="none", figures=kind)
+        written = {path.name for path in (tmp_path / "figures").iterdir()}
+        assert written == {
+            f"{name}.{kind}" for name in PLOTS.keys() - {"latents", "training_curves"}
+        }
+    evaluate_machine(runs.bare, runs.split.test, tmp_path, plots="none")
+    assert not (tmp_path / "figures").exists()
+
+
 def test_the_curves_are_the_models_wherever_it_is_evaluated(
     runs: Runs, tmp_path: Path, drawn: list[EvaluationData]
 ) -> None:

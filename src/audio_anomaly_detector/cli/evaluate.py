@@ -31,6 +31,7 @@ def evaluate(
     clips_per_day: options.ClipsPerDay = None,
     device: options.Device = "auto",
     plots: options.Plots = "all",
+    figures: options.Figures = None,
 ) -> int:
     """Score the test clips below DATA and write metrics, scores, plots and a report.
 
@@ -70,7 +71,7 @@ def evaluate(
     out = out or run_folder(model)
     try:
         with ProgressDisplay(quiet, interrupted=NOTHING_KEPT) as progress:
-            evaluation = evaluate_machine(detector, test, out, progress, plots)
+            evaluation = evaluate_machine(detector, test, out, progress, plots, figures)
     except NothingToEvaluate as reason:
         remark(f"nothing to evaluate: {reason}")
         return DONE

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from audio_anomaly_detector.choices import LayoutName, PoolScope, RuntimeName
+from audio_anomaly_detector.choices import FigureKind, LayoutName, PoolScope, RuntimeName
 from audio_anomaly_detector.choices import Plots as PlotsName
 from audio_anomaly_detector.choices import Preset as PresetName
 from audio_anomaly_detector.devices import DeviceName
@@ -239,6 +239,16 @@ Plots = Annotated[
     typer.Option(
         metavar="all|sheet|none",
         help="Draw every plot and the sheet of them all, the sheet alone, or nothing.",
+        rich_help_panel=COMPUTING,
+    ),
+]
+Figures = Annotated[
+    FigureKind | None,
+    typer.Option(
+        metavar="pdf|svg|png",
+        help="Also draw every plot at the size of a paper's columns, into `figures` in the run "
+        "folder.",
+        show_default=False,
         rich_help_panel=COMPUTING,
     ),
 ]

@@ -68,6 +68,7 @@ def run_all(
     watch_test: options.WatchTest = True,
     oracle_epoch: options.OracleEpoch = False,
     plots: options.Plots = "sheet",
+    figures: options.Figures = None,
 ) -> int:
     """Fit and evaluate a detector for every machine id below DATA, and sum up.
 
@@ -82,6 +83,7 @@ def run_all(
     from audio_anomaly_detector.devices import uses_gpu
     from audio_anomaly_detector.engines import make_engine
     from audio_anomaly_detector.fleet.jobs import Outcome, make_jobs
+    from audio_anomaly_detector.fleet.overview import PAGE
     from audio_anomaly_detector.fleet.pools import make_pools
     from audio_anomaly_detector.fleet.run import run_all as run_jobs
     from audio_anomaly_detector.fleet.summary import outcome_line, summary_table
@@ -107,7 +109,7 @@ def run_all(
     )
     found.require_labels(clips := found.clips)
     folder = options.one_place("--save", save or SAVE)
-    run_options = RunOptions(device, on_error, watch_test, runner.cores, plots)
+    run_options = RunOptions(device, on_error, watch_test, runner.cores, plots, figures)
     pools = make_pools(clips, config, folder, run_options)
     jobs = make_jobs(clips, config, folder, run_options, pools)
     summary = folder / "summary.csv"
@@ -121,6 +123,7 @@ def run_all(
         outcomes = run_jobs(jobs, runner, summary, progress, pools, show)
     print_table(summary_table(outcomes))
     remark(f"summary: {summary}")
+    remark(f"overview: {summary.with_name(PAGE)}")
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if len(failed) == len(outcomes):
         return FAILED

@@ -248,7 +248,8 @@ def _fit_and_evaluate(job: Job, started: float) -> Outcome:
         "model": job.model.name,
     }
     if split.test:
-        evaluation = evaluate_machine(detector, split.test, job.folder, progress, job.options.plots)
+        drawn = job.options.plots, job.options.figures
+        evaluation = evaluate_machine(detector, split.test, job.folder, progress, *drawn)
         if evaluation.failures and job.options.on_error == "stop":
             raise evaluation.failures[0]
         figures["n_failed_clips"] += len(evaluation.failures)

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from audio_anomaly_detector.data.clips import MachineKey
 
 # Not fit for a file name everywhere: special characters, a dot in front or at the end, and the
-# suffixes with which a run folder could be taken for a model or the summary.
-_UNSAFE = re.compile(r"[^\w.+-]|^\.|\.(?=(?:pth|csv)?$)", re.IGNORECASE)
+# suffixes with which a run folder could be taken for a model, the summary or the overview.
+_UNSAFE = re.compile(r"[^\w.+-]|^\.|\.(?=(?:pth|csv|html)?$)", re.IGNORECASE)
 _LONGEST = 120  # bytes of a name, with room for what is put before and behind it
 
 

@@ -4,17 +4,22 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 from audio_anomaly_detector.engines import Engine, Failed
 from audio_anomaly_detector.errors import Interrupted
 from audio_anomaly_detector.files import hold_folder
 from audio_anomaly_detector.fleet.jobs import Job, Outcome, failure, finished, is_fitted, run_job
+from audio_anomaly_detector.fleet.overview import PAGE, Row, overview_row, write_overview
 from audio_anomaly_detector.fleet.pools import Pool, is_trained, train_pool
 from audio_anomaly_detector.fleet.summary import write_summary
 from audio_anomaly_detector.progress import SILENT, Progress
 
+_T = TypeVar("_T")
+
 # Written after every outcome, a summary of thousands would take longer than looking them up.
 _SUMMARY_SECONDS = 1.0
+_PAUSE = 20.0  # times as long as the last writing took: it takes at most a twentieth of the time
 
 
 def run_all(
@@ -30,8 +35,8 @@ def run_all(
     Args:
         jobs: in the order of the summary.
         engine: runs them.
-        summary: CSV, rewritten as outcomes come, every second at most, and at the end. A crash
-            loses none of them: each stands in its run folder.
+        summary: CSV, rewritten as outcomes come, every second at most, and at the end, with the
+            overview page beside it. A crash loses no outcome: each stands in its run folder.
         progress: receives how many "machine ids" have an outcome, and how many "pools" of those
             that were missing are trained.
         on_outcome: called with every outcome as it comes.
@@ -47,19 +52,28 @@ def run_all(
     """
     with hold_folder(summary.parent):
         outcomes: dict[int, Outcome] = {}
-        written = time.monotonic()
+        rows: dict[int, Row] = {}
+        page = summary.with_name(PAGE)
+        next_writing = 0.0
+
+        def write() -> None:
+            nonlocal next_writing
+            started = time.monotonic()
+            write_summary(summary, _in_order(outcomes))
+            write_overview(page, _in_order(rows), len(jobs))
+            ended = time.monotonic()
+            next_writing = ended + max(_SUMMARY_SECONDS, _PAUSE * (ended - started))
 
         def enter(index: int, outcome: Outcome) -> None:
-            nonlocal written
             outcomes[index] = outcome
-            if time.monotonic() - written > _SUMMARY_SECONDS:
-                write_summary(summary, _in_order(outcomes))
-                written = time.monotonic()
+            rows[index] = overview_row(outcome, jobs[index].folder, page)
+            if time.monotonic() > next_writing:
+                write()
             if on_outcome is not None:
                 on_outcome(outcome)
             progress.advance("machine ids", len(outcomes), len(jobs))
 
-        write_summary(summary, [])  # if it cannot be written, better now than after an hour
+        write()  # if it cannot be written, better now than after an hour
         try:
             _run(jobs, engine, enter, progress, pools)
         except Interrupted as interruption:
@@ -69,7 +83,7 @@ def run_all(
             )
             raise
         finally:
-            write_summary(summary, _in_order(outcomes))
+            write()
         return _in_order(outcomes)
 
 
@@ -119,5 +133,5 @@ def _train(pools: Sequence[Pool], engine: Engine, progress: Progress) -> dict[Pa
     return failed
 
 
-def _in_order(outcomes: dict[int, Outcome]) -> list[Outcome]:
-    return [outcomes[index] for index in sorted(outcomes)]
+def _in_order(found: dict[int, _T]) -> list[_T]:
+    return [found[index] for index in sorted(found)]

@@ -37,9 +37,11 @@ def mean_aurocs(outcomes: Sequence[Outcome]) -> list[MeanAuroc]:
 
     Ids that failed, or whose test clips lack a class, have no AUROC: the mean is over the others.
     """
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome.machine_type, []).append(outcome)
     means = []
-    for machine_type in sorted({outcome.machine_type for outcome in outcomes}):
-        group = [outcome for outcome in outcomes if outcome.machine_type == machine_type]
+    for machine_type, group in sorted(groups.items()):
         values = [outcome.auroc for outcome in group if outcome.auroc is not None]
         mean = fmean(values) if values else None
         means.append(MeanAuroc(machine_type, mean, len(values), len(group)))

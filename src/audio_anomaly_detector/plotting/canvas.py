@@ -35,7 +35,7 @@ Location = Literal["best", "upper right", "upper left", "lower left", "lower rig
 
 def start_panel(ax: Axes, title: str, x_label: str, y_label: str) -> None:
     """Give an axes its title, labels (with units) and the shared look."""
-    _title(ax, title)
+    set_title(ax, title)
     ax.set_xlabel(x_label, fontsize=9.5, color=INK)
     ax.set_ylabel(y_label, fontsize=9.5, color=INK)
     ax.tick_params(labelsize=SMALL, colors=INK, length=3)
@@ -45,9 +45,14 @@ def start_panel(ax: Axes, title: str, x_label: str, y_label: str) -> None:
     ax.spines[["left", "bottom"]].set_color(MUTED)
 
 
+def set_title(ax: Axes, title: str) -> None:
+    """Give an axes its title in the shared look."""
+    ax.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, parse_math=False)
+
+
 def empty_panel(ax: Axes, title: str, why: str) -> None:
     """Write in place of a plot why there is none."""
-    _title(ax, title)
+    set_title(ax, title)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_color(GRID)
@@ -138,7 +143,3 @@ def _style(legend: Legend) -> None:
     legend.get_frame().set(alpha=0.85, edgecolor=GRID)
     for text in legend.get_texts():
         text.set(color=INK, parse_math=False)
-
-
-def _title(ax: Axes, title: str) -> None:
-    ax.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, parse_math=False)

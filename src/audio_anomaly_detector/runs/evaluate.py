@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from audio_anomaly_detector.choices import Plots
+from audio_anomaly_detector.choices import FigureKind, Plots
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.data.content import recording_hash
 from audio_anomaly_detector.detector import Detector
@@ -21,6 +21,7 @@ from audio_anomaly_detector.plotting.evaluation_plots import (
     picture_names,
     save_plots,
 )
+from audio_anomaly_detector.plotting.paper_figures import remove_figures, save_figures
 from audio_anomaly_detector.progress import SILENT, Progress
 from audio_anomaly_detector.runs.history import model_history
 from audio_anomaly_detector.runs.report import ReportData, write_report
@@ -28,6 +29,7 @@ from audio_anomaly_detector.runs.score_table import ScoreTable
 from audio_anomaly_detector.score import Score
 
 SHEET = "vqvae_results.png"
+FIGURES = "figures"
 SCORES, METRICS, REPORT = "scores.csv", "metrics.json", "report.html"
 
 
@@ -58,6 +60,7 @@ def evaluate_machine(
     folder: Path,
     progress: Progress = SILENT,
     plots: Plots = "all",
+    figures: FigureKind | None = None,
 ) -> Evaluation:
     """Score clips the detector was not fitted on and write scores, metrics, plots and report.
 
@@ -67,6 +70,7 @@ def evaluate_machine(
         folder: the run folder.
         progress: receives the number of clips scored.
         plots: see `RunOptions.plots`; those of an earlier evaluation are removed in any case.
+        figures: see `RunOptions.figures`; likewise.
 
     Raises:
         NothingToEvaluate: there are no clips.
@@ -77,7 +81,7 @@ def evaluate_machine(
         raise NothingToEvaluate("there are no clips to test on")
     _refuse_training_clips(detector, clips)
     with hold_folder(folder):
-        return _evaluate(detector, clips, folder, progress, plots)
+        return _evaluate(detector, clips, folder, progress, plots, figures)
 
 
 def remove_evaluation(folder: Path) -> None:
@@ -91,10 +95,16 @@ def remove_pictures(folder: Path) -> None:
     """Remove the pictures of an earlier evaluation."""
     for name in (SHEET, *picture_names()):
         (folder / name).unlink(missing_ok=True)
+    remove_figures(folder / FIGURES)
 
 
 def _evaluate(
-    detector: Detector, clips: Sequence[Clip], folder: Path, progress: Progress, plots: Plots
+    detector: Detector,
+    clips: Sequence[Clip],
+    folder: Path,
+    progress: Progress,
+    plots: Plots,
+    figures: FigureKind | None,
 ) -> Evaluation:
     outcomes = _outcomes(detector, clips, progress)
     scored = [(clip, one) for clip, one in outcomes if not isinstance(one, ClipError)]
@@ -113,6 +123,9 @@ def _evaluate(
     pictures = save_plots(data, folder) if plots == "all" else {}
     if plots != "none":
         save_figure(evaluation_sheet(data), folder / SHEET)
+    remove_figures(folder / FIGURES)
+    if figures is not None:
+        save_figures(data, folder / FIGURES, figures)
     _write_report(detector, data, pictures, failures, [*detector.notes, *unlike], folder)
     return Evaluation(scored, failures, data.metrics, notes)
 
