@@ -253,7 +253,10 @@ def test_a_report_of_recordings_without_labels(
 def test_clips_that_fail_are_in_the_report(aad: Aad, model: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     soundfile.write(tmp_path / "in" / "good.wav", hum(77), SAMPLE_RATE)
+    (tmp_path / "in" / "good.wav").rename(tmp_path / "in" / "[red] <img>\n.wav")
     write_bad_clips(tmp_path / "in")
     result = aad("score", model, tmp_path / "in", "--report", tmp_path / "page.html", "-q")
     assert result.code == 1
-    assert "could not be scored" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "could not be scored" in html
+    assert "[red] \\u003cimg\\u003e\\n.wav" in html and "<img>" not in html

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="needs Playwright: pip install -r requirements-dev.txt"
-)
-
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """Chromium without a window."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs Playwright: pip install -r requirements-dev.txt"
+    )
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("needs Chromium: apt-get install chromium")

@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 from audio_anomaly_detector.errors import printable
 from audio_anomaly_detector.metrics.classification import Metrics
 
-Verdict = Literal["anomalous", "unlike", "outlier", "normal"]
+# The last two are those of training clips.
+Verdict = Literal["anomalous", "unlike", "normal", "outlier", "usual"]
 
 
 @dataclass(frozen=True)

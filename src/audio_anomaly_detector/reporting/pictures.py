@@ -82,7 +82,8 @@ def _spectrogram(waveform: Waveform, sample_rate: int, rows: Floats) -> Floats:
 
 def _grey(levels: Floats) -> bytes:
     highest = float(np.percentile(levels, 99.9))
-    grey = ((levels - highest) / _SHOWN_DB + 1).clip(0, 1) * 255
+    # Squared, so that the floor is dark and what is laid over it stands out.
+    grey = ((levels - highest) / _SHOWN_DB + 1).clip(0, 1) ** 2 * 255
     content = io.BytesIO()
     picture = Image.fromarray(grey[::-1].astype(np.uint8))
     picture.save(content, "WEBP", quality=_WEBP_QUALITY, method=4)

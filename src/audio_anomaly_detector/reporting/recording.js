@@ -59,7 +59,7 @@ function sharesOf(clip) {
 function shareRow(title, value, bar) {
   const head = make("th", "", title);
   head.scope = "row";
-  return append(make("tr"), head, make("td", "number", value.toFixed(2).replace("-", "−")), append(make("td"), bar));
+  return append(make("tr"), head, make("td", "number", value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−")), append(make("td"), bar));
 }
 
 // ---- Picture and sound ----

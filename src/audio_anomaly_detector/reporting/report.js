@@ -10,6 +10,7 @@ const VERDICTS = {
   unlike: ["◆", "recorded differently"],
   outlier: ["◆", "unlike the rest"],
   normal: ["○", "sounds normal"],
+  usual: ["○", "like the rest"],
 };
 const LABELS = ["normal", "anomalous"];
 
@@ -44,6 +45,10 @@ const SORTS = {
 
 function isWrong(clip) {
   return clip.label !== null && (clip.verdict === "anomalous") !== (clip.label === 1);
+}
+
+function isPlain(clip) {
+  return clip.verdict === "normal" || clip.verdict === "usual";
 }
 
 function startList() {
@@ -121,24 +126,24 @@ function chipOf(clip) {
 }
 
 function summaryOf(clip) {
-  const said = append(make("span", "said"), chipOf(clip));
+  const state = append(make("span", "state"), chipOf(clip));
   if (clip.label !== null) {
-    said.append(make("span", "", `label: ${LABELS[clip.label]}${isWrong(clip) ? " ✗" : ""}`));
+    state.append(make("span", "", `label: ${LABELS[clip.label]}${isWrong(clip) ? " ✗" : ""}`));
   }
   const first = clip.words[0] ?? clip.remarks[0];
-  if (first && clip.verdict !== "normal") said.append(make("span", "first", first));
   return append(
     make("summary"),
     make("span", "title", clip.name),
+    state,
     make("span", "score", `score ${shown(clip.score)}`),
-    said,
+    first && !isPlain(clip) ? make("span", "first", first) : null,
   );
 }
 
 function openForPrint(list) {
   let opened = [];
   window.addEventListener("beforeprint", () => {
-    const flagged = list.chosen.slice(0, list.upTo).filter((clip) => clip.verdict !== "normal");
+    const flagged = list.chosen.slice(0, list.upTo).filter((clip) => !isPlain(clip));
     opened = [];
     for (const clip of flagged) {
       const details = list.items.get(clip.place).firstChild;

@@ -34,7 +34,7 @@ def training_entries(
             score=score,
             threshold=detector.threshold,
             p_value="",
-            verdict="outlier" if name in outliers else "normal",
+            verdict="outlier" if name in outliers else "usual",
         )
         for name, score in zip(names, normal.scores.tolist(), strict=True)
     ]
