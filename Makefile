@@ -7,7 +7,7 @@ ID ?= id_00
 OUT ?= out/demo
 SEED ?= 0
 
-.PHONY: demo test test-slow fuzz lint docs bench clean
+.PHONY: demo test test-slow test-e2e fuzz lint docs bench clean
 
 # Installed anew whenever the pins change.
 $(VENV)/.installed: requirements.txt requirements-dev.txt pyproject.toml
@@ -27,10 +27,14 @@ else
 endif
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow and not e2e" -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not e2e"
+
+# The report in Debian's Chromium (apt-get install chromium).
+test-e2e: $(VENV)/.installed
+	$(BIN)/python -m pytest -m e2e
 
 # Some thousand hostile recordings and models, scored and counted: half an hour. Another SEED makes
 # other ones.

@@ -20,6 +20,7 @@ FLOORS = [
     {"model_file", "pipeline", "plotting", "training"},
     {"explaining", "learning"},
     {"detector"},
+    {"reporting"},
     {"export", "runs"},
     {"loading"},
     {"fleet"},

@@ -408,17 +408,53 @@ class Detector:
         return self._explained(checked, self._score([checked], with_map=False)[0], rates, rpm)
 
     def explain_clip(
-        self, clip: Clip, *, rates: Mapping[str, float] | None = None, rpm: float | None = None
+        self,
+        clip: Clip,
+        *,
+        rates: Mapping[str, float] | None = None,
+        rpm: float | None = None,
+        score: Score | None = None,
     ) -> "Explanation":
         """Say why a clip scores as it does; see `explain`.
+
+        Args:
+            clip: to explain.
+            rates: see `explain`.
+            rpm: likewise.
+            score: the verdict on it; None: it is scored.
 
         Raises:
             ClipError: the clip cannot be read or has another number of microphones.
             UserError: as `explain`.
         """
         reading = self._read(clip)
-        score = self._of_recording(self._score([reading.waveform], False)[0], reading)
+        if score is None:
+            score = self._of_recording(self._score([reading.waveform], False)[0], reading)
         return self._explained(reading.waveform, score, rates, rpm)
+
+    def sound_of_nearest(
+        self, explanation: "Explanation", clip: Clip
+    ) -> NDArray[np.float32] | None:
+        """The first window of the nearest training clip, ``(C, T)``.
+
+        Args:
+            explanation: that names it.
+            clip: that is explained; the training clip's file is looked for beside it and in the
+                folders above it.
+
+        Returns:
+            None: there is no such file of the same content.
+        """
+        from audio_anomaly_detector.explaining.nearest import find_training_clip  # noqa: PLC0415
+
+        if not explanation.nearest:
+            return None
+        name = explanation.nearest[0].name
+        found = find_training_clip(name, clip, self.provenance.learned_clips)
+        if found is None:
+            return None
+        waveform = read_microphones(found, self.config.audio, self.microphones).waveform
+        return waveform[:, : round(self.window_seconds * self.sample_rate)]
 
     def _explained(
         self,

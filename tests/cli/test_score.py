@@ -233,3 +233,30 @@ def test_two_levels_and_a_series(aad: Aad, model: Path, tmp_path: Path) -> None:
     ):
         refused = aad("score", model, tmp_path, *wrong)
         assert refused.code == 2 and said in refused.err and len(refused.err.splitlines()) == 1
+
+
+def test_a_report_of_recordings_without_labels(
+    aad: Aad, model: Path, data_root: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    result = aad("score", model, data_root, "--report", page, "--out", tmp_path / "scores.csv")
+    assert result.code == 0, result.err
+    assert f"report: {page}" in result.err
+    html = page.read_text(encoding="utf-8")
+    clips = json.loads(re.search(r'id="report-clips">(.*?)</script>', html)[1])  # type: ignore[index]
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = {row["path"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert {clip["name"]: clip["score"] for clip in clips} == pytest.approx(rows, rel=1e-5)
+    assert all(clip["label"] is None and clip["has_media"] for clip in clips)
+
+
+def test_clips_that_fail_are_in_the_report(aad: Aad, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "good.wav", hum(77), SAMPLE_RATE)
+    (tmp_path / "in" / "good.wav").rename(tmp_path / "in" / "[red] <img>\n.wav")
+    write_bad_clips(tmp_path / "in")
+    result = aad("score", model, tmp_path / "in", "--report", tmp_path / "page.html", "-q")
+    assert result.code == 1
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "could not be scored" in html
+    assert "[red] \\u003cimg\\u003e\\n.wav" in html and "<img>" not in html

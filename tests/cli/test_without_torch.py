@@ -49,6 +49,8 @@ def test_scoring_with_onnx_runtime_needs_no_torch(
         assert scores == pytest.approx(expected, rel=1e-3, abs=1e-3)
     done = run("score", graph.parent, folder)  # a folder that holds nothing but the graph
     assert done.returncode == 0, done.stderr
+    done = run("score", graph, folder, "--report", tmp_path / "page.html")
+    assert done.returncode == 2 and "give the model file" in done.stderr
     done = run("info", graph, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["microphones"] == 2

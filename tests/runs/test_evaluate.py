@@ -92,7 +92,11 @@ def test_it_writes_scores_metrics_plots_and_report(runs: Runs, tmp_path: Path) -
     assert record["metrics"] == evaluation.metrics.to_dict()
     assert record["failed"] == [] and not record["oracle"]
     n = len(runs.split.test)
-    assert progress.steps == [("scoring clips", done, n) for done in range(1, n + 1)]
+    assert progress.steps == [
+        (what, done, n)
+        for what in ("scoring clips", "explaining clips")
+        for done in range(1, n + 1)
+    ]
 
 
 def test_without_networks_there_is_nothing_of_networks(runs: Runs, tmp_path: Path) -> None:

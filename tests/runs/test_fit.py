@@ -81,6 +81,7 @@ def test_a_fit_fills_its_run_folder(split: Split, tiny: Config, tmp_path: Path) 
         "split.csv",
         "history.csv",
         "training_curves.png",
+        "report.html",
     }
     with (out / "split.csv").open(newline="") as file:
         rows = [(row["path"], row["label"], row["part"]) for row in csv.DictReader(file)]
@@ -120,7 +121,7 @@ def test_no_curves_are_left_of_networks_that_are_not_there(
     fit_machine(split, tiny, tmp_path, tmp_path / "model.pth", CPU)
     assert (tmp_path / "history.csv").exists() and (tmp_path / "training_curves.png").exists()
     fit_machine(split, without_networks, tmp_path, tmp_path / "model.pth", CPU)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "split.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "split.csv", "report.html"}
 
 
 # --- watched test clips ---------------------------------------------------------------------------
@@ -206,4 +207,4 @@ def test_a_fit_removes_the_evaluation_of_an_earlier_model(
     written = {path.name for path in tmp_path.iterdir()}
     assert {"report.html", "metrics.json", "roc.png", "vqvae_results.png"} <= written
     fit_machine(split, without_networks, tmp_path, tmp_path / "model.pth")
-    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "split.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "split.csv", "report.html"}

@@ -81,5 +81,6 @@ def evaluate(
         print_metrics(key, evaluation.metrics)
         for note in evaluation.notes:
             remark(note)
+        remark(evaluation.said)
         remark(f"report: {out / 'report.html'}")
     return report_failures(evaluation.failures)

@@ -19,11 +19,9 @@ from audio_anomaly_detector.errors import ClipError, Interrupted, UserError
 if TYPE_CHECKING:
     from audio_anomaly_detector.data.clips import Clip
     from audio_anomaly_detector.detector import Detector
-    from audio_anomaly_detector.explaining.explanation import Explanation, Neighbour
-    from audio_anomaly_detector.scoring.clip_features import Waveform
+    from audio_anomaly_detector.explaining.explanation import Explanation
 
 _FAMILIES = 3  # whose shares are printed
-_ABOVE = 6  # folders above a clip in which its nearest training clip is looked for
 
 
 def explain(
@@ -143,25 +141,6 @@ def _write(out: Path, clip: "Clip", explanation: "Explanation", detector: "Detec
     from audio_anomaly_detector.explaining.folder import folder_name, write_explanation
 
     folder = out / folder_name(clip.name)
-    nearest = None
-    if explanation.nearest:
-        nearest = _sound_of(explanation.nearest[0], clip, detector)
+    nearest = detector.sound_of_nearest(explanation, clip)
     write_explanation(folder, clip.name, explanation, nearest)
     return folder
-
-
-def _sound_of(neighbour: "Neighbour", clip: "Clip", detector: "Detector") -> "Waveform | None":
-    """The first window of a training clip, if its file lies where the clip or its folders do."""
-    from audio_anomaly_detector.data.audio import read_microphones
-    from audio_anomaly_detector.data.clips import Clip
-    from audio_anomaly_detector.data.content import content_hash
-
-    hashes = {record.name: record.sha256 for record in detector.provenance.learned_clips}
-    for above in list(clip.path.absolute().parents)[:_ABOVE]:
-        file = above / neighbour.name
-        # Another file may have the name of the training clip.
-        if file.is_file() and content_hash(file) == hashes.get(neighbour.name):
-            found = Clip(file, neighbour.name, 0, detector.provenance.machine)
-            waveform = read_microphones(found, detector.config.audio, detector.microphones).waveform
-            return waveform[:, : round(detector.window_seconds * detector.sample_rate)]
-    return None

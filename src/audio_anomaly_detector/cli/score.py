@@ -17,7 +17,9 @@ from audio_anomaly_detector.cli.exit_codes import (
 from audio_anomaly_detector.errors import ClipError, Interrupted, UserError
 
 if TYPE_CHECKING:
-    from audio_anomaly_detector.score import Scorer
+    from audio_anomaly_detector.data.clips import Clip
+    from audio_anomaly_detector.detector import Detector
+    from audio_anomaly_detector.score import Score, Scorer
     from audio_anomaly_detector.scoring.series import Rule
     from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 
@@ -29,6 +31,14 @@ def score(  # noqa: PLR0912, PLR0915 -- one step after the other, each an option
     ],
     inputs: Annotated[list[Path], typer.Argument(help="Audio files or folders of them.")],
     out: Annotated[Path | None, typer.Option(help="Write the scores to this CSV file.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Write a page of the recordings with pictures, sound and reasons, the worst "
+            "first.",
+        ),
+    ] = None,
     as_json: options.AsJson = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
@@ -68,6 +78,7 @@ def score(  # noqa: PLR0912, PLR0915 -- one step after the other, each an option
     """
     from audio_anomaly_detector.cli.configuration import changed_threshold
     from audio_anomaly_detector.cli.console import err, in_terminal, remark, start_logging
+    from audio_anomaly_detector.cli.interruption import NOTHING_KEPT
     from audio_anomaly_detector.cli.progress_display import ProgressDisplay
     from audio_anomaly_detector.cli.score_output import ScoreList, ScoreRows
     from audio_anomaly_detector.data.inputs import find_inputs
@@ -96,6 +107,7 @@ def score(  # noqa: PLR0912, PLR0915 -- one step after the other, each an option
     asked = bool(false_alarms) or clips_per_day is not None
     rule = Rule.parse(persistent or "3/5") if series else None
     scorer, notes = _decided(scorer, decision, rule, asked)
+    detector = _explaining(scorer) if report else None
     found = find_inputs(inputs, on_error, join_takes)
     clips = found.clips
     if series:
@@ -107,7 +119,9 @@ def score(  # noqa: PLR0912, PLR0915 -- one step after the other, each an option
         err.print(f"problem: {problem}")
     report_failures(found.failures)
     running = Series(rule) if rule else None
-    scored = failed = 0
+    judged: list[tuple[Clip, Score]] = []  # what the report shows
+    failures: list[ClipError] = []
+    scored = 0
     with ExitStack() as stack:
         table = stack.enter_context(ScoreTable(out, scorer.components, series)) if out else None
         rows = ScoreList() if as_json else ScoreRows(scorer.threshold, series)
@@ -119,23 +133,46 @@ def score(  # noqa: PLR0912, PLR0915 -- one step after the other, each an option
                 if isinstance(outcome, ClipError):
                     if on_error == "stop":
                         raise outcome
-                    failed += 1
+                    failures.append(outcome)
                     if as_json or not in_terminal():
                         report_failure(outcome)
                 else:
                     scored += 1
+                    if detector:
+                        judged.append((clip, outcome))
                 evidence = running.add(judgement(outcome)) if running else None
                 rows.add(clip, outcome, evidence)
                 if table:
                     table.add(clip, outcome, evidence)
-                progress.advance("scoring clips", scored + failed, len(clips))
+                progress.advance("scoring clips", scored + len(failures), len(clips))
         except Interrupted as interruption:
             kept = f"; their rows are in {table.part}" if table else ""
-            interruption.add_note(f"{scored + failed} of {len(clips)} clips are done{kept}")
+            done = scored + len(failures)
+            interruption.add_note(f"{done} of {len(clips)} clips are done{kept}")
             raise
     if not scored:
         return FAILED
-    return SOME_FAILED if failed or found.failures else DONE
+    if report and detector:
+        from audio_anomaly_detector.runs.report import write_clip_report
+
+        with ProgressDisplay(quiet, interrupted=NOTHING_KEPT) as progress:
+            failed = [str(error) for error in (*found.failures, *failures)]
+            known = list(dict.fromkeys([*detector.notes, *notes]))
+            write_clip_report(report, detector, judged, failed, known, progress=progress)
+        remark(f"report: {report}")
+    return SOME_FAILED if failures or found.failures else DONE
+
+
+def _explaining(scorer: "Scorer") -> "Detector":
+    """The scorer, which has to know why clips score as they do."""
+    from audio_anomaly_detector.export.runtime import OnnxDetector
+
+    if isinstance(scorer, OnnxDetector):
+        raise UserError("--report says why, which an exported graph cannot; give the model file")
+    from audio_anomaly_detector.detector import Detector  # PyTorch may be missing above
+
+    assert isinstance(scorer, Detector)
+    return scorer
 
 
 def _decided(

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,22 @@ def folder_name(name: str) -> str:
     return f"{safe}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
+def equal_levels(sounds: Mapping[str, Waveform]) -> dict[str, float]:
+    """Factors that make sounds equally loud: 20 dB below full scale, or less if one exceeded it.
+
+    Args:
+        sounds: ``(C, T)`` each, by name; the factor of one that is silent is 1.
+    """
+    loud = {name: sound for name, sound in sounds.items() if sound.any()}
+    rms = {name: float(np.sqrt(np.mean(np.square(sound)))) for name, sound in loud.items()}
+    # The same for all, however much their peaks exceed it.
+    common = min(
+        _RMS,
+        *(_FULL_SCALE * rms[name] / float(np.abs(sound).max()) for name, sound in loud.items()),
+    )
+    return {name: common / rms[name] if name in loud else 1.0 for name in sounds}
+
+
 def write_explanation(
     folder: Path, name: str, explanation: Explanation, nearest: Waveform | None
 ) -> list[str]:
@@ -54,19 +71,11 @@ def write_explanation(
     sounds = {"clip.wav": explanation.waveform, "unusual.wav": explanation.sound.waveform}
     if nearest is not None:
         sounds["nearest.wav"] = nearest
-    loud = {file: sound for file, sound in sounds.items() if sound.any()}
-    rms = {file: float(np.sqrt(np.mean(np.square(sound)))) for file, sound in loud.items()}
-    # The same for all, however much their peaks exceed it.
-    common = min(
-        _RMS,
-        *(_FULL_SCALE * rms[file] / float(np.abs(sound).max()) for file, sound in loud.items()),
-    )
-    gains = {}
+    factors = equal_levels(sounds)
+    gains = {file: float(20 * np.log10(factor)) for file, factor in factors.items()}
     for file, sound in sounds.items():
-        factor = common / rms[file] if file in loud else 1.0
-        gains[file] = float(20 * np.log10(factor))
         content = io.BytesIO()
-        scaled = np.asarray(sound * np.float32(factor)).T
+        scaled = np.asarray(sound * np.float32(factors[file])).T
         soundfile.write(content, scaled, explanation.sample_rate, "PCM_16", format="WAV")
         write_bytes(folder / file, content.getbuffer())
     # How often the unusual part is amplified in all.

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.explaining.explanation import Neighbour
 from audio_anomaly_detector.pipeline import Pipeline
+from audio_anomaly_detector.provenance import ClipRecord
 
 _NAMED = 3
+_ABOVE = 6  # folders above a clip in which its nearest training clip is looked for
 
 
 def nearest_clips(
@@ -40,3 +44,19 @@ def nearest_clips(
     scores = calibration.evidence(raw, pipeline.measure.families, lengths).score
     order = scores.argsort()[:_NAMED].tolist()
     return [Neighbour(names[at], float(scores[at])) for at in order]
+
+
+def find_training_clip(name: str, clip: Clip, learned: Sequence[ClipRecord]) -> Clip | None:
+    """The file of a training clip, if it lies where another clip or its folders do.
+
+    Args:
+        name: of the training clip.
+        clip: beside which, and in the folders above which, it is looked for.
+        learned: training clips; another file may have the same name.
+    """
+    hashes = {record.name: record.sha256 for record in learned}
+    for above in list(clip.path.absolute().parents)[:_ABOVE]:
+        file = above / name
+        if file.is_file() and content_hash(file) == hashes.get(name):
+            return Clip(file, name, 0, clip.machine)
+    return None

@@ -17,14 +17,16 @@ from audio_anomaly_detector.metrics.classification import Metrics, auroc
 from audio_anomaly_detector.plotting.canvas import save_figure
 from audio_anomaly_detector.plotting.evaluation_data import EvaluationData
 from audio_anomaly_detector.plotting.evaluation_plots import (
+    PLOTS,
     evaluation_sheet,
     picture_names,
     save_plots,
 )
 from audio_anomaly_detector.plotting.paper_figures import remove_figures, save_figures
 from audio_anomaly_detector.progress import SILENT, Progress
+from audio_anomaly_detector.reporting.content import Plot
 from audio_anomaly_detector.runs.history import model_history
-from audio_anomaly_detector.runs.report import ReportData, write_report
+from audio_anomaly_detector.runs.report import write_clip_report
 from audio_anomaly_detector.runs.score_table import ScoreTable
 from audio_anomaly_detector.score import Score
 
@@ -46,12 +48,14 @@ class Evaluation:
         failures: clips that could not be scored.
         metrics: where clips with labels were among them.
         notes: what a reader of the figures has to know, one sentence each.
+        said: the verdict in plain words, with why the worst clip is unusual.
     """
 
     scored: list[tuple[Clip, Score]]
     failures: list[ClipError]
     metrics: Metrics | None
     notes: list[str]
+    said: str = ""
 
 
 def evaluate_machine(
@@ -68,7 +72,7 @@ def evaluate_machine(
         detector: fitted.
         clips: test clips, with or without labels.
         folder: the run folder.
-        progress: receives the number of clips scored.
+        progress: receives the number of clips scored, and explained.
         plots: see `RunOptions.plots`; those of an earlier evaluation are removed in any case.
         figures: see `RunOptions.figures`; likewise.
 
@@ -126,8 +130,17 @@ def _evaluate(
     remove_figures(folder / FIGURES)
     if figures is not None:
         save_figures(data, folder / FIGURES, figures)
-    _write_report(detector, data, pictures, failures, [*detector.notes, *unlike], folder)
-    return Evaluation(scored, failures, data.metrics, notes)
+    said = write_clip_report(
+        folder / REPORT,
+        detector,
+        scored,
+        [str(error) for error in failures],
+        [*detector.notes, *unlike],
+        metrics=data.metrics,
+        plots=[Plot(name, png, PLOTS[name].is_wide(data)) for name, png in pictures.items()],
+        progress=progress,
+    )
+    return Evaluation(scored, failures, data.metrics, notes, said)
 
 
 def _outcomes(
@@ -231,44 +244,3 @@ def _metrics_record(
         "failed": [str(error) for error in failures],
         "notes": notes,
     }
-
-
-def _write_report(
-    detector: Detector,
-    data: EvaluationData,
-    pictures: dict[str, bytes],
-    failures: list[ClipError],
-    notes: list[str],
-    folder: Path,
-) -> None:
-    origin = detector.provenance
-    normal = detector.normal_scores.of_usual
-    threshold = detector.threshold_config
-    method = normal.method(threshold)
-    threshold_origin = {
-        "value": "given by hand",
-        "gamma": f"gamma fit to {normal.counted}",
-        "conformal": f"conformal rank among {normal.counted}",
-    }[threshold.method if threshold.method == "value" else method]
-    write_report(
-        folder / REPORT,
-        ReportData(
-            evaluation=data,
-            pictures=pictures,
-            threshold_origin=f"{threshold_origin}, {threshold.false_alarm_rate:.0%} false alarms",
-            notes=notes,
-            outliers=origin.outliers,
-            oracle="the epoch of every training stage" if _is_oracle(detector) else None,
-            failures=[str(error) for error in failures],
-            provenance={
-                "Detector": {
-                    "n_training_clips": len(origin.clips),
-                    "n_calibration_clips": len(normal.scores),
-                    "microphones": detector.microphones,
-                    "codebook_perplexity": origin.codebook_perplexity,
-                },
-                "Versions": origin.packages,
-                "Settings": detector.config.model_dump(mode="json"),
-            },
-        ),
-    )

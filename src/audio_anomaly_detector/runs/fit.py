@@ -16,9 +16,10 @@ from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.pool import PoolPrior
 from audio_anomaly_detector.progress import SILENT, Epoch, Progress
 from audio_anomaly_detector.run_options import RunOptions
-from audio_anomaly_detector.runs.evaluate import remove_evaluation
+from audio_anomaly_detector.runs.evaluate import REPORT, remove_evaluation
 from audio_anomaly_detector.runs.history import History
 from audio_anomaly_detector.runs.label_watch import LabelWatch
+from audio_anomaly_detector.runs.report import write_fit_report
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def fit_machine(
     progress: Progress = SILENT,
     pool_prior: PoolPrior | None = None,
 ) -> FitResult:
-    """Fit a detector and write model file, ``split.csv``, ``history.csv`` and training curves.
+    """Fit a detector and write model file, ``split.csv``, ``history.csv``, training curves, report.
 
     Started again after a kill, it goes on from the checkpoints in ``folder/.work``, which is
     removed when the model file is written. Without networks there is no history.
@@ -91,6 +92,7 @@ def _fit(
     )
     history.finish(result.detector.provenance.history)
     result.detector.save(model)
+    write_fit_report(folder / REPORT, result, split.train)
     shutil.rmtree(work)
     shutil.rmtree(folder / ".watch", ignore_errors=True)
     return result

@@ -1,0 +1,1 @@
+"""The report of one machine: what it shows, its pictures and sounds, and the page."""
