@@ -116,7 +116,9 @@ function marksOf(clip, media) {
     mark.style.width = `${(100 * (to - from)) / (end - start)}%`;
     mark.style.bottom = `${100 * bottom}%`;
     mark.style.height = `${100 * (top - bottom)}%`;
-    return append(mark, make("b", "", String(number + 1)));
+    const badge = make("b", "", String(number + 1));
+    badge.style.left = `${2 + 20 * number}px`; // side by side where several begin at one place
+    return append(mark, badge);
   });
 }
 
@@ -176,7 +178,7 @@ function soundsOf(media, screen, cursor) {
     box.append(append(make("div"), make("p", "", `${sound.title} (${sound.note.replace("-", "−")})`), player));
     return player;
   });
-  const hint = make("p", "small", "Equally loud, by the gain stated; the mean of all microphones. A click on the picture goes to that moment.");
+  const hint = make("p", "small hint", "Equally loud, by the gain stated; the mean of all microphones. A click on the picture goes to that moment.");
   const onPicture = players.filter((_, place) => media.sounds[place].on_picture);
   function move(player) {
     if (!onPicture.includes(player)) return;
