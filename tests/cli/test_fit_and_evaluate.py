@@ -23,6 +23,7 @@ def test_synth_fit_evaluate_score_info(aad: Aad, tmp_path: Path) -> None:
     assert evaluated.code == 0, evaluated.err
     assert evaluated.out.splitlines()[1].startswith("ROC AUC\t")
     assert str(out / "report.html") in evaluated.err
+    assert "recordings sound wrong. The worst is " in evaluated.err
     assert "gamma fit to 5 calibration clips, 10% false alarms" in (out / "report.html").read_text()
     files = {path.name for path in out.iterdir()}
     assert files >= {
