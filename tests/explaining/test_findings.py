@@ -204,6 +204,16 @@ def test_another_level_is_no_other_spectrum(usual: UsualSound) -> None:
     assert not [finding for finding in found if "broadband" in finding.kind]
 
 
+def test_what_is_quieter_at_the_same_power_is_no_other_level(usual: UsualSound) -> None:
+    sound = machine(FRESH)
+    power = np.mean(sound**2)
+    sound += np.float32(0.05 * np.sin(2 * np.pi * 1000 * TIME))
+    sound *= np.sqrt(power / np.mean(sound**2))
+    kinds = [finding.kind for finding in findings(sound, usual)]
+    assert "level change" not in kinds
+    assert "new tone" in kinds
+
+
 def test_a_microphone_that_differs(usual_of_two: UsualSound) -> None:
     sound = machine(FRESH, microphones=2)
     sound[1] *= 0.5

@@ -49,9 +49,12 @@ def find_noise_bands(part: ComparedClip) -> list[Finding]:
 def find_level(part: ComparedClip) -> list[Finding]:
     """A level that changed in nearly all bands."""
     standard = float(part.standard("level", 0)[0])
-    db = float(part.features.level - part.usual.values["level"].centre[0])
+    db, of_power = (part.values["level"] - part.usual.values["level"].centre).tolist()
     offset = db + part.values["bands"] - part.usual.values["bands"].centre
     alike = np.mean(np.sign(db) * offset > abs(db) / 2)
+    # Where a sound was added to a clip that has the same power, the rest is quieter.
+    if np.sign(db) * of_power < max(_LEAST_LEVEL_DB, abs(db) / 2):
+        return []
     if standard <= 1 or abs(db) < _LEAST_LEVEL_DB or alike < _ALL_BANDS:
         return []
     return [

@@ -351,6 +351,7 @@ class ClipFeatures:
         strokes: when the clip is loud for a moment; see `find_strokes`.
         cycle: after which time the clip repeats itself, s; 0: it does not. See `cycle_length`.
         level: mean of `bands`, dB.
+        power: level of the whole clip, dB.
         by_microphone: level of each microphone over that of all, dB, ``(C, K)``.
         narrow: levels in narrow bands, of the mean power and of each microphone, dB,
             ``(1 + C, F, N)``; of one microphone ``(1, F, N)``.
@@ -367,6 +368,7 @@ class ClipFeatures:
     strokes: Strokes
     cycle: float
     level: float
+    power: float
     by_microphone: Floats
     narrow: Floats
     fast: Floats
@@ -403,6 +405,7 @@ def clip_features(waveform: Waveform, sample_rate: int) -> ClipFeatures:
         strokes=find_strokes(levels[0], grid.fast_column_s),
         cycle=cycle_length(levels[0], grid.fast_column_s),
         level=float(bands.mean()),
+        power=float(10 * np.log10(np.mean(waveform**2) + _POWER_FLOOR)),
         by_microphone=by_microphone,
         narrow=grid.narrow_levels(_with_mean(power)),
         fast=levels,

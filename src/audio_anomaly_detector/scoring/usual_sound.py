@@ -185,7 +185,7 @@ class UsualSound:
             "strokes": 1,
             "weaker": 2 * fast,
             "cycle": 1,
-            "level": 1,
+            "level": 2,
             "microphones": microphones * bands,
         }
         parts: list[tuple[Floats, tuple[int, ...]]] = [
@@ -330,7 +330,7 @@ def compared(features: ClipFeatures, sample_rate: int, seconds: float) -> dict[N
         "weaker": features.strokes.weaker,
         # As a ratio, in per cent.
         "cycle": np.array([100 * np.log(max(features.cycle, 0.01))]),
-        "level": np.array([features.level]),
+        "level": np.array([features.level, features.power]),
         "microphones": features.by_microphone.ravel(),
     }
 
