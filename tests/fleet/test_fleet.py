@@ -320,7 +320,7 @@ def test_the_overview_holds_every_id_after_each_run(
     for last in (pages[2], pages[5]):
         assert "finished so far" not in last
         assert "too &lt;little&gt;" in last and "valve id_02" in last
-    assert "earlier run" in pages[5] and "earlier run" not in pages[2]
+    assert pages[5] == pages[2]  # the same machines make the same page
 
 
 def test_stops_at_the_first_failure_if_asked(
