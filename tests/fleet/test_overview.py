@@ -147,8 +147,7 @@ def test_the_page_opens_with_the_verdict_and_shows_every_id(rows: list[Row]) -> 
     assert "1 machine has no test recordings" in page.text
     assert len(page.rows) == 7
     assert page.rows[0].endswith(
-        "fan most 6_dB ok 3 of 5 1 recorded differently 5.00 1.50 0.800 1 of 2 20 5 "
-        "1 unusable"
+        "fan most 6_dB ok 3 of 5 1 recorded differently 5.00 1.50 0.800 1 of 2 20 5 1 unusable"
     )
     assert page.rows[4].endswith("pump broken 6_dB failed too little normal sound")
     assert page.rows[6].endswith("no test recordings – – 1.50 – – 8 0")
