@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from audio_anomaly_detector.benchmark.altered_recordings import RecordedMachine
 from audio_anomaly_detector.benchmark.explained_machines import COST, FaultyMachine, Measured
 from audio_anomaly_detector.benchmark.field_cells import CELLS, origin
-from audio_anomaly_detector.engines import Failed, Processes
-from audio_anomaly_detector.errors import Interrupted, UserError
+from audio_anomaly_detector.benchmark.machine_runs import run_machines
+from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import hold_folder, write_csv
 from audio_anomaly_detector.progress import Progress
 from audio_anomaly_detector.threads import torch_threads
@@ -36,29 +35,16 @@ def measure_missing(
     Raises:
         UserError: another run is writing into the folder, or it cannot be written.
     """
-    failures = []
     with hold_folder(out):
-        missing = [machine for machine in machines if not _file(out, machine).exists()]
-        done = len(machines) - len(missing)
-        progress.advance("machines", done, len(machines))
-        if not missing:
-            return []
-        try:
-            with closing(Processes(workers=workers).map(_measure, missing)) as results:
-                for index, result in results:
-                    if isinstance(result, Failed):
-                        failures.append(f"{missing[index]}: {result.reason}")
-                    else:
-                        write_csv(_file(out, missing[index]), Measured._fields, result)
-                    done += 1
-                    progress.advance("machines", done, len(machines))
-        except Interrupted as interruption:
-            interruption.add_note(
-                f"{done} of {len(machines)} machines are finished; start the same command again "
-                "to go on"
-            )
-            raise
-    return failures
+        return run_machines(
+            _measure,
+            [machine for machine in machines if not _file(out, machine).exists()],
+            len(machines),
+            workers,
+            lambda machine, found: write_csv(_file(out, machine), Measured._fields, found),
+            str,
+            progress,
+        )
 
 
 def read_measured(machine: Machine, out: Path) -> list[Measured]:

@@ -2,16 +2,15 @@
 
 import csv
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from audio_anomaly_detector.benchmark.field import Answer, Part, RealMachine, SyntheticMachine
+from audio_anomaly_detector.benchmark.machine_runs import run_machines
 from audio_anomaly_detector.benchmark.origin import settings_hash
 from audio_anomaly_detector.config import load_config
-from audio_anomaly_detector.engines import Failed, Processes
-from audio_anomaly_detector.errors import Interrupted, UserError
+from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import hold_folder, write_csv
 from audio_anomaly_detector.progress import Progress
 from audio_anomaly_detector.provenance import PACKAGE
@@ -53,36 +52,20 @@ def run_missing(jobs: Sequence[Job], out: Path, workers: int, progress: Progress
         UserError: another run is writing into the folder, it cannot be written, or a file of
             answers is damaged; recordings of a real machine are not there.
     """
-    failures = []
     with hold_folder(out):
         there = {job.machine: read_answers(job.machine, out) for job in jobs}
+
+        def keep(job: Job, answers: list[Answer]) -> None:
+            write_csv(_file(out, job.machine), Answer._fields, [*there[job.machine], *answers])
+
         missing = [
             Job(job.machine, parts)
             for job in jobs
             if (parts := _unanswered(job.parts, there[job.machine]))
         ]
-        done = len(jobs) - len(missing)
-        progress.advance("machines", done, len(jobs))
-        if not missing:
-            return []
-        try:
-            with closing(Processes(workers=workers).map(_ask, missing)) as results:
-                for index, result in results:
-                    machine = missing[index].machine
-                    if isinstance(result, Failed):
-                        failures.append(f"{machine}: {result.reason}")
-                    else:
-                        answers = [*there[machine], *result]
-                        write_csv(_file(out, machine), Answer._fields, answers)
-                    done += 1
-                    progress.advance("machines", done, len(jobs))
-        except Interrupted as interruption:
-            interruption.add_note(
-                f"{done} of {len(jobs)} machines are finished; start the same command again "
-                "to go on"
-            )
-            raise
-    return failures
+        return run_machines(
+            _ask, missing, len(jobs), workers, keep, lambda job: job.machine, progress
+        )
 
 
 def read_answers(machine: Machine, out: Path) -> list[Answer]:
