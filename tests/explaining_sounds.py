@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from audio_anomaly_detector.explaining.explanation import Finding
@@ -67,24 +66,6 @@ def learned(make: Callable[[int], Clip], count: int = 16) -> UsualSound:
     usual = UsualSound.fit(clips, range(count), RATE, SECONDS, [f"{n}.wav" for n in range(count)])
     assert usual is not None
     return usual
-
-
-@pytest.fixture(scope="session")
-def usual() -> UsualSound:
-    """Of the machine with one microphone."""
-    return learned(machine)
-
-
-@pytest.fixture(scope="session")
-def usual_of_two() -> UsualSound:
-    """Of the machine with two microphones."""
-    return learned(lambda seed: machine(seed, microphones=2))
-
-
-@pytest.fixture(scope="session")
-def usual_strokes() -> UsualSound:
-    """Of the machine that clicks."""
-    return learned(stroke)
 
 
 def findings(
