@@ -73,6 +73,15 @@ class Clip:
         return replace(self, name=name, start=start, duration=duration)
 
 
+def part_named(name: str) -> tuple[str, float, float | None]:
+    """The recording of a clip, by its name, and its start and length in s; see `Clip.cut`."""
+    recording, _, times = name.partition("#t=")
+    if not times:
+        return recording, 0.0, None
+    start, _, end = times.partition(",")
+    return recording, float(start), float(end) - float(start) if end else None
+
+
 def _seconds(value: float) -> str:
     """Write a time in full to the microsecond, without trailing zeros."""
     return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.clips import Clip, part_named
 from audio_anomaly_detector.data.content import content_hash
 from audio_anomaly_detector.explaining.explanation import Neighbour
 from audio_anomaly_detector.pipeline import Pipeline
@@ -50,13 +50,15 @@ def find_training_clip(name: str, clip: Clip, learned: Sequence[ClipRecord]) -> 
     """The file of a training clip, if it lies where another clip or its folders do.
 
     Args:
-        name: of the training clip.
+        name: of the training clip, which may be a cut of a recording that was learned.
         clip: beside which, and in the folders above which, it is looked for.
         learned: training clips; another file may have the same name.
     """
     hashes = {record.name: record.sha256 for record in learned}
+    recording, start, duration = part_named(name)
+    wanted = hashes.get(name, hashes.get(recording))
     for above in list(clip.path.absolute().parents)[:_ABOVE]:
-        file = above / name
-        if file.is_file() and content_hash(file) == hashes.get(name):
-            return Clip(file, name, 0, clip.machine)
+        file = above / recording
+        if file.is_file() and content_hash(file) == wanted:
+            return Clip(file, name, 0, clip.machine, start=start, duration=duration)
     return None
