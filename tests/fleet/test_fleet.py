@@ -115,8 +115,16 @@ class Faked:
         self.failures: list[ClipError] = []
 
     def fit(
-        self, split: Any, config: Any, folder: Path, model: Path, options: RunOptions, *_: Any
+        self,
+        split: Any,
+        config: Any,
+        folder: Path,
+        model: Path,
+        options: RunOptions,
+        *_: Any,
+        report: bool,
     ) -> Any:
+        assert report == (not split.test)
         key = (split.train or split.test)[0].machine
         self.fitted.append(key)
         self.threads.append(torch.get_num_threads())

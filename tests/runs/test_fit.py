@@ -208,3 +208,5 @@ def test_a_fit_removes_the_evaluation_of_an_earlier_model(
     assert {"report.html", "metrics.json", "roc.png", "vqvae_results.png"} <= written
     fit_machine(split, without_networks, tmp_path, tmp_path / "model.pth")
     assert {path.name for path in tmp_path.iterdir()} == {"model.pth", "split.csv", "report.html"}
+    fit_machine(split, without_networks, tmp_path, tmp_path / "model.pth", report=False)
+    assert not (tmp_path / "report.html").exists()

@@ -276,7 +276,14 @@ def _fit(job: Job, split: Split, progress: Progress) -> Detector:
     if job.pool is not None:
         pool_prior = PoolPrior.load(job.pool, resolve_device(job.options.device))
     return fit_machine(
-        split, job.config, job.folder, job.model, job.options, progress, pool_prior
+        split,
+        job.config,
+        job.folder,
+        job.model,
+        job.options,
+        progress,
+        pool_prior,
+        report=not split.test,
     ).detector
 
 

@@ -34,6 +34,8 @@ def fit_machine(
     options: RunOptions = RunOptions(),
     progress: Progress = SILENT,
     pool_prior: PoolPrior | None = None,
+    *,
+    report: bool = True,
 ) -> FitResult:
     """Fit a detector and write model file, ``split.csv``, ``history.csv``, training curves, report.
 
@@ -48,6 +50,7 @@ def fit_machine(
         options: how to run; the number of threads is left to the caller.
         progress: receives steps and epochs.
         pool_prior: of a pool of machines; no networks are trained then.
+        report: write the report of the fit; False where that of an evaluation replaces it.
 
     Raises:
         UserError: as `Detector.fit`; nothing can be written; the config asks for `oracle_epoch`
@@ -55,7 +58,7 @@ def fit_machine(
     """
     check_enough(split.train, sound_seconds(split.train))
     with hold_folder(folder):
-        return _fit(split, config, folder, model, options, progress, pool_prior)
+        return _fit(split, config, folder, model, options, progress, pool_prior, report)
 
 
 def _fit(
@@ -66,6 +69,7 @@ def _fit(
     options: RunOptions,
     progress: Progress,
     pool_prior: PoolPrior | None,
+    report: bool,
 ) -> FitResult:
     watch = None
     if options.watch_test and pool_prior is None:
@@ -92,7 +96,8 @@ def _fit(
     )
     history.finish(result.detector.provenance.history)
     result.detector.save(model)
-    write_fit_report(folder / REPORT, result, split.train)
+    if report:
+        write_fit_report(folder / REPORT, result, split.train)
     shutil.rmtree(work)
     shutil.rmtree(folder / ".watch", ignore_errors=True)
     return result
