@@ -15,12 +15,14 @@ from audio_anomaly_detector.benchmark.altered_recordings import (
 )
 from audio_anomaly_detector.benchmark.explained_machines import NORMAL, FaultyMachine, Measured
 from audio_anomaly_detector.benchmark.explained_maps import (
+    RESOLUTIONS,
+    Resolution,
     further_out,
     levels,
     loudest_cell,
+    made_usual,
     overlap,
     peak_cell,
-    replaced,
     true_region,
     with_tolerance,
 )
@@ -40,9 +42,16 @@ from audio_anomaly_detector.benchmark.fault_words import (
 )
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.explaining.explanation import Explanation, Finding, FindingKind, Map
+from audio_anomaly_detector.explaining.explanation import (
+    Explanation,
+    Finding,
+    FindingKind,
+    Map,
+    Neighbourhood,
+)
 from audio_anomaly_detector.progress import SILENT
 from audio_anomaly_detector.scoring.clip_features import feature_grid
+from audio_anomaly_detector.scoring.usual_sound import UsualLevels, levels_at_ranks
 from audio_anomaly_detector.synthesis.fault_figures import FaultFigures
 from audio_anomaly_detector.synthesis.faults import FAULTS
 from synthetic_data import write_machine
@@ -146,12 +155,21 @@ def made_map(cells: dict[tuple[int, int], float], narrow: bool = True) -> Map:
     together = np.zeros((len(hz) - 1, frames), np.float32)
     for cell, deviation in cells.items():
         together[cell] = deviation
-    return Map(together, together[None], hz, np.linspace(0, 4, frames + 1), (1, 1))
+    around = (Neighbourhood(1, 1, 5.0), Neighbourhood(3, 9, 2.0))
+    return Map(together, together[None], hz, np.linspace(0, 4, frames + 1), around)
 
 
 def test_the_peak_is_found_again() -> None:
     assert peak_cell(made_map({(17, 3): 5.0, (40, 8): -9.0})) == (40, 8)
     assert loudest_cell(made_map({(17, 3): 5.0, (40, 8): -9.0}).together) == (17, 3)
+
+
+def test_a_neighbourhood_that_deviates_as_a_whole_outweighs_a_cell() -> None:
+    block = {(band, frame): 5.0 for band in range(20, 23) for frame in range(4, 13)}
+    of = made_map({(40, 8): 12.0} | block | {(21, 9): 5.5})
+    assert peak_cell(of) == (21, 9) and of.times_usual == pytest.approx((26 * 5 + 5.5) / 27 / 2)
+    of = made_map({(40, 8): -14.0} | block)
+    assert peak_cell(of) == (40, 8) and of.times_usual == pytest.approx(14 / 5)
 
 
 def test_overlap_is_intersection_over_union() -> None:
@@ -163,8 +181,8 @@ def test_overlap_is_intersection_over_union() -> None:
 
 
 def test_the_map_further_out_is_chosen_by_normal_peaks() -> None:
-    usual = {"narrow": [4.0, -5.0, 6.0], "fast": [9.0, -10.0, 11.0]}
-    assert further_out({"narrow": -10.0, "fast": 15.0}, usual) == "narrow"
+    usual = {"narrow": [4.0, 5.0, 6.0], "fast": [9.0, 10.0, 11.0]}
+    assert further_out({"narrow": 10.0, "fast": 15.0}, usual) == "narrow"
     assert further_out({"narrow": 10.0, "fast": 25.0}, usual) == "fast"
 
 
@@ -187,18 +205,29 @@ def explained(narrow: Map) -> Explanation:
     )
 
 
-def test_what_is_marked_sounds_as_the_normal_clip() -> None:
+def usual_levels() -> dict[Resolution, UsualLevels]:
+    """Of two clips of noise."""
+    return {
+        name: UsualLevels.of(
+            [levels_at_ranks(levels(GRID, one, name)[None]) for one in (NOISE, OTHER)]
+        )
+        for name in RESOLUTIONS
+    }
+
+
+def test_what_is_marked_is_made_as_loud_as_usual() -> None:
     region = with_tolerance(true_region(GRID, NOISE + TONE, TONE, "narrow"))
     of = explained(made_map({}))
     places = {"narrow": region, "fast": np.zeros(of.fast.together.shape, bool)}
-    changed, area = replaced(of, OTHER, places)
+    changed, area = made_usual(of, usual_levels(), places)
     assert 0 < area < 0.02
     band = np.searchsorted(GRID.narrow_hz, 1000) - 1
     before, after, normal = (
         levels(GRID, one, "narrow")[band, -12:].mean() for one in (of.waveform, changed, OTHER)
     )
-    assert before > normal + 20 and abs(after - normal) < 4
-    moved, same_area = replaced(of, OTHER, places, np.random.default_rng(1))
+    # It is 44 dB louder than usual, and changed by 40 at most.
+    assert before > normal + 40 and abs(after - normal) < 6
+    moved, same_area = made_usual(of, usual_levels(), places, np.random.default_rng(1))
     assert same_area == pytest.approx(area)
     assert levels(GRID, moved, "narrow")[band, -12:].mean() > normal + 15
 
@@ -209,7 +238,7 @@ def test_nothing_changes_where_nothing_is_marked() -> None:
         "narrow": np.zeros(of.narrow.together.shape, bool),
         "fast": np.zeros(of.fast.together.shape, bool),
     }
-    changed, area = replaced(of, OTHER, places)
+    changed, area = made_usual(of, usual_levels(), places)
     assert area == 0 and np.allclose(changed, of.waveform, atol=1e-6)
 
 

@@ -22,10 +22,10 @@ from audio_anomaly_detector.benchmark.explained_maps import (
     further_out,
     levels,
     loudest_cell,
+    made_usual,
     maps,
     overlap,
     peak_cell,
-    replaced,
     true_region,
     with_tolerance,
 )
@@ -40,6 +40,7 @@ from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.explaining.explanation import Explanation
 from audio_anomaly_detector.files import temporary_folder
 from audio_anomaly_detector.scoring.clip_features import Floats, Waveform, feature_grid
+from audio_anomaly_detector.scoring.usual_sound import UsualLevels, levels_at_ranks
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.synthesis.data_set import (
     MACHINE_RMS,
@@ -165,7 +166,8 @@ class _Measuring:
     @cached_property
     def usual_peaks(self) -> dict[Resolution, Sequence[float]]:
         return {
-            name: [maps(one)[name].peak[2] for one in self.unseen_explained] for name in RESOLUTIONS
+            name: [maps(one)[name].times_usual for one in self.unseen_explained]
+            for name in RESOLUTIONS
         }
 
     @cached_property
@@ -175,6 +177,19 @@ class _Measuring:
             name: np.mean(
                 [levels(self.grid, one, name).mean(1) for one in self.normals.values()], 0
             )[:, None]
+            for name in RESOLUTIONS
+        }
+
+    @cached_property
+    def usual_levels(self) -> dict[Resolution, UsualLevels]:
+        """Levels of the learned clips in each map."""
+        return {
+            name: UsualLevels.of(
+                [
+                    levels_at_ranks(levels(self.grid, one, name)[None])
+                    for one in self.normals.values()
+                ]
+            )
             for name in RESOLUTIONS
         }
 
@@ -257,7 +272,7 @@ class _Measuring:
     def _places(
         self, explained: Explanation, regions: dict[Resolution, Marks], by_kind: Resolution
     ) -> Iterator[tuple[str, float]]:
-        peaks = {name: of.peak[2] for name, of in maps(explained).items()}
+        peaks = {name: of.times_usual for name, of in maps(explained).items()}
         chosen = further_out(peaks, self.usual_peaks)
         for name, of in maps(explained).items():
             near = with_tolerance(regions[name])
@@ -281,14 +296,14 @@ class _Measuring:
     def _deletion(
         self, explained: Explanation, added: Waveform, regions: dict[Resolution, Marks]
     ) -> Iterator[tuple[str, float]]:
-        nearest = self.normals[explained.nearest[0].name]
+        usual = self.usual_levels
         places = deleted_places(explained)
-        marked, area = replaced(explained, nearest, places)
+        marked, area = made_usual(explained, usual, places)
         yield "deletion: area", area
         for quantity, waveform in (
             ("deletion: what is marked", marked),
-            ("deletion: elsewhere", replaced(explained, nearest, places, self.rng)[0]),
-            ("deletion: the true region", replaced(explained, nearest, regions)[0]),
+            ("deletion: elsewhere", made_usual(explained, usual, places, self.rng)[0]),
+            ("deletion: the true region", made_usual(explained, usual, regions)[0]),
             ("deletion: the fault itself", explained.waveform - added),
         ):
             yield quantity, self.detector.score(waveform.clip(-1, 1)).height <= 0

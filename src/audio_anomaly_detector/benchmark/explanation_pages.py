@@ -170,12 +170,12 @@ _WORDS = (
 )
 _DELETED = (
     f"What the maps mark (a mean of neighbouring cells beyond {DELETED_ABOVE['narrow']:g} standard "
-    f"deviations in the narrow map or {DELETED_ABOVE['fast']:g} in the fast one) is replaced by "
-    "what the nearest normal clip has there: share of clips whose score then falls below the "
-    "threshold, where as much is replaced at a random place, where the true region is replaced "
-    "instead, and where the fault alone is taken out and the rest is as before. The last two are "
-    "what the check can reach: a fault that is 5 dB below the rest of its cell is no part of the "
-    "true region and is scored all the same."
+    f"deviations in the narrow map or {DELETED_ABOVE['fast']:g} in the fast one) gets the levels "
+    "that normal clips have there at the same ranks, with the phase of the clip: share of clips "
+    "whose score then falls below the threshold, where as much is changed at a random place, where "
+    "the true region is changed instead, and where the fault alone is taken out and the rest is as "
+    "before. The last two are what the check can reach: a fault that is 5 dB below the rest of its "
+    "cell is no part of the true region and is scored all the same."
 )
 _RECORDED = (
     "Real recordings, at most two microphones, held out and altered. *Named*: as what it is; *said "

@@ -1,7 +1,7 @@
 """What an explanation consists of, as plain data."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,42 +62,51 @@ class Finding:
     order: str | None = None
 
 
+class Neighbourhood(NamedTuple):
+    """Cells of a map over which it is averaged to find its peak.
+
+    Attributes:
+        bands: how many; odd.
+        frames: likewise.
+        usual: how far the mean over the furthest neighbourhood of a normal clip lies out.
+    """
+
+    bands: int
+    frames: int
+    usual: float
+
+
 @dataclass(frozen=True)
 class Map:
     """How unusual a clip is over time and frequency.
 
-    In robust standard deviations of the levels that the machine's normal clips have at that
-    frequency; 0: as always, positive: louder, negative: quieter.
+    A cell is compared with the cells of the machine's normal clips that have its rank: as large a
+    share of the clip's frames is quieter at that frequency. In standard deviations between normal
+    clips; 0: as always, positive: louder, negative: quieter.
 
     Args:
         together: of the mean power of all microphones, ``(F, N)``.
         microphones: of each one, ``(C, F, N)``.
         hz: edges of the bands, ``(F + 1,)``.
         seconds: edges of the frames from the start of the clip, ``(N + 1,)``.
-        around: bands and frames of a neighbourhood, see `peak`; odd.
+        around: neighbourhoods in which the peak is looked for.
     """
 
     together: Floats
     microphones: Floats
     hz: Floats
     seconds: Floats
-    around: tuple[int, int]
+    around: tuple[Neighbourhood, ...]
 
     @property
     def peak(self) -> tuple[float, float, float]:
         """Where it deviates most: s, Hz and the deviation.
 
-        Of the neighbourhood whose mean deviates most, as single cells do by chance.
+        The strongest cell of the neighbourhood whose mean deviates most against what it does in
+        normal clips: single cells do by chance.
         """
-        from scipy.ndimage import uniform_filter  # noqa: PLC0415
-
-        mean = uniform_filter(self.together, self.around, mode="nearest")
-        middle = np.unravel_index(np.abs(mean).argmax(), mean.shape)
-        rows, columns = (
-            slice(max(0, int(at) - width // 2), int(at) + width // 2 + 1)
-            for at, width in zip(middle, self.around, strict=True)
-        )
-        near = np.sign(mean[middle]) * self.together[rows, columns]
+        _, rows, columns, sign = self._furthest()
+        near = sign * self.together[rows, columns]
         band, frame = np.unravel_index(near.argmax(), near.shape)
         band, frame = int(band) + rows.start, int(frame) + columns.start
         return (
@@ -105,6 +114,25 @@ class Map:
             float(self.hz[band : band + 2].mean()),
             float(self.together[band, frame]),
         )
+
+    @property
+    def times_usual(self) -> float:
+        """By how many times as far as in a normal clip the peak's neighbourhood lies out."""
+        return self._furthest()[0]
+
+    def _furthest(self) -> tuple[float, slice, slice, float]:
+        """How far it lies out as a multiple of usual, bands, frames and sign of a neighbourhood."""
+        from scipy.ndimage import uniform_filter  # noqa: PLC0415
+
+        found = []
+        for bands, frames, usual in self.around:
+            mean = uniform_filter(self.together, (bands, frames), mode="nearest")
+            band, frame = np.unravel_index(np.abs(mean).argmax(), mean.shape)
+            rows = slice(max(0, int(band) - bands // 2), int(band) + bands // 2 + 1)
+            columns = slice(max(0, int(frame) - frames // 2), int(frame) + frames // 2 + 1)
+            furthest = float(mean[band, frame])
+            found.append((abs(furthest) / usual, rows, columns, float(np.sign(furthest))))
+        return max(found, key=lambda one: one[0])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: axes and the map of all microphones together, to a tenth."""
