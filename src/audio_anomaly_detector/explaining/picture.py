@@ -1,10 +1,13 @@
 """An explanation as a picture: spectrogram and both maps on one time axis."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from audio_anomaly_detector.errors import printable
 from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map
 from audio_anomaly_detector.plotting.canvas import DPI, start_panel
 from audio_anomaly_detector.scoring.clip_features import LOWEST_HZ, feature_grid
@@ -14,6 +17,9 @@ from audio_anomaly_detector.scoring.clip_features import LOWEST_HZ, feature_grid
 _ENDS = 12.0
 _COLOURS = "PuOr_r"  # told apart with any colour vision
 _SHOWN_DB = 70.0
+# Letters in a line of the title: a wider one makes the layout squeeze the maps.
+_TITLE_LINE = 50
+_TITLE_LINES = 4
 
 
 def draw_explanation(explanation: Explanation, title: str) -> Figure:
@@ -29,7 +35,7 @@ def draw_explanation(explanation: Explanation, title: str) -> Figure:
     power = grid.narrow_power(explanation.waveform).mean(0, keepdims=True)
     narrow, fast = explanation.narrow, explanation.fast
     levels = grid.narrow_levels(power)[0]
-    start_panel(above, title, "", "Hz")
+    start_panel(above, _in_lines(title), "", "Hz")
     highest = float(levels.max())
     drawn = above.pcolormesh(
         narrow.seconds,
@@ -49,6 +55,14 @@ def draw_explanation(explanation: Explanation, title: str) -> Figure:
         _draw_map(figure, axes, of, name)
     below.set_xlabel("s")
     return figure
+
+
+def _in_lines(title: str) -> str:
+    """Break a title into lines; of a longer one the end is kept, which has the verdict."""
+    lines = textwrap.wrap(printable(title), _TITLE_LINE)
+    if len(lines) > _TITLE_LINES:
+        lines = ["…", *lines[1 - _TITLE_LINES :]]
+    return "\n".join(lines)
 
 
 def _draw_map(figure: Figure, axes: Axes, of: Map, name: str) -> None:
