@@ -430,7 +430,7 @@ class Detector:
         reading = self._read(clip)
         if score is None:
             score = self._of_recording(self._score([reading.waveform], False)[0], reading)
-        return self._explained(reading.waveform, score, rates, rpm)
+        return self._explained(reading.waveform, score, rates, rpm, reading.faults)
 
     def sound_of_nearest(
         self, explanation: "Explanation", clip: Clip
@@ -439,8 +439,8 @@ class Detector:
 
         Args:
             explanation: that names it.
-            clip: that is explained; the training clip's file is looked for beside it and in the
-                folders above it.
+            clip: that is explained; the training clip's file is looked for beside it, in the
+                folders above it and in those beside its own.
 
         Returns:
             None: there is no such file of the same content.
@@ -462,6 +462,7 @@ class Detector:
         score: Score,
         rates: Mapping[str, float] | None,
         rpm: float | None,
+        faults_of_file: Sequence[str] | None = None,
     ) -> "Explanation":
         from audio_anomaly_detector.explaining.explain import explain  # noqa: PLC0415
         from audio_anomaly_detector.explaining.orders import known_rates  # noqa: PLC0415
@@ -481,6 +482,7 @@ class Detector:
             waveform,
             score,
             known,
+            faults_of_file,
         )
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:

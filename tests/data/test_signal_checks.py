@@ -76,3 +76,50 @@ def test_where_statistics_no_longer_hold():
     checked(noise() * np.float32(LOUDEST / 0.05), "FLOAT")
     with pytest.raises(SignalError, match="times full scale"):
         checked(noise() * np.float32(LOUDEST * 1000), "FLOAT")
+
+
+def music(peak: float, seconds: float = 4) -> np.ndarray:
+    """Two tones and noise, ``(T, 1)``."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    tones = np.sin(2 * np.pi * 220.3 * time) + 0.7 * np.sin(2 * np.pi * 553.1 * time)
+    sound = tones + 0.3 * np.random.default_rng(1).standard_normal(len(time))
+    return (peak * sound / np.abs(sound).max())[:, None].astype(np.float32)
+
+
+def in_16_bits(sound: np.ndarray) -> np.ndarray:
+    return (np.round(sound * 32767) / 32768).astype(np.float32)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.3, 0.03])
+@pytest.mark.parametrize("block", [1000, 100_000])
+def test_clipping_is_named_whatever_was_done_to_the_level_later(gain: float, block: int) -> None:
+    sound = music(1.4).clip(-1, 1) * np.float32(gain)
+    (remark,) = checked(in_16_bits(sound), block=block)
+    assert remark.startswith("is clipped: ") and "held at the largest value" in remark
+    (remark,) = checked(np.hstack([music(0.4), sound]), "FLOAT", block=block)
+    assert remark.startswith("is clipped in channel 1: ")
+
+
+@pytest.mark.parametrize("peak", [0.99, 0.3, 0.01, 0.001])
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_sound_that_reaches_its_largest_value_is_not_clipped(peak: float, subtype: str) -> None:
+    pure = np.sin(2 * np.pi * 50 * np.arange(4 * RATE) / RATE)[:, None].astype(np.float32)
+    for sound in (music(peak), np.float32(peak) * pure):
+        assert checked(in_16_bits(sound) if subtype == "PCM_16" else sound, subtype) == []
+
+
+@pytest.mark.parametrize("block", [777, 5000, 100_000])
+def test_a_short_drop_out_is_named(block: int) -> None:
+    sound = noise()
+    sound[20_000:21_600] = 0  # a tenth of a second
+    (remark,) = checked(sound, block=block)
+    assert remark.startswith("holds one value for 0.10 s from 1.25 s: a drop-out?")
+
+
+def test_what_is_faded_to_silence_or_turned_off_is_no_short_drop_out() -> None:
+    sound = noise(4, 1)
+    fade = np.linspace(1, 0, 4000, dtype=np.float32)[:, None]
+    sound[16_000:20_000] *= fade
+    sound[20_000:22_000] = 0
+    sound[22_000:26_000] *= fade[::-1]
+    assert checked(in_16_bits(sound)) == []

@@ -34,6 +34,16 @@ def test_cuts_of_a_recording_that_was_learned(tmp_path: Path) -> None:
     assert last == learned.cut(2.0, None)
 
 
+def test_a_training_clip_in_the_folder_beside(tmp_path: Path) -> None:
+    file = tmp_path / "train" / "a.wav"
+    file.parent.mkdir()
+    soundfile.write(file, hum(1), SAMPLE_RATE)
+    learned = Clip(file, "a.wav", 0, KEY)
+    new = Clip(tmp_path / "test" / "b.wav", "b.wav", None, KEY)
+    new.path.parent.mkdir()
+    assert find_training_clip("a.wav", new, clip_records([learned])) == learned
+
+
 def test_another_file_of_that_name_is_none(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     soundfile.write(file, hum(1), SAMPLE_RATE)

@@ -157,7 +157,7 @@ def score(  # noqa: PLR0912, PLR0915 -- one step after the other, each an option
 
         with ProgressDisplay(quiet, interrupted=NOTHING_KEPT) as progress:
             failed = [str(error) for error in (*found.failures, *failures)]
-            known = list(dict.fromkeys([*detector.notes, *notes]))
+            known = list(dict.fromkeys([*detector.notes, *notes, *found.problems]))
             write_clip_report(report, detector, judged, failed, known, progress=progress)
         remark(f"report: {report}")
     return SOME_FAILED if failures or found.failures else DONE

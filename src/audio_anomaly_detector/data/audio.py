@@ -85,11 +85,19 @@ class AudioConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 
 class Reading(NamedTuple):
-    """A clip as it was read, with remarks on what is unusual but no reason to refuse it."""
+    """A clip as it was read, with remarks on what is unusual but no reason to refuse it.
 
-    waveform: np.ndarray  # (C, T)
+    Attributes:
+        waveform: ``(C, T)``.
+        info: the header.
+        remarks: on the file and on its samples, a sentence each.
+        faults: those of them that name faults of the recording in its samples.
+    """
+
+    waveform: np.ndarray
     info: AudioInfo
     remarks: list[str]
+    faults: list[str]
 
 
 def read_clip(clip: Clip, config: AudioConfig) -> np.ndarray:
@@ -204,10 +212,11 @@ def _read(clip: Clip, config: AudioConfig, microphones: int | None) -> Reading:
             f"of {channels} channel(s))",
             "cut it, or name its parts by start and duration in a CSV manifest",
         )
-    waveform, remarks = _decode(sound, first, frames, config)
+    waveform, faults = _decode(sound, first, frames, config)
+    heard = [f"its decoder complains: {line}" for line in sound.heard[:1]]
     if config.level == "equalised":
         waveform = equalise_level(waveform, config.equalised_rms)
-    return Reading(waveform, info, remarks)
+    return Reading(waveform, info, [*sound.remarks, *heard, *faults], faults)
 
 
 def to_windows(waveform: np.ndarray, length: int, slack: float) -> np.ndarray:
@@ -301,7 +310,7 @@ def _part(clip: Clip, info: AudioInfo) -> tuple[int, int]:
 def _decode(
     sound: Sound, first: int, frames: int, config: AudioConfig
 ) -> tuple[np.ndarray, list[str]]:
-    """Decode, check, pick channels and resample block by block: ``(C, T)``, and remarks."""
+    """Decode, check, pick channels and resample block by block: ``(C, T)``, and its faults."""
     info = sound.info
     channels = info.channels if config.channels == "all" else 1
     resampler = None
@@ -319,16 +328,14 @@ def _decode(
         pieces.append(chosen if resampler is None else resampler.resample_chunk(chosen))
     if resampler is not None:
         pieces.append(resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True))
-    remarks = check.remarks()
+    faults = check.remarks()
     waveform = np.empty((channels, sum(map(len, pieces))), np.float32)
     at = 0
     for index, piece in enumerate(pieces):
         waveform[:, at : at + len(piece)] = piece.T
         at += len(piece)
         pieces[index] = piece[:0]  # the memory of long clips is needed once only
-    said = sound.heard[:1]
-    heard = [f"its decoder complains: {line}" for line in said]
-    return waveform, [*sound.remarks, *heard, *remarks]
+    return waveform, faults
 
 
 def _choose(block: np.ndarray, channels: Literal["all", "mean"] | int) -> np.ndarray:

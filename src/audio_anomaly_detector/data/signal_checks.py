@@ -20,8 +20,8 @@ LOUDEST = 2.0**17
 _FROZEN_S, _FROZEN_COARSE_S = 0.5, 1.0
 _FINE = frozenset({"PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 # Of a channel whose samples seldom repeat, less than half of them, sound does not stand still for a
-# fiftieth of a second: by chance one of 2^160 stretches at 8 kHz. Unless it was faded to silence, as
-# gates do; then it is quiet beside the stretch, too.
+# fiftieth of a second: by chance one of 2^160 stretches at 8 kHz. Unless it was faded to silence,
+# as gates do; then it is quiet beside the stretch, too.
 _SHORT_S = 0.02
 _MOST_REPEATED = 0.5
 _BESIDE_S = 0.02
@@ -93,7 +93,7 @@ class _Held:
         if peak * (1 - _HELD_WITHIN) > self.peak:
             self.peak, self.step, self.count, self.near = peak, math.inf, 0, 0
         upper = samples[samples >= self.peak * (1 - _NEAR)]
-        held = np.count_nonzero(upper >= self.peak * (1 - _HELD_WITHIN))
+        held = int(np.count_nonzero(upper >= self.peak * (1 - _HELD_WITHIN)))
         self.count += held
         self.near += len(upper) - held
         self.step = min(self.step, float(np.diff(np.unique(upper)).min(initial=math.inf)))

@@ -1,6 +1,6 @@
 """From a clip and its verdict to an explanation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ def explain(
     waveform: Waveform,
     score: Score,
     rates: Mapping[str, float],
+    faults_of_file: Sequence[str] | None = None,
 ) -> Explanation:
     """Say why a clip scores as it does.
 
@@ -55,6 +56,7 @@ def explain(
         waveform: ``(C, T)`` of the whole clip.
         score: the verdict on it.
         rates: known rates of the machine by name, Hz.
+        faults_of_file: faults that were found in the samples of its file; None: no file.
     """
     grid = feature_grid(usual.sample_rate)
     start, end = _span(waveform.shape[1] / usual.sample_rate, score)
@@ -70,7 +72,7 @@ def explain(
     )
     columns = np.arange(features.fast.shape[-1] + 1) * grid.fast_column_s
     fast = _map(fast_standard, grid.fast_hz, start + columns, _FAST_AROUND)
-    faults = recording_faults(waveform, usual.sample_rate, score)
+    faults = recording_faults(waveform, usual.sample_rate, score, faults_of_file)
     faults += find_swapped(features, usual, end - start)
     notes = []
     findings = faults

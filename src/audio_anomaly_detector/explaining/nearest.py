@@ -1,6 +1,7 @@
 """The training clips that a clip resembles most."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -12,7 +13,9 @@ from audio_anomaly_detector.pipeline import Pipeline
 from audio_anomaly_detector.provenance import ClipRecord
 
 _NAMED = 3
-_ABOVE = 6  # folders above a clip in which its nearest training clip is looked for
+# Folders above a clip, and beside its own, in which its nearest training clip is looked for.
+_ABOVE = 6
+_MOST_BESIDE = 100
 
 
 def nearest_clips(
@@ -51,14 +54,16 @@ def find_training_clip(name: str, clip: Clip, learned: Sequence[ClipRecord]) -> 
 
     Args:
         name: of the training clip, which may be a cut of a recording that was learned.
-        clip: beside which, and in the folders above which, it is looked for.
+        clip: beside which, above which, and in folders beside whose own it is looked for.
         learned: training clips; another file may have the same name.
     """
     hashes = {record.name: record.sha256 for record in learned}
     recording, start, duration = part_named(name)
     wanted = hashes.get(name, hashes.get(recording))
-    for above in list(clip.path.absolute().parents)[:_ABOVE]:
-        file = above / recording
+    parents = list(clip.path.absolute().parents)[:_ABOVE]
+    beside = sorted(islice(parents[0].parent.glob("*/"), _MOST_BESIDE))
+    for folder in [*parents, *beside]:
+        file = folder / recording
         if file.is_file() and content_hash(file) == wanted:
             return Clip(file, name, 0, clip.machine, start=start, duration=duration)
     return None

@@ -103,4 +103,5 @@ def _title(detector: Detector) -> str:
     oracle = (
         " (oracle: epochs chosen on test labels)" if detector.config.stages.oracle_epoch else ""
     )
-    return f"{' '.join(part for part in detector.provenance.machine if part)}{oracle}"
+    # Of a plain folder all parts are its name.
+    return f"{' '.join(filter(None, dict.fromkeys(detector.provenance.machine)))}{oracle}"

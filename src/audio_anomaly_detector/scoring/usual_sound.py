@@ -34,6 +34,10 @@ _LEAST_SPREAD_DB = 0.25
 _RANKS = np.array(
     [0, 0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.995, 0.999, 1]
 )
+# Knocks take the highest ranks from frames that are as always. Of what exceeded 5 standard
+# deviations in the fast maps of those clips 75 % lay in the true region without a tolerance, 89 %
+# with this one, in the narrow maps 83 and 84 %; peaks lay there as often, to 1 %.
+_RANK_TOLERANCE = 0.02
 # The largest of many deviations has about a Gumbel distribution, whose upper 2 % begin at 2.59
 # standard deviations above its mean: the share of normal clips that may have any finding though
 # their score is normal.
@@ -146,13 +150,25 @@ class UsualLevels:
         )
 
     def standard(self, levels: Floats) -> Floats:
-        """Levels in standard deviations of the normals at their ranks, ``(1 + C, F, N)``."""
-        standard = (levels - self.at_ranks_of(levels)) / _spread_out(self.spread, levels)
-        return np.asarray(standard.astype(np.float32))
+        """Levels in standard deviations of the normals near their ranks, ``(1 + C, F, N)``.
 
-    def at_ranks_of(self, levels: Floats) -> Floats:
-        """Levels that normal clips have where these have their ranks, dB, ``(1 + C, F, N)``."""
-        return _spread_out(self.centre, levels)
+        Louder than the normals a little above their rank, quieter than those a little below, 0
+        between.
+        """
+        above, below = (
+            (levels - self.at_ranks_of(levels, shift)) / _spread_out(self.spread, levels, shift)
+            for shift in (_RANK_TOLERANCE, -_RANK_TOLERANCE)
+        )
+        return np.asarray((np.maximum(above, 0) + np.minimum(below, 0)).astype(np.float32))
+
+    def at_ranks_of(self, levels: Floats, shift: float = 0.0) -> Floats:
+        """Levels that normal clips have at the ranks of these, dB, ``(1 + C, F, N)``.
+
+        Args:
+            levels: ``(1 + C, F, N)``.
+            shift: added to the ranks.
+        """
+        return _spread_out(self.centre, levels, shift)
 
 
 @dataclass(frozen=True)
@@ -434,10 +450,10 @@ def levels_at_ranks(levels: Floats) -> Floats:
     return np.quantile(levels, _RANKS, axis=-1, method="hazen").astype(np.float32)
 
 
-def _spread_out(at_ranks: Floats, levels: Floats) -> Floats:
+def _spread_out(at_ranks: Floats, levels: Floats, shift: float) -> Floats:
     """Values of each rank ``(R, 1 + C, F)`` for frames with these levels, ``(1 + C, F, N)``."""
     frames = levels.shape[-1]
-    shares = (np.arange(frames) + 0.5) / frames
+    shares = ((np.arange(frames) + 0.5) / frames + shift).clip(0, 1)
     weights = np.stack([np.interp(shares, _RANKS, one) for one in np.eye(len(_RANKS))])
     from_quietest = np.einsum("rcf,rn->cfn", at_ranks, weights.astype(np.float32))
     values = np.empty(levels.shape, np.float32)
