@@ -330,7 +330,7 @@ class Conditions:
                 "normal clips: the machine runs at another speed"
             )
         if self._has_speech(as_normal.compensated, spectra):
-            return "speech is heard over it"
+            return "speech or music is heard over it"
         moved = recorded.p_value < _UNLIKE_BELOW and recorded.offset >= _LEAST_OFFSET_DB
         if background_explains and moved and self._machine_is_as_loud(waveform, recorded, spectra):
             louder = "louder" if recorded.gain > 0 else "quieter"
