@@ -28,10 +28,10 @@ from audio_anomaly_detector.scoring.clip_features import (
 )
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
 
-# What is usual: the median of unseen normal clips of 16 synthetic machines with 30 normals (5.3, 2.4
-# and 2.1 with the tolerance of ranks, which came later). Of 173 clips of theirs with a fault of the
-# tuning kind the peak of the narrow map lay in the true region in 89 % so, in 82 % by single cells
-# alone, in 86 % by the other neighbourhood alone; the fast map gained nothing by any other.
+# What is usual: the median of unseen normal clips of 16 synthetic machines with 30 normals (5.3,
+# 2.4 and 2.1 with the tolerance of ranks, which came later). Of 173 clips of theirs with a fault of
+# the tuning kind the peak of the narrow map lay in the true region in 89 % so, in 82 % by single
+# cells alone, in 86 % by the other neighbourhood alone; the fast map gained nothing by any other.
 _NARROW_AROUND = (Neighbourhood(1, 1, 5.7), Neighbourhood(3, 9, 2.6))
 _FAST_AROUND = (Neighbourhood(1, 1, 2.7),)
 
