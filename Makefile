@@ -30,7 +30,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "not slow and not e2e" -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "slow and not e2e"
+	$(BIN)/python -m pytest -m "slow and not e2e" -n 2 --dist loadgroup
 
 # The report in Debian's Chromium (apt-get install chromium).
 test-e2e: $(VENV)/.installed
