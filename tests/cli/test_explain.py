@@ -106,3 +106,12 @@ def test_hostile_names_stay_in_the_folder(aad: Aad, model: Path, tmp_path: Path)
     (folder,) = (tmp_path / "why").iterdir()
     assert not set("[]<> ") & set(folder.name)
     assert json.loads((folder / "explanation.json").read_text())["clip"] == name
+
+
+def test_a_line_break_in_a_name_is_none_on_the_terminal(
+    aad: Aad, model: Path, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "new\nclip.wav", hum(500), SAMPLE_RATE)
+    result = aad("explain", model, tmp_path)
+    assert result.code == 0, result.err
+    assert result.out.startswith("new clip.wav: ")

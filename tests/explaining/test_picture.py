@@ -1,5 +1,6 @@
 """The picture of an explanation, whatever the clip is called."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -43,3 +44,11 @@ def test_no_name_squeezes_the_maps(explanation: Explanation, name: str, tmp_path
     for axes, usual in zip(figure.axes[:3], short.axes[:3], strict=True):
         assert axes.get_position().width > 0.95 * usual.get_position().width
         assert axes.get_position().height > 0.7 * usual.get_position().height
+
+
+def test_letters_that_the_font_lacks_are_boxes_without_a_warning(explanation: Explanation) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw_explanation(explanation, "機械 Ä.wav: anomalous")
+        figure.savefig(io.BytesIO())
+    assert figure.axes[0].get_title("left") == "□□ Ä.wav: anomalous"

@@ -14,7 +14,7 @@ from audio_anomaly_detector.cli.exit_codes import (
     report_failure,
     report_failures,
 )
-from audio_anomaly_detector.errors import ClipError, Interrupted, UserError
+from audio_anomaly_detector.errors import ClipError, Interrupted, UserError, one_line
 
 if TYPE_CHECKING:
     from audio_anomaly_detector.data.clips import Clip
@@ -120,7 +120,7 @@ def _print(name: str, explanation: "Explanation", folder: Path | None) -> None:
     score = explanation.score
     verdict = score.verdict.upper() if score.verdict == "anomalous" else score.verdict
     stdout.print(
-        f"{name}: {verdict}, score {score.score:.2f} (threshold {score.threshold:.2f}, "
+        f"{one_line(name)}: {verdict}, score {score.score:.2f} (threshold {score.threshold:.2f}, "
         f"p {score.p_shown})"
     )
     for words in explanation.words:
@@ -129,7 +129,8 @@ def _print(name: str, explanation: "Explanation", folder: Path | None) -> None:
     told = ", ".join(f"{family} {share:+.2f}" for family, share in shares)
     stdout.print(f"  of the score: {told}")
     if explanation.nearest:
-        stdout.print(f"  most like the training clip {explanation.nearest[0].name}")
+        nearest = one_line(explanation.nearest[0].name)
+        stdout.print(f"  most like the training clip {nearest}")
     for note in explanation.notes:
         stdout.print(f"  {note}")
     if folder is not None:

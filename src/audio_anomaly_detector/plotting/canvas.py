@@ -6,12 +6,14 @@ from any thread and while a user's own figures are open.
 
 import io
 import math
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.legend import Legend
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 from numpy.typing import NDArray
@@ -47,7 +49,25 @@ def start_panel(ax: Axes, title: str, x_label: str, y_label: str) -> None:
 
 def set_title(ax: Axes, title: str) -> None:
     """Give an axes its title in the shared look."""
-    ax.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, parse_math=False)
+    ax.set_title(
+        drawable(title), loc="left", fontsize=11, fontweight="bold", color=INK, parse_math=False
+    )
+
+
+def drawable(text: str) -> str:
+    """The same with a box for every letter that the font lacks, as of names in other scripts.
+
+    Matplotlib draws a box too, and warns of each on the terminal.
+    """
+    return "".join(
+        letter if letter == "\n" or ord(letter) in _letters() else "□" for letter in text
+    )
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """Code points of the font of titles."""
+    return frozenset(get_font(findfont(FontProperties(weight="bold"))).get_charmap())
 
 
 def empty_panel(ax: Axes, title: str, why: str) -> None:

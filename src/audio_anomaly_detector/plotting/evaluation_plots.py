@@ -28,6 +28,7 @@ from audio_anomaly_detector.plotting.canvas import (
     SMALL,
     add_legend,
     add_legend_below,
+    drawable,
     empty_panel,
     figure_png,
     figure_with_axes,
@@ -350,9 +351,8 @@ def evaluation_sheet(data: EvaluationData) -> Figure:
     count = f"{len(data.scores)} clips"
     if data.metrics is not None:
         count = f"{data.metrics.n_normal} normal and {data.metrics.n_anomalous} anomalous clips"
-    figure.suptitle(
-        f"{data.title} — {count}", fontsize=16, fontweight="bold", color=INK, parse_math=False
-    )
+    title = drawable(f"{data.title} — {count}")
+    figure.suptitle(title, fontsize=16, fontweight="bold", color=INK, parse_math=False)
     return figure
 
 
