@@ -31,7 +31,8 @@ _MOST_NAMED = 3
 # A converter or amplifier that is driven too far holds its largest value. Of sound the number of
 # samples falls towards the largest one, of a sine it rises with the inverse square root of the
 # distance; held samples are many times as many as either. At so many and this share they are named:
-# 1 of 500 normal clips of synthetic and real machines had a tenth as many. Fewer cannot be heard.
+# of 212 normal and 160 faulty clips of 18 machines, 10 of them real, none had more than 2 samples
+# or a share of 2.5e-5 at its largest value.
 _LEAST_HELD, _LEAST_HELD_SHARE = 16, 1e-4
 _HELD_WITHIN = 1e-4  # of the largest value
 _NEAR = 0.1  # of the largest value, below it: where sound goes on to lower levels
