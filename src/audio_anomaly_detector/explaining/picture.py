@@ -12,8 +12,8 @@ from audio_anomaly_detector.explaining.explanation import Explanation, Floats, M
 from audio_anomaly_detector.plotting.canvas import DPI, start_panel
 from audio_anomaly_detector.scoring.clip_features import LOWEST_HZ, feature_grid
 
-# Robust standard deviations at the ends of the colours, the same in every picture: a normal clip is
-# white all over.
+# Standard deviations between normal clips at the ends of the colours, the same in every picture: a
+# normal clip is nearly white all over.
 _ENDS = 12.0
 _COLOURS = "PuOr_r"  # told apart with any colour vision
 _SHOWN_DB = 70.0

@@ -8,7 +8,7 @@ from audio_anomaly_detector.scoring.clip_features import Floats, Waveform
 
 _FRAME_S = 0.064  # between the resolutions of the two maps
 _HOPS = 4
-# Deviation that is let through by half, in robust standard deviations of the normals: what normal
+# Deviation that is let through by half, in standard deviations between the normals: what normal
 # clips have seldom.
 _HALF_AT = 4.0
 _FULL_SCALE = 0.98

@@ -17,7 +17,7 @@ LOWEST_HZ = 20.0
 _FRAME_S = 0.064  # between the resolutions of the two maps
 _SHOWN_DB = 50.0
 _WEBP_QUALITY = 50
-# Robust standard deviations: up to the first nothing is laid over, as normal clips have that much,
+# Standard deviations: up to the first nothing is laid over, as normal clips have that much,
 # from the second on the colour is full. The same in every picture.
 FAINT, FULL = 3.0, 12.0
 _LOUDER, _QUIETER = (230, 159, 0), (86, 180, 233)  # Okabe & Ito (2008)

@@ -155,20 +155,17 @@ class UsualLevels:
         Louder than the normals a little above their rank, quieter than those a little below, 0
         between.
         """
+        order = np.argsort(levels, axis=-1)
         above, below = (
-            (levels - self.at_ranks_of(levels, shift)) / _spread_out(self.spread, levels, shift)
+            (levels - _spread_out(self.centre, order, shift))
+            / _spread_out(self.spread, order, shift)
             for shift in (_RANK_TOLERANCE, -_RANK_TOLERANCE)
         )
         return np.asarray((np.maximum(above, 0) + np.minimum(below, 0)).astype(np.float32))
 
-    def at_ranks_of(self, levels: Floats, shift: float = 0.0) -> Floats:
-        """Levels that normal clips have at the ranks of these, dB, ``(1 + C, F, N)``.
-
-        Args:
-            levels: ``(1 + C, F, N)``.
-            shift: added to the ranks.
-        """
-        return _spread_out(self.centre, levels, shift)
+    def at_ranks_of(self, levels: Floats) -> Floats:
+        """Levels that normal clips have at the ranks of these, dB, ``(1 + C, F, N)``."""
+        return _spread_out(self.centre, np.argsort(levels, axis=-1), 0.0)
 
 
 @dataclass(frozen=True)
@@ -450,12 +447,18 @@ def levels_at_ranks(levels: Floats) -> Floats:
     return np.quantile(levels, _RANKS, axis=-1, method="hazen").astype(np.float32)
 
 
-def _spread_out(at_ranks: Floats, levels: Floats, shift: float) -> Floats:
-    """Values of each rank ``(R, 1 + C, F)`` for frames with these levels, ``(1 + C, F, N)``."""
-    frames = levels.shape[-1]
+def _spread_out(at_ranks: Floats, order: NDArray[np.int64], shift: float) -> Floats:
+    """Values of each rank ``(R, 1 + C, F)`` for every frame of a clip, ``(1 + C, F, N)``.
+
+    Args:
+        at_ranks: the values.
+        order: of the frames in each band, the quietest first, ``(1 + C, F, N)``.
+        shift: added to the ranks.
+    """
+    frames = order.shape[-1]
     shares = ((np.arange(frames) + 0.5) / frames + shift).clip(0, 1)
     weights = np.stack([np.interp(shares, _RANKS, one) for one in np.eye(len(_RANKS))])
     from_quietest = np.einsum("rcf,rn->cfn", at_ranks, weights.astype(np.float32))
-    values = np.empty(levels.shape, np.float32)
-    np.put_along_axis(values, np.argsort(levels, axis=-1), from_quietest, -1)
+    values = np.empty(order.shape, np.float32)
+    np.put_along_axis(values, order, from_quietest, -1)
     return values
