@@ -1,0 +1,195 @@
+"""Recordings of made machines: a hall around them, a microphone, and clips of both."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+
+from audio_anomaly_detector.synthesis.prior.changes import changed
+from audio_anomaly_detector.synthesis.prior.parts import (
+    Machine,
+    draw_machine,
+    draw_spectrum,
+    sound_of,
+)
+from audio_anomaly_detector.synthesis.sounds import (
+    Array,
+    Clock,
+    Spectrum,
+    amplitude,
+    noise,
+    ring,
+    strike,
+    tones,
+    turns,
+    unit_rms,
+    wander,
+)
+
+
+class Place(NamedTuple):
+    """Where a machine is recorded.
+
+    Args:
+        snr_db: machine against hall.
+        snr_jitter_db: by which that differs between clips.
+        machine_path, hall_path: impulse responses, ``(taps,)``.
+        ambience: colour of the steady noise.
+        ambience_db: level of it, the other machines at 0.
+        ambience_jitter_db: by which that and its colour differ between clips.
+        others: machines beside this one.
+        running: share of clips in which each of them runs.
+        events: a second.
+        microphone: its colour.
+        low_pass_hz: of recorder or codec.
+    """
+
+    snr_db: float
+    snr_jitter_db: float
+    machine_path: Array
+    hall_path: Array
+    ambience: Spectrum
+    ambience_db: float
+    ambience_jitter_db: float
+    others: tuple[Machine, ...]
+    running: float
+    events: float
+    microphone: Spectrum
+    low_pass_hz: float
+
+
+class MachineClips(NamedTuple):
+    """Clips of one machine.
+
+    Args:
+        normal: ``(n, T)``.
+        changed: ``(m, T)``.
+    """
+
+    normal: Array
+    changed: Array
+
+
+def _path(rng: np.random.Generator, clock: Clock) -> Array:
+    """Direct sound and a decaying tail of noise, ``(taps,)``."""
+    reverberation = np.exp(rng.uniform(np.log(0.05), np.log(0.7)))  # s until -60 dB
+    taps = int(min(0.4, reverberation) * clock.sample_rate)
+    tail = rng.standard_normal(taps) * 10 ** (-3 * np.arange(taps) / taps)
+    tail *= amplitude(rng.uniform(-18, 0)) / np.sqrt(np.sum(tail**2))
+    tail[0] += 1.0
+    return tail
+
+
+def draw_place(rng: np.random.Generator, clock: Clock) -> Place:
+    """A hall, a microphone and how loud the machine is."""
+    peaks = int(rng.integers(0, 5))
+    return Place(
+        snr_db=rng.uniform(-9, 12),
+        snr_jitter_db=rng.uniform(0, 1.5),
+        machine_path=_path(rng, clock),
+        hall_path=_path(rng, clock),
+        ambience=draw_spectrum(rng)._replace(low_hz=30.0, high_hz=20_000.0),
+        ambience_db=rng.uniform(-6, 12),
+        ambience_jitter_db=rng.uniform(0.2, 3),
+        others=tuple(draw_machine(rng) for _ in range(int(rng.integers(0, 4)))),
+        running=rng.uniform(0.3, 1),
+        events=np.exp(rng.uniform(np.log(0.005), np.log(0.3))),
+        microphone=Spectrum(
+            rng.normal(0, 0.7),
+            tuple(np.exp(rng.uniform(np.log(100), np.log(7500), peaks))),
+            tuple(rng.normal(0, 4, peaks)),
+            width=rng.uniform(0.1, 0.6),
+            low_hz=np.exp(rng.uniform(np.log(20), np.log(150))),
+        ),
+        low_pass_hz=20_000.0 if rng.random() < 0.7 else rng.uniform(3000, 7500),
+    )
+
+
+def machine_clips(
+    rng: np.random.Generator, clock: Clock, normal: int, changes: int, each: int = 1
+) -> MachineClips:
+    """Draw a machine in its hall, normal clips of it, and clips of changed ones.
+
+    Args:
+        rng: draws everything.
+        clock: of each clip.
+        normal: clips of the machine as it is.
+        changes: machines that differ from it in one way.
+        each: clips of each of them.
+    """
+    machine, place = draw_machine(rng), draw_place(rng, clock)
+    response = _response(place, clock)
+    ordinary = [_clip(machine, place, response, rng, clock) for _ in range(normal)]
+    others = []
+    for _ in range(changes):
+        faulty = changed(machine, rng)
+        others += [_clip(faulty, place, response, rng, clock) for _ in range(each)]
+    return MachineClips(np.stack(ordinary), np.stack(others))
+
+
+def _response(place: Place, clock: Clock) -> tuple[int, Array, Array]:
+    """Transform length and responses of machine and hall, ``(bins,)``."""
+    length = next_fast_len(
+        clock.samples + len(place.machine_path) + len(place.hall_path), real=True
+    )
+    hz = rfftfreq(length, 1 / clock.sample_rate)
+    gain = place.microphone.gain(hz) / (1 + (hz / place.low_pass_hz) ** 16)
+    return length, *(rfft(path, length) * gain for path in (place.machine_path, place.hall_path))
+
+
+def _clip(
+    machine: Machine,
+    place: Place,
+    response: tuple[int, Array, Array],
+    rng: np.random.Generator,
+    clock: Clock,
+) -> Array:
+    """One recording, ``(T,)``, about unit RMS."""
+    length, of_machine, of_hall = response
+    dry = unit_rms(sound_of(machine, rng, clock))
+    near = irfft(rfft(dry, length) * of_machine, length)[: clock.samples]
+    far = irfft(rfft(_hall(place, rng, clock), length) * of_hall, length)[: clock.samples]
+    snr = place.snr_db + place.snr_jitter_db * rng.normal()
+    return unit_rms(unit_rms(near) + amplitude(-snr) * unit_rms(far))
+
+
+def _hall(place: Place, rng: np.random.Generator, clock: Clock) -> Array:
+    """Ambience, other machines, and what happens, ``(T,)``."""
+    jitter = place.ambience_jitter_db
+    heights = np.asarray(place.ambience.peaks_db)
+    colour = place.ambience._replace(
+        slope=place.ambience.slope + 0.3 * jitter * rng.normal(),
+        peaks_db=tuple(heights + jitter * rng.normal(0, 1, len(heights))),
+    )
+    level = amplitude(place.ambience_db + jitter * rng.normal() + jitter * wander(rng, clock, 0.3))
+    heard = level * noise(rng, clock, colour)
+    for machine in place.others:
+        if rng.random() < place.running:
+            heard += amplitude(2 * rng.normal()) * unit_rms(sound_of(machine, rng, clock))
+    for _ in range(rng.poisson(place.events * clock.seconds)):
+        heard += amplitude(place.ambience_db + rng.uniform(-12, 12)) * _event(rng, clock)
+    return heard
+
+
+def _event(rng: np.random.Generator, clock: Clock) -> Array:
+    """Something that happens once: a knock, a puff, a voice-like sound, a passing hum."""
+    at = rng.uniform(0, clock.seconds)
+    length = np.exp(rng.uniform(np.log(0.05), np.log(2)))
+    shape = np.exp(-0.5 * ((clock.times - at) / (length / 2)) ** 4)
+    kind = rng.integers(4)
+    if kind == 0:
+        modes = np.sort(np.exp(rng.uniform(np.log(120), np.log(6000), 4)))
+        kernel = ring(clock, tuple(modes), rng.uniform(5, 50) / modes[0])
+        knocks = at + np.cumsum(rng.uniform(0.05, 0.4, int(rng.integers(1, 5))))
+        strengths = np.exp(rng.normal(0, 0.5, len(knocks)))
+        heard = strike(clock, knocks, strengths, kernel)
+        return 2 * heard / (np.max(np.abs(heard)) + 1e-9)
+    if kind == 1:
+        return noise(rng, clock, draw_spectrum(rng)) * shape
+    if kind == 2:
+        pitch = rng.uniform(80, 300) * (1 + 0.12 * wander(rng, clock, 2.5))
+        levels = -6 * np.log2(np.arange(1, 20)) + rng.normal(0, 6, 19)
+        voice = tones(turns(pitch, clock, 0.0), range(1, 20), levels, rng.random(19))
+        return voice * np.maximum(0.5 + wander(rng, clock, 4.0), 0) * shape
+    hz = np.exp(rng.uniform(np.log(60), np.log(3000))) * (1 + 0.05 * wander(rng, clock, 0.5))
+    return tones(turns(hz, clock, 0.0), range(1, 6), -6.0 * np.arange(5), rng.random(5)) * shape

@@ -1,0 +1,63 @@
+"""Clips of made machines: the same seed makes the same, and a change is a change."""
+
+import numpy as np
+import pytest
+
+from audio_anomaly_detector.synthesis.prior.changes import CHANGES, changed
+from audio_anomaly_detector.synthesis.prior.parts import draw_machine, sound_of
+from audio_anomaly_detector.synthesis.prior.recordings import machine_clips
+from audio_anomaly_detector.synthesis.sounds import Clock
+
+CLOCK = Clock(8000, 8000)
+
+
+def test_same_seed_same_clips() -> None:
+    first, again, other = (
+        machine_clips(np.random.default_rng(seed), CLOCK, 2, 2) for seed in (4, 4, 5)
+    )
+    np.testing.assert_array_equal(first.normal, again.normal)
+    np.testing.assert_array_equal(first.changed, again.changed)
+    assert not np.array_equal(first.normal, other.normal)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_clips_are_whole(seed: int) -> None:
+    clips = machine_clips(np.random.default_rng(seed), CLOCK, 3, 2)
+    assert clips.normal.shape == (3, 8000)
+    assert clips.changed.shape == (2, 8000)
+    for clip in (*clips.normal, *clips.changed):
+        assert np.isfinite(clip).all()
+        assert np.sqrt(np.mean(clip**2)) == pytest.approx(1)
+
+
+def test_no_two_normal_clips_are_alike() -> None:
+    clips = machine_clips(np.random.default_rng(1), CLOCK, 2, 1).normal
+    assert abs(np.corrcoef(clips)[0, 1]) < 0.99
+
+
+def test_every_kind_of_change_occurs() -> None:
+    """Of a hundred machines each kind fits some, and what it makes is another machine."""
+    for change in set(CHANGES):
+        made = 0
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            machine = draw_machine(rng)
+            after = change(machine, rng, 0.7)
+            if after is not None:
+                assert after != machine, change
+                made += 1
+        assert made > 10, change
+
+
+def test_a_change_is_heard() -> None:
+    """The same load, speeds and noise, but another sound."""
+    heard = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        machine = draw_machine(rng)
+        before, after = (
+            sound_of(one, np.random.default_rng(7), CLOCK)
+            for one in (machine, changed(machine, rng))
+        )
+        heard += np.sqrt(np.mean((after - before) ** 2)) > 0.05 * np.sqrt(np.mean(before**2))
+    assert heard >= 18
