@@ -27,6 +27,12 @@ from audio_anomaly_detector.synthesis.sounds import (
 )
 
 
+# RMS of what a change adds and takes away against that of the machine, over so many seconds: a
+# quarter of the changes as they are drawn lies below.
+_LEAST_CHANGE = 0.1
+_LISTENED_S = 2.0
+
+
 class Place(NamedTuple):
     """Where a machine is recorded.
 
@@ -122,9 +128,27 @@ def machine_clips(
     ordinary = [_clip(machine, place, response, rng, clock) for _ in range(normal)]
     others = []
     for _ in range(changes):
-        faulty = changed(machine, rng)
+        faulty = audibly_changed(machine, rng, clock.sample_rate)
         others += [_clip(faulty, place, response, rng, clock) for _ in range(each)]
     return MachineClips(np.stack(ordinary), np.stack(others))
+
+
+def audibly_changed(machine: Machine, rng: np.random.Generator, sample_rate: int) -> Machine:
+    """A change that is heard without a hall: what nobody hears is no anomaly to learn from.
+
+    Args:
+        machine: as it is.
+        rng: draws changes until one is heard.
+        sample_rate: Hz.
+    """
+    clock = Clock(round(_LISTENED_S * sample_rate), sample_rate)
+    seed = int(rng.integers(2**63))
+    before = sound_of(machine, np.random.default_rng(seed), clock)
+    while True:
+        after = changed(machine, rng)
+        difference = sound_of(after, np.random.default_rng(seed), clock) - before
+        if np.sum(difference**2) > _LEAST_CHANGE**2 * np.sum(before**2):
+            return after
 
 
 def _response(place: Place, clock: Clock) -> tuple[int, Array, Array]:
