@@ -26,7 +26,6 @@ from audio_anomaly_detector.synthesis.sounds import (
     wander,
 )
 
-
 # RMS of what a change adds and takes away against that of the machine, over so many seconds: a
 # quarter of the changes as they are drawn lies below.
 _LEAST_CHANGE = 0.1
