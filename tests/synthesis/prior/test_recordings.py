@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from audio_anomaly_detector.synthesis.prior.changes import CHANGES
-from audio_anomaly_detector.synthesis.prior.parts import draw_machine, sound_of
+from audio_anomaly_detector.synthesis.prior.parts import Running, draw_machine, sound_of
 from audio_anomaly_detector.synthesis.prior.recordings import audibly_changed, machine_clips
 from audio_anomaly_detector.synthesis.sounds import Clock
 
@@ -56,7 +56,7 @@ def test_a_change_is_heard(seed: int) -> None:
     machine = draw_machine(rng)
     clock = Clock(24_000, 8000)
     before, after = (
-        sound_of(one, np.random.default_rng(7), clock)
+        sound_of(one, Running(0.0, 0.0), np.random.default_rng(7), clock)
         for one in (machine, audibly_changed(machine, rng, 8000))
     )
     assert np.sqrt(np.mean((after - before) ** 2)) > 0.03 * np.sqrt(np.mean(before**2))

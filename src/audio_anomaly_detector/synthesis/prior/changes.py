@@ -46,7 +46,7 @@ def _added(
     sound: Tones | Impacts | Flow, drive: Drive, gate: Gate, severity: float, machine: Machine
 ) -> Machine:
     loudest = max(part.level for part in machine.parts)
-    part = Part(sound, drive, gate, loudest - 20 + 20 * severity, 0.0)
+    part = Part(sound, drive, gate, loudest - 20 + 20 * severity, 0.0, 0.4)
     return replace(machine, parts=(*machine.parts, part))
 
 

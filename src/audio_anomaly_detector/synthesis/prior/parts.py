@@ -5,6 +5,7 @@ of it (`changes`) is another machine. Levels are dB relative to one another.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -127,6 +128,7 @@ class Part:
         gate: when it is heard.
         level: dB.
         load_db: by how much its level follows the load of the clip.
+        scatter_db: by how much its level differs between clips beyond that.
     """
 
     sound: Tones | Impacts | Flow
@@ -134,6 +136,7 @@ class Part:
     gate: Gate
     level: float
     load_db: float
+    scatter_db: float
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,19 @@ class Machine:
     cycle_scatter: float
 
 
-def _between(rng: np.random.Generator, low: float, high: float) -> float:
+class Running(NamedTuple):
+    """How a machine runs in one clip, in standard deviations of its usual running.
+
+    Args:
+        load: that levels follow.
+        speed: of all drives, which speed up together.
+    """
+
+    load: float
+    speed: float
+
+
+def draw_between(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw on a logarithmic scale."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
@@ -161,13 +176,13 @@ def draw_spectrum(rng: np.random.Generator) -> Spectrum:
     peaks = int(rng.integers(0, 6))
     low, high = 30.0, 20_000.0
     if rng.random() < 0.5:
-        low = _between(rng, 30, 4000)
-        high = low * _between(rng, 1.3, 30)
+        low = draw_between(rng, 30, 4000)
+        high = low * draw_between(rng, 1.3, 30)
     return Spectrum(
         rng.uniform(-8, 3),
-        tuple(_between(rng, 80, 7000) for _ in range(peaks)),
+        tuple(draw_between(rng, 80, 7000) for _ in range(peaks)),
         tuple(rng.uniform(-6, 15, peaks)),
-        width=_between(rng, 0.04, 0.5),
+        width=draw_between(rng, 0.04, 0.5),
         low_hz=low,
         high_hz=high,
     )
@@ -176,7 +191,7 @@ def draw_spectrum(rng: np.random.Generator) -> Spectrum:
 def draw_tones(rng: np.random.Generator, drive: Drive) -> Tones:
     """A few or many lines: harmonics of the drive, of a multiple of it, or unrelated."""
     count = int(rng.integers(1, 13))
-    first = float(rng.integers(1, 60)) if rng.random() < 0.5 else _between(rng, 0.5, 80)
+    first = float(rng.integers(1, 60)) if rng.random() < 0.5 else draw_between(rng, 0.5, 80)
     first = min(first, 6000 / drive.hz)
     kind = rng.random()
     orders = first * np.arange(1, count + 1)
@@ -187,24 +202,24 @@ def draw_tones(rng: np.random.Generator, drive: Drive) -> Tones:
     levels = -rng.uniform(0, 6) * np.arange(count) + rng.normal(0, 5, count)
     levels -= 10 * np.log10(np.sum(10 ** (levels / 10)))
     depth = float(rng.uniform(0, 0.8)) if rng.random() < 0.4 else 0.0
-    return Tones(tuple(np.maximum(orders, 0.1)), tuple(levels), _between(rng, 0.05, 4.0), depth)
+    return Tones(tuple(np.maximum(orders, 0.1)), tuple(levels), draw_between(rng, 0.05, 4.0), depth)
 
 
 def draw_impacts(rng: np.random.Generator, drive: Drive) -> Impacts:
     """Anything from a click a second to the impacts of a gear."""
-    rate = _between(rng, 0.5, 150)
-    base = _between(rng, 150, 5000)
+    rate = draw_between(rng, 0.5, 150)
+    base = draw_between(rng, 150, 5000)
     modes = base * np.append(1.0, np.sort(rng.uniform(1.2, 5, int(rng.integers(1, 4)))))
     echoes = int(rng.integers(1, 4)) if rng.random() < 0.25 else 0
     return Impacts(
         rate / drive.hz,
         tuple(modes),
-        _between(rng, 0.0008, 0.03),
+        draw_between(rng, 0.0008, 0.03),
         rng.uniform(0.02, 0.6),
-        _between(rng, 0.001, 0.3),
+        draw_between(rng, 0.001, 0.3),
         rng.uniform(0, 0.6) if rng.random() < 0.2 else 0.0,
         echoes,
-        _between(rng, 0.004, 0.04),
+        draw_between(rng, 0.004, 0.04),
     )
 
 
@@ -212,8 +227,8 @@ def draw_flow(rng: np.random.Generator) -> Flow:
     """Steady, pulsating or gusty noise."""
     depth = float(rng.uniform(0, 0.9)) if rng.random() < 0.5 else 0.0
     gusts = float(rng.uniform(0, 0.8)) if rng.random() < 0.4 else 0.0
-    order = _between(rng, 0.2, 12)
-    return Flow(draw_spectrum(rng), order, depth, gusts, _between(rng, 0.5, 40))
+    order = draw_between(rng, 0.2, 12)
+    return Flow(draw_spectrum(rng), order, depth, gusts, draw_between(rng, 0.5, 40))
 
 
 def draw_gate(rng: np.random.Generator, cyclic: bool) -> Gate:
@@ -232,9 +247,9 @@ def draw_drive(rng: np.random.Generator, shaft_hz: float, cyclic: bool) -> Drive
         hz = float(rng.choice([50.0, 60.0]))
         return Drive(hz, 0.0, 0.0, starts_and_stops=False)
     else:
-        hz = _between(rng, 0.5, 400)
+        hz = draw_between(rng, 0.5, 400)
     moving = cyclic and rng.random() < 0.5
-    return Drive(hz, _between(rng, 0.0002, 0.02), _between(rng, 0.0005, 0.03), moving)
+    return Drive(hz, draw_between(rng, 0.0002, 0.02), draw_between(rng, 0.0005, 0.03), moving)
 
 
 def draw_part(rng: np.random.Generator, shaft_hz: float, cyclic: bool) -> Part:
@@ -249,31 +264,30 @@ def draw_part(rng: np.random.Generator, shaft_hz: float, cyclic: bool) -> Part:
     else:
         sound = draw_flow(rng)
     gate = draw_gate(rng, cyclic)
-    return Part(sound, drive, gate, rng.uniform(-20, 0), rng.normal(0, 0.7))
+    load_db = rng.normal(0, 0.7) if rng.random() < 0.6 else rng.normal(0, 2.5)
+    return Part(sound, drive, gate, rng.uniform(-20, 0), load_db, draw_between(rng, 0.2, 3))
 
 
 def draw_machine(rng: np.random.Generator) -> Machine:
     """A machine of one to seven parts."""
     cyclic = bool(rng.random() < 0.4)
-    shaft_hz = _between(rng, 4, 120)
+    shaft_hz = draw_between(rng, 4, 120)
     parts = [draw_part(rng, shaft_hz, cyclic) for _ in range(int(rng.integers(1, 8)))]
     if all(part.gate.length < 0.2 for part in parts):  # heard now and then only: give it a hum
         parts.append(draw_part(rng, shaft_hz, cyclic=False))
-    return Machine(tuple(parts), _between(rng, 0.4, 4.0), _between(rng, 0.001, 0.03))
+    return Machine(tuple(parts), draw_between(rng, 0.4, 4.0), draw_between(rng, 0.001, 0.03))
 
 
-def sound_of(machine: Machine, rng: np.random.Generator, clock: Clock) -> Array:
-    """One clip of a machine, ``(T,)``; `rng` draws load, speeds and phases."""
-    load = rng.normal()
+def sound_of(machine: Machine, running: Running, rng: np.random.Generator, clock: Clock) -> Array:
+    """One clip of a machine, ``(T,)``; `rng` draws phases and what differs by chance."""
     length = machine.cycle_seconds * (1 + machine.cycle_scatter * rng.normal())
     speed = 1 + 0.2 * machine.cycle_scatter * wander(rng, clock, 0.3)
     cycle = turns(speed / length, clock, rng.random())
     total = np.zeros(clock.samples)
-    speeds = rng.normal()  # drives of a machine speed up together
     for part in machine.parts:
         own = np.random.default_rng(rng.integers(2**63))
-        level = amplitude(part.level + part.load_db * load + own.normal(0, 0.4))
-        total += level * _heard(part, own, clock, cycle, speeds)
+        level = amplitude(part.level + part.load_db * running.load + part.scatter_db * own.normal())
+        total += level * _heard(part, own, clock, cycle, running.speed)
     return total
 
 

@@ -8,6 +8,8 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from audio_anomaly_detector.synthesis.prior.changes import changed
 from audio_anomaly_detector.synthesis.prior.parts import (
     Machine,
+    Running,
+    draw_between,
     draw_machine,
     draw_spectrum,
     sound_of,
@@ -30,6 +32,8 @@ from audio_anomaly_detector.synthesis.sounds import (
 # quarter of the changes as they are drawn lies below.
 _LEAST_CHANGE = 0.1
 _LISTENED_S = 2.0
+# Centres of the bumps by which the spectrum of a hall differs between clips, Hz.
+_BANDS_HZ = np.geomspace(40, 10_000, 24)
 
 
 class Place(NamedTuple):
@@ -43,7 +47,11 @@ class Place(NamedTuple):
         ambience_db: level of it, the other machines at 0.
         ambience_jitter_db: by which that and its colour differ between clips.
         others: machines beside this one.
+        others_db: by which the level of each differs between clips.
         running: share of clips in which each of them runs.
+        variation_db: by which the hall's spectrum differs between clips.
+        variation_octaves: width of what differs together.
+        memory: correlation of load, speed and hall between clips that follow each other.
         events: a second.
         microphone: its colour.
         low_pass_hz: of recorder or codec.
@@ -57,18 +65,38 @@ class Place(NamedTuple):
     ambience_db: float
     ambience_jitter_db: float
     others: tuple[Machine, ...]
+    others_db: float
     running: float
+    variation_db: float
+    variation_octaves: float
+    memory: float
     events: float
     microphone: Spectrum
     low_pass_hz: float
+
+
+class Moment(NamedTuple):
+    """What differs from clip to clip, in standard deviations.
+
+    Args:
+        running: of the machine.
+        snr: machine against hall.
+        ambience: level of the steady noise.
+        hall: of the hall's spectrum, a value for each of its bands, ``(24,)``.
+    """
+
+    running: Running
+    snr: float
+    ambience: float
+    hall: Array
 
 
 class MachineClips(NamedTuple):
     """Clips of one machine.
 
     Args:
-        normal: ``(n, T)``.
-        changed: ``(m, T)``.
+        normal: in the order of their times, ``(n, T)``.
+        changed: recorded among the later of them, ``(m, T)``.
     """
 
     normal: Array
@@ -90,14 +118,18 @@ def draw_place(rng: np.random.Generator, clock: Clock) -> Place:
     peaks = int(rng.integers(0, 5))
     return Place(
         snr_db=rng.uniform(-9, 12),
-        snr_jitter_db=rng.uniform(0, 1.5),
+        snr_jitter_db=draw_between(rng, 0.05, 3),
         machine_path=_path(rng, clock),
         hall_path=_path(rng, clock),
         ambience=draw_spectrum(rng)._replace(low_hz=30.0, high_hz=20_000.0),
         ambience_db=rng.uniform(-6, 12),
-        ambience_jitter_db=rng.uniform(0.2, 3),
+        ambience_jitter_db=draw_between(rng, 0.1, 4),
         others=tuple(draw_machine(rng) for _ in range(int(rng.integers(0, 4)))),
+        others_db=draw_between(rng, 0.3, 6),
         running=rng.uniform(0.3, 1),
+        variation_db=draw_between(rng, 0.2, 8),
+        variation_octaves=draw_between(rng, 0.2, 1.5),
+        memory=rng.uniform(0.4, 0.97) if rng.random() < 0.3 else 0.0,
         events=np.exp(rng.uniform(np.log(0.005), np.log(0.3))),
         microphone=Spectrum(
             rng.normal(0, 0.7),
@@ -124,12 +156,34 @@ def machine_clips(
     """
     machine, place = draw_machine(rng), draw_place(rng, clock)
     response = _response(place, clock)
-    ordinary = [_clip(machine, place, response, rng, clock) for _ in range(normal)]
-    others = []
-    for _ in range(changes):
-        faulty = audibly_changed(machine, rng, clock.sample_rate)
-        others += [_clip(faulty, place, response, rng, clock) for _ in range(each)]
+    moments = _moments(place, rng, normal + changes * each)
+    # The changed clips come among the later normal ones: how far conditions have drifted since
+    # the first clips says nothing about a change.
+    later = np.arange(max(0, normal - changes * each), len(moments))
+    at = set(rng.permutation(later)[: changes * each].tolist())
+    ordinary = [
+        _clip(machine, place, response, moment, rng, clock)
+        for i, moment in enumerate(moments)
+        if i not in at
+    ]
+    others: list[Array] = []
+    for i in sorted(at):
+        if len(others) % each == 0:
+            faulty = audibly_changed(machine, rng, clock.sample_rate)
+        others.append(_clip(faulty, place, response, moments[i], rng, clock))
     return MachineClips(np.stack(ordinary), np.stack(others))
+
+
+def _moments(place: Place, rng: np.random.Generator, clips: int) -> list[Moment]:
+    """Conditions of clips that follow each other: an autoregressive process of order 1."""
+    state = rng.standard_normal(4 + len(_BANDS_HZ))
+    moments = []
+    for _ in range(clips):
+        load, speed, snr, ambience = state[:4]
+        moments.append(Moment(Running(load, speed), snr, ambience, state[4:]))
+        fresh = rng.standard_normal(len(state))
+        state = place.memory * state + np.sqrt(1 - place.memory**2) * fresh
+    return moments
 
 
 def audibly_changed(machine: Machine, rng: np.random.Generator, sample_rate: int) -> Machine:
@@ -142,10 +196,11 @@ def audibly_changed(machine: Machine, rng: np.random.Generator, sample_rate: int
     """
     clock = Clock(round(_LISTENED_S * sample_rate), sample_rate)
     seed = int(rng.integers(2**63))
-    before = sound_of(machine, np.random.default_rng(seed), clock)
+    usual = Running(0.0, 0.0)
+    before = sound_of(machine, usual, np.random.default_rng(seed), clock)
     while True:
         after = changed(machine, rng)
-        difference = sound_of(after, np.random.default_rng(seed), clock) - before
+        difference = sound_of(after, usual, np.random.default_rng(seed), clock) - before
         if np.sum(difference**2) > _LEAST_CHANGE**2 * np.sum(before**2):
             return after
 
@@ -164,19 +219,31 @@ def _clip(
     machine: Machine,
     place: Place,
     response: tuple[int, Array, Array],
+    moment: Moment,
     rng: np.random.Generator,
     clock: Clock,
 ) -> Array:
-    """One recording, ``(T,)``, about unit RMS."""
+    """One recording, ``(T,)``, of unit RMS."""
     length, of_machine, of_hall = response
-    dry = unit_rms(sound_of(machine, rng, clock))
+    dry = unit_rms(sound_of(machine, moment.running, rng, clock))
     near = irfft(rfft(dry, length) * of_machine, length)[: clock.samples]
-    far = irfft(rfft(_hall(place, rng, clock), length) * of_hall, length)[: clock.samples]
-    snr = place.snr_db + place.snr_jitter_db * rng.normal()
+    colour = _variation(place, moment, rfftfreq(length, 1 / clock.sample_rate))
+    hall = rfft(_hall(place, moment, rng, clock), length)
+    far = irfft(hall * of_hall * colour, length)[: clock.samples]
+    snr = place.snr_db + place.snr_jitter_db * moment.snr
     return unit_rms(unit_rms(near) + amplitude(-snr) * unit_rms(far))
 
 
-def _hall(place: Place, rng: np.random.Generator, clock: Clock) -> Array:
+def _variation(place: Place, moment: Moment, hz: Array) -> Array:
+    """Gain of the hall's spectrum in a clip, ``(bins,)``: overlapping bumps of random height."""
+    points = np.geomspace(20, max(hz[-1], 40), 200)
+    apart = np.log2(points[:, None] / _BANDS_HZ) / place.variation_octaves
+    shapes = np.exp(-0.5 * apart**2)
+    shapes /= np.sqrt(np.sum(shapes**2, axis=1, keepdims=True))
+    return np.interp(hz, points, amplitude(place.variation_db * shapes @ moment.hall))
+
+
+def _hall(place: Place, moment: Moment, rng: np.random.Generator, clock: Clock) -> Array:
     """Ambience, other machines, and what happens, ``(T,)``."""
     jitter = place.ambience_jitter_db
     heights = np.asarray(place.ambience.peaks_db)
@@ -184,11 +251,14 @@ def _hall(place: Place, rng: np.random.Generator, clock: Clock) -> Array:
         slope=place.ambience.slope + 0.3 * jitter * rng.normal(),
         peaks_db=tuple(heights + jitter * rng.normal(0, 1, len(heights))),
     )
-    level = amplitude(place.ambience_db + jitter * rng.normal() + jitter * wander(rng, clock, 0.3))
+    level = amplitude(
+        place.ambience_db + jitter * moment.ambience + jitter * wander(rng, clock, 0.3)
+    )
     heard = level * noise(rng, clock, colour)
     for machine in place.others:
         if rng.random() < place.running:
-            heard += amplitude(2 * rng.normal()) * unit_rms(sound_of(machine, rng, clock))
+            beside = unit_rms(sound_of(machine, Running(*rng.normal(size=2)), rng, clock))
+            heard += amplitude(place.others_db * rng.normal()) * beside
     for _ in range(rng.poisson(place.events * clock.seconds)):
         heard += amplitude(place.ambience_db + rng.uniform(-12, 12)) * _event(rng, clock)
     return heard
