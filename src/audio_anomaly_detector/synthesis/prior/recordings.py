@@ -156,7 +156,7 @@ def machine_clips(
     """
     machine, place = draw_machine(rng), draw_place(rng, clock)
     response = _response(place, clock)
-    moments = _moments(place, rng, normal + changes * each)
+    moments = draw_moments(place, rng, normal + changes * each)
     # The changed clips come among the later normal ones: how far conditions have drifted since
     # the first clips says nothing about a change.
     later = np.arange(max(0, normal - changes * each), len(moments))
@@ -174,7 +174,7 @@ def machine_clips(
     return MachineClips(np.stack(ordinary), np.stack(others))
 
 
-def _moments(place: Place, rng: np.random.Generator, clips: int) -> list[Moment]:
+def draw_moments(place: Place, rng: np.random.Generator, clips: int) -> list[Moment]:
     """Conditions of clips that follow each other: an autoregressive process of order 1."""
     state = rng.standard_normal(4 + len(_BANDS_HZ))
     moments = []
