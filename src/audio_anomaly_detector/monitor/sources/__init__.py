@@ -1,0 +1,1 @@
+"""Sources of sound, and what keeps them running."""
