@@ -22,7 +22,9 @@ from audio_anomaly_detector.settings import validated
 from monitor.told_events import SetClock, ended, event
 
 pytest.importorskip("paho.mqtt.client", reason="the extra 'watch' is not installed")
-amqtt_broker = pytest.importorskip("amqtt.broker", reason="amqtt, a broker to test with, is missing")
+amqtt_broker = pytest.importorskip(
+    "amqtt.broker", reason="amqtt, a broker to test with, is missing"
+)
 SITE = Site("Plant", "UTC", machines=("pump-3", "fan/1"))
 _PATIENCE_S = 20
 
@@ -52,12 +54,12 @@ class Broker:
             "plugins": {anonymous: {"allow_anonymous": True}},
         }
         self._broker = amqtt_broker.Broker(settings, loop=self._loop)
-        self._run(lambda: self._broker.start())
+        self._run(self._broker.start)
 
     def stop(self) -> None:
         if self._broker is not None:
             broker, self._broker = self._broker, None
-            self._run(lambda: broker.shutdown())
+            self._run(broker.shutdown)
 
     def close(self) -> None:
         self.stop()
@@ -99,7 +101,9 @@ class Listener:
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    # Its end waits so long for messages that nobody fetches.
+    monkeypatch.setattr(amqtt_broker, "_BROADCAST_SHUTDOWN_TIMEOUT", 0.01)
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     made = Broker()
     made.start()
