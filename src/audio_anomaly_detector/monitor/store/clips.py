@@ -226,7 +226,7 @@ class _Found(NamedTuple):
 
 
 def folder_name(event: Event) -> str:
-    """The name of an event's folder: start in UTC, name in letters that any system takes, a hash."""
+    """The name of an event's folder: start in UTC, name in safe letters, a hash."""
     started = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=event.started)
     plain = re.sub(r"[^A-Za-z0-9-]+", "-", event.name)[:_LONGEST].strip("-")
     code = hashlib.sha256(event.id.encode(errors="surrogatepass")).hexdigest()[:12]
