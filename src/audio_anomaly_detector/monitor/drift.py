@@ -107,7 +107,7 @@ class DriftState:
             UserError: it is something else.
         """
         try:
-            parts = {
+            parts: dict[str, Any] = {
                 name: tuple(part) if isinstance(part, list) else part
                 for name, part in content.items()
             }

@@ -98,11 +98,11 @@ def _learn(normals: Normals, versions: Versions, job: Job) -> Outcome:
     refused = {"repeated": _repeated(levels)}
     clips = _without(clips, refused["repeated"])
     if len(clips) < LEAST_WINDOWS:
-        words = (
+        problem = (
             f"too little variety: of {len(levels)} pieces of sound {len(refused['repeated'])} "
             "repeat others exactly; is a recording played again and again?"
         )
-        return Outcome(None, (words,), refused)
+        return Outcome(None, (problem,), refused)
     states, doing = find_states(
         np.stack([levels[clip.name] for clip in clips]), job.settings.quietest
     )

@@ -17,6 +17,9 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     """How a machine is learned and scored."""
 
     preset: Preset = Field(default="instant", description="settings of the detector")
+    overrides: tuple[str, ...] = Field(
+        default=(), description="further settings of the detector, each as part.key=value"
+    )
     channels: Literal["all", "mean"] | Annotated[int, Field(ge=0)] = Field(
         default="all", description="every microphone, their mean, or one by its number from 0"
     )
@@ -31,10 +34,10 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
         "rule of events makes of it how often one is told",
     )
     usable_minutes: float = Field(
-        default=10.0, ge=5, description="normal sound after which machines are judged"
+        default=10.0, gt=0, description="normal sound after which machines are judged"
     )
     learning_hours: float = Field(
-        default=24.0, ge=0.5, description="time until the learning period is over"
+        default=24.0, gt=0, description="time until the learning period is over"
     )
     kept_windows: int = Field(
         default=240, ge=60, le=5000, description="pieces of normal sound that are kept"
@@ -54,12 +57,15 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
         Raises:
             UserError: they contradict one another.
         """
-        seconds = load_config(self.preset).audio.window_seconds
+        audio = load_config(self.preset, overrides=self.overrides).audio
         threshold = {
             "false_alarm_rate": self.warning_rate,
             "false_alarms": _RAREST_ALARMS,
-            "clips_per_day": _DAY_S / seconds,
+            "clips_per_day": _DAY_S / audio.window_seconds,
         }
         return load_config(
-            self.preset, audio={"channels": self.channels}, scoring={"threshold": threshold}
+            self.preset,
+            overrides=self.overrides,
+            audio={"channels": self.channels},
+            scoring={"threshold": threshold},
         )

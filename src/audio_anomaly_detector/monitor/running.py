@@ -27,6 +27,9 @@ _LEAST_WINDOWS = 6
 # docs/watching-learning.md for the machines on which it was chosen).
 _APART = 3.0
 _LEAST_DEVIATION_DB = 0.25
+# A machine starts or stops within a window if a part of it, two seconds at least, lies so large a
+# share of the way between two states from the rest, and further than in nearly all normal windows.
+_CHANGE, _LEAST_PART, _NORMAL_STEPS = 0.5, 2, 0.95
 # No band of a quieter state is louder by more than levels vary by chance.
 _NOT_LOUDER_DB = 2.0
 # Sound that is off though it never was off while it was learned: the bands in which the machine is
@@ -55,8 +58,7 @@ class States:
         names: of the states; one: it was never heard otherwise.
         axis: weight of each band on the axis from the quietest to the loudest state, ``(B,)``.
         centres: median place of each state on it, ascending.
-        lowest: of each state, how far down its seconds reach.
-        highest: of each state, how far up.
+        step: the largest change from a part of a window to the rest, on the axis, that is normal.
         quietest: the lowest level of each band in a window of the loudest state, dB, ``(B,)``.
         loudest: the highest, ``(B,)``.
     """
@@ -64,8 +66,7 @@ class States:
     names: tuple[MachineState, ...]
     axis: Floats
     centres: tuple[float, ...]
-    lowest: tuple[float, ...]
-    highest: tuple[float, ...]
+    step: float
     quietest: Floats
     loudest: Floats
 
@@ -81,17 +82,9 @@ class States:
         seconds = levels @ self.axis
         place = float(np.median(seconds))
         nearest = self.names[int(np.argmin(np.abs(np.array(self.centres) - place)))]
-        low, high = _reach(seconds)
-        fits = [
-            name
-            for name, lowest, highest in zip(self.names, self.lowest, self.highest, strict=True)
-            if (low >= lowest or name == self.names[0])
-            and (high <= highest or name == self.names[-1])
-        ]
-        if not fits:
-            return Doing("unknown", nearest)
-        state = nearest if nearest in fits else fits[0]
-        return Doing(state, state)
+        between = float(np.min(np.diff(self.centres)))
+        changes = _step(seconds) > max(self.step, _CHANGE * between)
+        return Doing("unknown" if changes else nearest, nearest)
 
     def _is_silent(self, level: Floats) -> bool:
         below = self.quietest - level
@@ -102,7 +95,7 @@ class States:
     def to_plain(self) -> dict[str, Any]:
         """Plain numbers and lists."""
         return {
-            name: part.tolist() if isinstance(part, np.ndarray) else list(part)
+            name: part.tolist() if isinstance(part, np.ndarray) else part
             for name, part in vars(self).items()
         }
 
@@ -118,8 +111,7 @@ class States:
                 names=tuple(content["names"]),
                 axis=np.array(content["axis"], float),
                 centres=tuple(content["centres"]),
-                lowest=tuple(content["lowest"]),
-                highest=tuple(content["highest"]),
+                step=float(content["step"]),
                 quietest=np.array(content["quietest"], float),
                 loudest=np.array(content["loudest"], float),
             )
@@ -165,23 +157,13 @@ def find_states(
     # What is louder than the loudest somewhere is another way of running.
     parts = [*parts[: len(names) - 1], np.concatenate(parts[len(names) - 1 :])]
     seconds = levels @ axis  # (n, S)
-    reaches = np.array([_reach(window) for window in seconds])  # (n, 2)
-    centres, lowest, highest = [], [], []
-    for part in parts:
-        own = seconds[part]
-        centres.append(float(np.median(own)))
-        # A twentieth of its windows reach further; as far again is allowed for.
-        low, high = np.quantile(reaches[part, 0], 0.05), np.quantile(reaches[part, 1], 0.95)
-        margin = max(float(_deviation(own.ravel())), _LEAST_DEVIATION_DB)
-        lowest.append(float(low) - margin)
-        highest.append(float(high) + margin)
+    steps = [_step(window) for window in seconds]
     running = windows[parts[-1]]
     states = States(
         tuple(names),
         axis,
-        tuple(centres),
-        tuple(lowest),
-        tuple(highest),
+        tuple(float(np.median(seconds[part])) for part in parts),
+        float(np.quantile(steps, _NORMAL_STEPS)),
         running.min(0),
         running.max(0),
     )
@@ -259,8 +241,12 @@ def _deviation(values: Floats) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _reach(seconds: Floats) -> tuple[float, float]:
-    """How far down and up the seconds of a window lie, all but one on either side."""
-    ordered = np.sort(seconds)
-    spare = 1 if len(ordered) > 2 else 0
-    return float(ordered[spare]), float(ordered[-1 - spare])
+def _step(seconds: Floats) -> float:
+    """The largest difference between the medians of the first seconds and of the others."""
+    return max(
+        (
+            abs(float(np.median(seconds[:split]) - np.median(seconds[split:])))
+            for split in range(_LEAST_PART, len(seconds) - _LEAST_PART + 1)
+        ),
+        default=0.0,
+    )
