@@ -8,14 +8,14 @@ import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from audio_anomaly_detector.monitor.metrics import StatusCollector
-from audio_anomaly_detector.monitor.status import MachineStatus, SourceStatus, Status
+from audio_anomaly_detector.monitor.status import MachineLine, SourceLine, Status
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 STATUS = Status(
     at=1.0,
     started=0.0,
-    sources=(SourceStatus("yard", "running", 1.0, 0.0, 0, 0.1),),
-    machines=(MachineStatus("pump", "yard", "full", "running", 1, 0.5),),
+    sources=(SourceLine("yard", "running", 1.0, 0.0, 0, 0.1),),
+    machines=(MachineLine("pump", "yard", "full", "running", 1, 0.5),),
     events={"alarm": 1},
     waiting={"mail": 0},
     failures={"mail": 0},

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.monitor.metrics import StatusCollector
 from audio_anomaly_detector.monitor.status import (
-    MachineStatus,
-    SourceStatus,
+    MachineLine,
+    SourceLine,
     Status,
     read_status,
     write_status,
@@ -20,10 +20,10 @@ STATUS = Status(
     at=1000.0,
     started=0.0,
     sources=(
-        SourceStatus("yard", "running", 900.0, 1.5, 2, 0.5, ("it is silent",)),
-        SourceStatus("nas", "waiting", 10.0, 0.0, 0, None),
+        SourceLine("yard", "running", 900.0, 1.5, 2, 0.5, ("it is silent",)),
+        SourceLine("nas", "waiting", 10.0, 0.0, 0, None),
     ),
-    machines=(MachineStatus("pump-3", "yard", "full", "running", 2, 0.25, event="warning"),),
+    machines=(MachineLine("pump-3", "yard", "full", "running", 2, 0.25, event="warning"),),
     windows=450,
     unjudged=3,
     delay_s=(0.1, 0.4),

@@ -14,7 +14,7 @@ STALE_S = 30.0
 
 
 @dataclass(frozen=True)
-class SourceStatus:
+class SourceLine:
     """One source.
 
     Args:
@@ -37,7 +37,7 @@ class SourceStatus:
 
 
 @dataclass(frozen=True)
-class MachineStatus:
+class MachineLine:
     """One machine.
 
     Args:
@@ -82,8 +82,8 @@ class Status:
 
     at: float
     started: float
-    sources: tuple[SourceStatus, ...] = ()
-    machines: tuple[MachineStatus, ...] = ()
+    sources: tuple[SourceLine, ...] = ()
+    machines: tuple[MachineLine, ...] = ()
     windows: int = 0
     unjudged: int = 0
     delay_s: tuple[float, float] = (0.0, 0.0)
@@ -125,10 +125,10 @@ def read_status(folder: Path) -> Status:
     try:
         facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         sources = tuple(
-            SourceStatus(**{**one, "faults": tuple(one["faults"])}) for one in facts.pop("sources")
+            SourceLine(**{**one, "faults": tuple(one["faults"])}) for one in facts.pop("sources")
         )
         machines = tuple(
-            MachineStatus(**{**one, "notes": tuple(one["notes"])}) for one in facts.pop("machines")
+            MachineLine(**{**one, "notes": tuple(one["notes"])}) for one in facts.pop("machines")
         )
         low, high = facts.pop("delay_s")
         return Status(**facts, sources=sources, machines=machines, delay_s=(low, high))
