@@ -20,14 +20,14 @@ from audio_anomaly_detector.monitor.verdict import Verdict
 
 SECONDS = 10.0
 START = 1_800_000_000.0
-RULES = AlertConfig(keep_firing=60, cooldown=200, unjudged=100)
-# Of a window: normal, warning, alarm; not judged; the machine is off.
-KINDS = "nwau-"
+RULES = AlertConfig(keep_firing=60, cooldown=200, unjudged=100, settling=100, lasting=600)
+# Of a window: normal, warning, alarm; alarm, but recorded otherwise; not judged; machine off.
+KINDS = "nwaru-"
 
 
 def verdict(kind: str, at: float, seconds: float = SECONDS) -> Verdict:
-    score = {"n": 0.5, "w": 1.5, "a": 3.0}.get(kind)
-    level = {"w": "warning", "a": "alarm"}.get(kind, "none")
+    score = {"n": 0.5, "w": 1.5, "a": 3.0, "r": 3.0}.get(kind)
+    level = {"w": "warning", "a": "alarm", "r": "alarm"}.get(kind, "none")
     return Verdict(
         at,
         at + seconds,
@@ -40,6 +40,7 @@ def verdict(kind: str, at: float, seconds: float = SECONDS) -> Verdict:
         alarm_threshold=None if score is None else 2.0,
         level=level,  # type: ignore[arg-type]
         p_value=None if score is None else 0.1,
+        p_recording={"r": 1e-4, "-": None, "u": None}.get(kind, 0.5),
     )
 
 
@@ -157,6 +158,26 @@ def test_windows_before_a_gap_are_no_evidence_and_gaps_are_no_calm() -> None:
     state, _ = heard(verdicts("w" * 6))
     calm = verdicts("nn", START + 1_000_000)
     assert heard(calm, state)[1] == []
+
+
+def test_rain_is_a_notice() -> None:
+    assert told(verdicts("n" * 5 + "r" * 30 + "n" * 30)) == [("new", "notice"), ("end", "notice")]
+    assert told(verdicts("r" * 6 + "w" * 5 + "n" * 20))[1:] == [("end", "notice")], "it abates"
+
+
+def test_other_surroundings_that_stay_are_told_as_what_they_amount_to() -> None:
+    _, events = heard(verdicts("r" * 100))
+    assert [(event.phase, event.level) for event in events] == [
+        ("new", "notice"),
+        ("update", "alarm"),
+    ]
+    assert events[1].updated - events[0].updated == RULES.lasting
+
+
+def test_a_fault_that_is_heard_after_rain_becomes_a_warning() -> None:
+    assert told(verdicts("r" * 6 + "w" * 30)) == [("new", "notice"), ("update", "warning")]
+    assert told(verdicts("rn" * 6 + "w" * 30)) == [("new", "notice"), ("update", "warning")]
+    assert told(verdicts("rnnn" + "w" * 30)) == [("new", "warning")], "one window is no rain"
 
 
 def test_a_clock_that_is_set_back_an_hour_changes_no_order() -> None:

@@ -33,6 +33,23 @@ class AlertConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         description="s after an event before the same machine has another; an alarm after a "
         "warning does not wait",
     )
+    surroundings: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="geometric mean over the last `of` windows of the share of normal windows that "
+        "are recorded as differently, below which the surroundings may be what changed: an event "
+        "is then a notice",
+    )
+    settling: float = Field(
+        900.0, ge=0, description="s for which the surroundings are then doubted"
+    )
+    lasting: float = Field(
+        7200.0,
+        ge=0,
+        description="s of sound after which a notice becomes what it would be if the surroundings "
+        "had not changed",
+    )
     unjudged: float = Field(
         1800.0,
         gt=0,

@@ -152,17 +152,24 @@ def _learn(normals: Normals, versions: Versions, job: Job) -> Outcome:
 
 
 @dataclass(frozen=True)
-class _Tested:
+class Tested:
+    """How a model did on held-out normals.
+
+    Args:
+        passed: it may be used.
+        words: in figures.
+    """
+
     passed: bool
     words: str
 
 
-def _fitted(clips: Sequence[Clip], config: Config) -> tuple[Detector, _Tested]:
+def _fitted(clips: Sequence[Clip], config: Config) -> tuple[Detector, Tested]:
     """A detector of all but the held-out clips, tested on these."""
     held = [clip for clip in clips if held_out(clip.name)]
     fitted = [clip for clip in clips if not held_out(clip.name)]
     detector = Detector.fit(fitted, config, device="cpu").detector
-    tested = test_on(detector, held)
+    tested = tested_on(detector, held)
     hours = len({clip.group for clip in clips})
     learned = (
         f"learned from {len(fitted)} pieces of {hours} hour{'s' * (hours > 1)}, {tested.words}"
@@ -170,7 +177,7 @@ def _fitted(clips: Sequence[Clip], config: Config) -> tuple[Detector, _Tested]:
     return detector, replace(tested, words=learned)
 
 
-def test_on(detector: Detector, held: Sequence[Clip]) -> _Tested:
+def tested_on(detector: Detector, held: Sequence[Clip]) -> Tested:
     """Whether a detector calls no more of held-out normals anomalous than it should."""
     scores = [score for _, score in detector.score_clips(held)]
     judged = [score for score in scores if not isinstance(score, ClipError)]
@@ -178,7 +185,7 @@ def test_on(detector: Detector, held: Sequence[Clip]) -> _Tested:
     rate = min(0.5, _RATE_ALLOWED * detector.threshold_config.false_alarm_rate)
     allowed = int(binom.ppf(1 - _CHANCE, len(judged), rate)) if judged else 0
     words = f"{above} of {len(judged)} held-out ones called anomalous, at most {allowed} allowed"
-    return _Tested(above <= allowed, words)
+    return Tested(above <= allowed, words)
 
 
 def _too_few(state: str, own: Sequence[Clip], speech: Sequence[str], config: Config) -> str:

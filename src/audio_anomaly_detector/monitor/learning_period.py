@@ -38,8 +38,10 @@ class Learning:
         kept_until: end of the last piece.
         fresh: pieces since the last fit.
         unlike: those of them far from what was learned.
-        fitted_hours: different hours of which the last fit had pieces.
+        fitted_hours: different hours of which the last fit had pieces; 0: there was none.
         over: the learning period is over.
+        failed: the last fit made no version.
+        asked: a fit was asked for, as what some normals were is now known otherwise.
         refused: windows that were not kept, by reason.
         words: of the last fit, a sentence each.
     """
@@ -50,6 +52,8 @@ class Learning:
     unlike: int = 0
     fitted_hours: int = 0
     over: bool = False
+    failed: bool = False
+    asked: bool = False
     refused: dict[str, int] = field(default_factory=dict)
     words: tuple[str, ...] = ()
 
@@ -59,7 +63,7 @@ class Learning:
             return "learning"
         return "full" if self.over else "usable"
 
-    def wants(self, at: float, state: MachineState, is_unlike: bool, has_version: bool) -> bool:
+    def wants(self, at: float, state: MachineState, is_unlike: bool) -> bool:
         """Whether a window is to be kept as normal.
 
         Args:
@@ -70,7 +74,7 @@ class Learning:
         """
         if self.over or at < self.kept_until:
             return False
-        if not has_version:
+        if self.fitted_hours == 0:
             return True
         every = _OFF_EVERY_S if state == "off" else _EVERY_S
         if is_unlike:
@@ -93,24 +97,21 @@ class Learning:
             return self
         return replace(self, refused={**self.refused, reason: self.refused.get(reason, 0) + count})
 
-    def is_due(
-        self, pieces: int, hours: int, at: float, has_version: bool, settings: MachineConfig
-    ) -> bool:
+    def is_due(self, pieces: int, hours: int, at: float, settings: MachineConfig) -> bool:
         """Whether it is time for a fit.
 
         Args:
             pieces: of normal sound that there are.
             hours: different hours that they are of.
             at: the present time, s since 1970 UTC.
-            has_version: the machine is judged.
             settings: of the machine.
         """
-        if self.over or self.fresh == 0:
+        if self.asked:
+            return pieces >= LEAST_WINDOWS
+        if self.over or self.fresh == 0 or (self.failed and self.fresh < LEAST_WINDOWS):
             return False
-        if not has_version:
-            # After a fit that failed, half as much sound again.
-            tried = bool(self.words)
-            return pieces >= first_pieces(settings) and (not tried or self.fresh >= LEAST_WINDOWS)
+        if self.fitted_hours == 0:
+            return pieces >= first_pieces(settings)
         return (
             hours >= 2 * self.fitted_hours
             or self.unlike >= _UNLIKE
@@ -123,23 +124,34 @@ class Learning:
         passed = 0.0 if self.began is None else at - self.began
         return passed >= 3600 * settings.learning_hours and hours >= least
 
-    def fitted(self, hours: int, words: tuple[str, ...], over: bool) -> "Learning":
+    def fitted(self, hours: int, words: tuple[str, ...], over: bool, failed: bool) -> "Learning":
         """After a fit.
 
         Args:
             hours: different hours of which it had pieces.
             words: what became of it.
             over: the learning period is over.
+            failed: it made no version.
         """
-        return replace(self, fresh=0, unlike=0, fitted_hours=hours, words=words, over=over)
+        return replace(
+            self,
+            fresh=0,
+            unlike=0,
+            fitted_hours=self.fitted_hours if failed else hours,
+            words=words,
+            over=self.over or over,
+            failed=failed,
+            asked=False,
+        )
 
     def notes(self, pieces: int, has_version: bool, settings: MachineConfig) -> list[str]:
         """What to know of it, a sentence each."""
         found = []
-        if not has_version:
+        if self.fitted_hours == 0:
             of = first_pieces(settings)
             share = f"{min(pieces, of)} of {of} pieces of normal sound"
-            found.append(f"learning: {share}; the machine should run normally now")
+            until = ", judged by the earlier model until then" if has_version else ""
+            found.append(f"learning: {share}{until}; the machine should run normally now")
         elif not self.over:
             found.append(
                 f"judged after {self.fitted_hours} hour(s) of learning: p-values are coarse until "

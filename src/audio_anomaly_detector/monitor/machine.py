@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,10 @@ from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.explaining.explanation import Explanation
 from audio_anomaly_detector.files import write_json
+from audio_anomaly_detector.monitor.baseline import observe
 from audio_anomaly_detector.monitor.clock import Clock
-from audio_anomaly_detector.monitor.drift import (
-    EVERY_S,
-    DriftState,
-    Notice,
-    observe_gain,
-    observe_score,
-)
+from audio_anomaly_detector.monitor.drift import EVERY_S, DriftState, Notice
+from audio_anomaly_detector.monitor.feedback import Heard, keep_fault, propose_normal
 from audio_anomaly_detector.monitor.fits import Fits
 from audio_anomaly_detector.monitor.fitting import Job
 from audio_anomaly_detector.monitor.hearing import Format, Unusable, usable_waveform
@@ -36,8 +32,6 @@ from audio_anomaly_detector.score import Score
 
 # What looks like a start or stop for longer than it takes to pass through a window is judged.
 _LONGEST_CHANGE = 2.0
-# Groups of normals that a standard deviation between them needs.
-_LEAST_GROUPS = 4
 _STATE = "state.json"
 _UNJUDGED: dict[MachineState, str] = {
     "off": "the machine is off",
@@ -48,17 +42,15 @@ _UNJUDGED: dict[MachineState, str] = {
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Ready:
     """A window that is ready to be scored.
 
     Args:
         waveform: ``(C, T)`` at the rate of the detectors.
-        doing: what the machine is doing.
         state: whose detector judges it.
     """
 
     waveform: NDArray[np.float32]
-    doing: Doing
     state: MachineState
 
 
@@ -89,9 +81,9 @@ class MachineMonitor:
         self._learning, self._drift = Learning(), DriftState()
         self._format: Format | None = None  # of the normals
         self._restore()
-        current, baseline = self._versions.current, self._versions.baseline
+        current = self._versions.current
         self._learned = None if current is None else self._versions.load(current)
-        self._baseline = self._load_baseline(baseline)
+        self._baseline = self._load_baseline()
         self._fitting: Job | None = None
         self._changing_since: float | None = None
         self._observed_at = float("-inf")
@@ -125,7 +117,8 @@ class MachineMonitor:
         )
         if self._learned is not None:
             for state, detector in self._learned.detectors.items():
-                found += [f"{state}: {note}" for note in detector.notes]
+                normal = detector.normal_scores.of_usual
+                found.append(f"{state}: {normal.coarseness(detector.threshold_config)}")
         return [*found, *([self._trouble] if self._trouble else [])]
 
     def hear(self, windows: Sequence[Window]) -> list[Verdict]:
@@ -139,7 +132,7 @@ class MachineMonitor:
         """
         self._take_outcome()
         verdicts: list[Verdict | None] = [None] * len(windows)
-        ready: dict[MachineState, list[tuple[int, _Heard]]] = {}
+        ready: dict[MachineState, list[tuple[int, _Ready]]] = {}
         for number, window in enumerate(windows):
             examined = self._examined(window)
             if isinstance(examined, Verdict):
@@ -152,7 +145,7 @@ class MachineMonitor:
                 verdict = verdicts[number] = _verdict(window, state, score)
                 is_unlike = not verdict.judged or verdict.level == "alarm"
                 self._keep(window, one.waveform, state, is_unlike)
-                self._observe(window, one, score)
+                self._observe(window, one)
         self._begin_fit()
         return [verdict for verdict in verdicts if verdict is not None]
 
@@ -169,7 +162,110 @@ class MachineMonitor:
         detector = self._learned.detectors[verdict.state]
         return detector.explain(waveform, rates=self.settings.rates, rpm=self.settings.rpm)
 
-    def _examined(self, window: Window) -> Verdict | _Heard:
+    def normal(self, windows: Sequence[Window], *, try_only: bool = False) -> tuple[str, ...]:
+        """Take the sound of an event for normal from now on; `undo` takes it back.
+
+        Args:
+            windows: of the event, in the order of time.
+            try_only: only say what would change.
+
+        Returns:
+            What changes, a sentence each.
+
+        Raises:
+            UserError: nothing was learned yet, none of the windows can be judged, or too much was
+                called normal already.
+        """
+        if self._learned is None:
+            raise UserError(f"{self.name}: is being learned, so that nothing was judged yet")
+        heard = self._heard(windows)
+        proposal = propose_normal(self._learned, heard)
+        if not try_only:
+            version = self._versions.add(proposal.learned.version, proposal.learned.detectors)
+            self._use(version.number)
+            if not self._learning.over:  # for the fits to come
+                for one in heard:
+                    self._normals.add(one.waveform, self._config.audio.sample_rate, one.at)
+        return proposal.words
+
+    def undo(self) -> tuple[str, ...]:
+        """Take back the last event that was called normal.
+
+        Raises:
+            UserError: there is none since the last fit.
+        """
+        version = None if self._learned is None else self._learned.version
+        if version is None or version.origin != "feedback" or version.before is None:
+            raise UserError(
+                f"{self.name}: no event was called normal since the last fit, so that there is "
+                "nothing to undo"
+            )
+        self._use(version.before)
+        return (f"back to version {version.before} of the model, without: {version.words[0]}",)
+
+    def roll_back(self, number: int) -> tuple[str, ...]:
+        """Judge by another version from now on.
+
+        Raises:
+            UserError: there is none, or it is damaged.
+        """
+        self._use(number)
+        return (f"judged by version {number} of the model",)
+
+    def fault(self, windows: Sequence[Window]) -> tuple[str, ...]:
+        """Mark the sound of an event as a fault: it is not learned from, and can be exported.
+
+        Raises:
+            UserError: it cannot be kept.
+        """
+        heard = self._heard(windows)
+        count = keep_fault(self.folder / "faults", self._config.audio.sample_rate, heard)
+        words = [f"{count} window(s) are kept as examples of a fault"]
+        learned = [
+            name
+            for window in windows
+            for name in self._normals.between(window.at - self.window_seconds, window.end)
+        ]
+        if learned:
+            self._normals.remove(learned)
+            self._learning = replace(self._learning, asked=True)
+            self._save()
+            words.append(
+                f"{len(set(learned))} piece(s) of normal sound were heard at that time and are "
+                "deleted; the model is fitted anew without them"
+            )
+        return tuple(words)
+
+    def maintained(self) -> tuple[str, ...]:
+        """Learn the machine anew; the model in use serves until the new one has passed.
+
+        Raises:
+            UserError: what was learned cannot be deleted.
+        """
+        count = len(self._normals.names)
+        self._normals.remove(self._normals.names)
+        self._learning, self._drift, self._format = Learning(), DriftState(), None
+        self._save()
+        return (
+            f"{count} piece(s) of normal sound are deleted and a learning period begins; until its "
+            "first model has passed, the machine is judged by the earlier one",
+        )
+
+    def _heard(self, windows: Sequence[Window]) -> list[Heard]:
+        """The windows that can be used, with the state that they are of."""
+        found = []
+        for window in windows:
+            waveform = usable_waveform(window, self._config.audio)
+            if isinstance(waveform, Unusable):
+                continue
+            state: MachineState = "running"
+            if self._learned is not None:
+                levels = band_levels(waveform, self._config.audio.sample_rate)
+                state = self._learned.states.of(levels).nearest
+            found.append(Heard(window.at, state, waveform))
+        return found
+
+    def _examined(self, window: Window) -> Verdict | _Ready:
         """A window ready to be scored, or why it is not judged."""
         waveform = usable_waveform(window, self._config.audio)
         if isinstance(waveform, Unusable):
@@ -188,7 +284,7 @@ class MachineMonitor:
         doing = self._learned.states.of(band_levels(waveform, self._config.audio.sample_rate))
         state = self._judged_state(window, doing)
         if state in self._learned.detectors:
-            return _Heard(waveform, doing, state)
+            return _Ready(waveform, state)
         if state == "unknown":
             self._learning = self._learning.refuse("between")
         else:
@@ -208,7 +304,7 @@ class MachineMonitor:
         return "running" if doing.nearest == "off" else doing.nearest
 
     def _scores(
-        self, state: MachineState, heard: Sequence[tuple[int, _Heard]]
+        self, state: MachineState, heard: Sequence[tuple[int, _Ready]]
     ) -> list[Score | str]:
         """Scores of windows in one state, or why there is none."""
         assert self._learned is not None
@@ -222,8 +318,7 @@ class MachineMonitor:
         is_unlike: bool = False,
     ) -> None:
         """Keep a window as normal, if there is need of it."""
-        learned = self._learned is not None
-        if not self._learning.wants(window.at, state, is_unlike, learned):
+        if not self._learning.wants(window.at, state, is_unlike):
             return
         try:
             self._normals.add(waveform, self._config.audio.sample_rate, window.at)
@@ -235,42 +330,26 @@ class MachineMonitor:
         self._learning = self._learning.kept(window.at, window.end, is_unlike)
         self._save()
 
-    def _observe(self, window: Window, heard: _Heard, score: Score | str) -> None:
+    def _observe(self, window: Window, heard: _Ready) -> None:
         """Compare a window with the first baseline, now and then."""
-        baseline = self._baseline
-        if window.at < self._observed_at + EVERY_S or baseline is None or isinstance(score, str):
+        if window.at < self._observed_at + EVERY_S or self._baseline is None:
             return
-        detector = baseline.detectors.get(heard.state)
-        if detector is None:
-            return
-        self._observed_at = window.at
-        if detector.conditions:
-            gain = detector.conditions[0].even_gain(heard.waveform)
-            self._drift = observe_gain(self._drift, window.at, gain)
-        usual = _usual(detector)
-        if self._learning.over and usual is not None:
-            if self._learned is None or baseline.version != self._learned.version:
-                score = _scored(detector, [heard.waveform])[0]
-            if not isinstance(score, str) and score.verdict != "unlike":
-                mean, deviation = usual
-                standard = (score.score - mean) / deviation
-                self._drift = observe_score(self._drift, window.at, standard)
-        self._save()
+        baseline = self._baseline.detectors.get(heard.state)
+        if baseline is not None:
+            self._observed_at = window.at
+            self._drift = observe(self._drift, window.at, heard.waveform, baseline)
+            self._save()
 
     def _begin_fit(self) -> None:
         """Begin a fit, if it is time for one."""
         if self._fitting is not None:
             return
-        hours, now = len(self._normals.hours), self._learning.kept_until
-        pieces, learned = len(self._normals.names), self._learned is not None
-        if not self._learning.is_due(pieces, hours, now, learned, self.settings):
+        hours, pieces = len(self._normals.hours), len(self._normals.names)
+        until = self._learning.kept_until
+        if not self._learning.is_due(pieces, hours, until, self.settings):
             return
-        job = Job(
-            self.name,
-            self.settings,
-            self._clock.wall(),
-            self._learning.ends(hours, now, self.settings),
-        )
+        full = self._learning.over or self._learning.ends(hours, until, self.settings)
+        job = Job(self.name, self.settings, self._clock.wall(), full)
         try:
             if self._fits.begin(self.folder, job):
                 self._fitting = job
@@ -286,19 +365,30 @@ class MachineMonitor:
             return
         job, self._fitting = self._fitting, None
         over = job.full and outcome.version is not None
+        # The first of a learning period is what later ones are compared with, until it is over.
+        begins = self._learning.fitted_hours == 0
+        ends = over and not self._learning.over
         try:
             for reason, names in outcome.refused.items():
                 self._normals.remove(names)
                 self._learning = self._learning.refuse(reason, len(names))
             if outcome.version is not None:
-                self._learned = self._versions.use(outcome.version, as_baseline=over)
-                self._baseline = self._load_baseline(self._versions.baseline)
-            self._learning = self._learning.fitted(len(self._normals.hours), outcome.words, over)
+                self._use(outcome.version, as_baseline=begins or ends)
+            self._learning = self._learning.fitted(
+                len(self._normals.hours), outcome.words, over, outcome.version is None
+            )
             self._save()
         except UserError as error:
             self._trouble = f"the new version cannot be used: {one_line(error)}"
 
-    def _load_baseline(self, number: int | None) -> Learned | None:
+    def _use(self, number: int, as_baseline: bool = False) -> None:
+        """Judge by a version from now on."""
+        self._learned = self._versions.use(number, as_baseline=as_baseline)
+        if self._baseline is None or self._baseline.version.number != self._versions.baseline:
+            self._baseline, self._drift = self._load_baseline(), DriftState()
+
+    def _load_baseline(self) -> Learned | None:
+        number = self._versions.baseline
         if number is None or (self._learned and self._learned.version.number == number):
             return self._learned
         return self._versions.load(number)
@@ -363,13 +453,3 @@ def _verdict(window: Window, state: MachineState, score: Score | str) -> Verdict
 
 def _unjudged(window: Window, state: MachineState, reason: str) -> Verdict:
     return Verdict(window.at, window.end, window.stretch, state, False, reason)
-
-
-def _usual(detector: Detector) -> tuple[float, float] | None:
-    """Mean and standard deviation of the normal scores of hours; None: too few to say."""
-    normal = detector.normal_scores.near(detector.window_seconds)
-    groups = np.unique(normal.groups)
-    if len(groups) < _LEAST_GROUPS:
-        return None
-    means = [normal.scores[normal.groups == group].mean() for group in groups]
-    return float(np.mean(means)), float(np.std(means, ddof=1))

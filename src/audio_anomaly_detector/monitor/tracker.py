@@ -6,10 +6,11 @@ heard, so that gaps and steps of the clock neither open nor end anything.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from audio_anomaly_detector.monitor.alert_config import AlertConfig
 from audio_anomaly_detector.monitor.event import Event, Level, Phase
@@ -17,6 +18,7 @@ from audio_anomaly_detector.monitor.verdict import Verdict, VerdictLevel
 
 _MOST_WINDOWS = 400  # that are looked back upon, however much they overlap
 _MOST_POINTS = 200  # of the course of an event
+_LEAST_P = 1e-6  # one window alone must not decide
 _NOT_JUDGED = "cannot be judged"
 _RANK: dict[str, int] = {"none": 0, "notice": 0, "warning": 1, "alarm": 2}
 
@@ -30,12 +32,14 @@ class Heard:
         end: when it ended.
         level: of the window; None: it was not judged.
         ratio: its score over its threshold; None: it has none.
+        p_recording: see `Verdict`.
     """
 
     at: float
     end: float
     level: VerdictLevel | None
     ratio: float | None
+    p_recording: float | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class TrackerState:
         last: when the last window ended, s since 1970 UTC; None: none was heard.
         calm: s of calm sound up to now.
         unjudged: s of sound of the running machine up to now that could not be judged.
+        doubt: s for which the surroundings are still doubted.
+        doubted: s of sound for which the open event has been a notice for that reason.
         waiting: s until the cooldown is over.
         ended: level of the last event, which the cooldown is of.
         count: events so far.
@@ -60,6 +66,8 @@ class TrackerState:
     last: float | None = None
     calm: float = 0.0
     unjudged: float = 0.0
+    doubt: float = 0.0
+    doubted: float = 0.0
     waiting: float = 0.0
     ended: Level = "notice"
     count: int = 0
@@ -169,11 +177,17 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
     # later than this one were heard before the clock was set back.
     begin = verdict.end - (settings.of + 1e-3) * duration
     recent = [one for one in state.recent if begin < one.at < verdict.at]
-    recent = [*recent[1 - _MOST_WINDOWS :], Heard(verdict.at, verdict.end, level, verdict.ratio)]
+    newest = Heard(verdict.at, verdict.end, level, verdict.ratio, verdict.p_recording)
+    recent = [*recent[1 - _MOST_WINDOWS :], newest]
     is_calm = _length(recent, 1) <= settings.calm * duration * (1 + 1e-6)
     calm = state.calm
     if verdict.judged:
         calm = calm + heard if is_calm else 0.0
+    span = recent[-1].end - recent[0].at
+    is_doubtful = span >= _wanted(verdict, settings) and _is_doubtful(recent, settings)
+    doubt = settings.settling if is_doubtful else max(0.0, state.doubt - heard)
+    is_doubted = state.event is not None and _is_doubted(state.event)
+    doubted = state.doubted + heard if is_doubted else 0.0
     # Off is a state of the machine; before it is known whether it runs, nothing is amiss either.
     at_work = verdict.state in ("idle", "running")
     unjudged = state.unjudged + heard if at_work and not verdict.judged else 0.0
@@ -183,6 +197,8 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
         last=verdict.end,
         calm=calm,
         unjudged=unjudged,
+        doubt=doubt,
+        doubted=doubted,
         waiting=max(0.0, state.waiting - passed),
     )
 
@@ -235,14 +251,24 @@ def _new(state: TrackerState, kind: str, level: Level, started: float, at: float
     return Event(identity, "machine", state.name, kind, "new", level, 0, started, at)
 
 
-def _found(
-    state: TrackerState, verdict: Verdict, settings: AlertConfig
-) -> Literal["warning", "alarm"] | None:
+def _found(state: TrackerState, verdict: Verdict, settings: AlertConfig) -> Level | None:
     """What the last windows amount to together."""
     wanted = _wanted(verdict, settings)
-    if _length(state.recent, _RANK["alarm"]) >= wanted:
-        return "alarm"
-    return "warning" if _length(state.recent, _RANK["warning"]) >= wanted else None
+    if _length(state.recent, _RANK["warning"]) < wanted:
+        return None
+    if state.doubt > 0 and state.doubted < settings.lasting:
+        return "notice"
+    return "alarm" if _length(state.recent, _RANK["alarm"]) >= wanted else "warning"
+
+
+def _is_doubtful(windows: Sequence[Heard], settings: AlertConfig) -> bool:
+    """Whether the last windows are recorded otherwise than normal ones."""
+    logs = [math.log(max(p, _LEAST_P)) for one in windows if (p := one.p_recording) is not None]
+    return bool(logs) and sum(logs) < len(logs) * math.log(max(settings.surroundings, _LEAST_P))
+
+
+def _is_doubted(event: Event) -> bool:
+    return event.kind == "sound" and event.level == "notice"
 
 
 def _length(windows: Iterable[Heard], rank: int) -> float:

@@ -18,7 +18,7 @@ Origin = Literal["learned", "feedback"]
 _NAME = re.compile(r"(\d{4})\.json")
 _CURRENT = "current.json"
 # Kept beside the one in use and the baseline, so that some steps can be undone.
-_MOST_EARLIER = 5
+_MOST_EARLIER = 10
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Version:
         words: what it was made of and how it was tested, a sentence each.
         states: of the machine, see `States.to_plain`.
         models: states that have a model.
-        before: the version that it was made from; None: from none.
+        before: the version that was in use before; None: none was.
+        events: that were called normal since the last fit.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Version:
     states: dict[str, Any] = field(repr=False)
     models: tuple[MachineState, ...]
     before: int | None = None
+    events: int = 0
 
 
 @dataclass(frozen=True)

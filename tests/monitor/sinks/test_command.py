@@ -11,7 +11,7 @@ import pytest
 
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.monitor.sinks.command import CommandConfig, CommandSink
-from audio_anomaly_detector.monitor.sinks.sink import Site, SinkError
+from audio_anomaly_detector.monitor.sinks.sink import SinkError, Site
 from audio_anomaly_detector.settings import validated
 from monitor.told_events import event
 
@@ -53,7 +53,7 @@ def test_a_long_input_that_is_read(tmp_path: Path) -> None:
 
 
 def test_a_failure_tells_the_last_words_of_the_command() -> None:
-    with pytest.raises(SinkError, match="sh ended with status 3: .*the reason; run it by hand"):
+    with pytest.raises(SinkError, match=r"sh ended with status 3: .*the reason; run it by hand"):
         _send(_sink("sh", "-c", "yes x | head -n 200000 >&2; echo the reason >&2; exit 3"))
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from audio_anomaly_detector.monitor.sinks.lines import LinesConfig
-from audio_anomaly_detector.monitor.sinks.sink import Site, SinkError
+from audio_anomaly_detector.monitor.sinks.sink import SinkError, Site
 from audio_anomaly_detector.settings import validated
 from monitor.told_events import event
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.monitor.sinks.sink import Site, SinkError
+from audio_anomaly_detector.monitor.sinks.sink import SinkError, Site
 from audio_anomaly_detector.monitor.sinks.webhook import WebhookConfig, WebhookSink, signed
 from audio_anomaly_detector.settings import validated
 from monitor.told_events import SetClock, event
@@ -121,7 +121,7 @@ def test_a_redirection_is_not_followed(server: Any) -> None:
 
 def test_a_receiver_that_does_not_answer(server: Any) -> None:
     server.hangs = True
-    with pytest.raises(SinkError, match="cannot be reached .*timed out"):
+    with pytest.raises(SinkError, match=r"cannot be reached .*timed out"):
         _sink(server, timeout_s=0.05).send(event().to_dict(), "event-0:0")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from audio_anomaly_detector.errors import one_line
-from audio_anomaly_detector.monitor.sinks.sink import Site, SinkConfig, SinkError, payload
+from audio_anomaly_detector.monitor.sinks.sink import SinkConfig, SinkError, Site, payload
 
 _KEPT = 500  # bytes of its last error output that a message repeats
 _STEP_S = 0.05

@@ -132,7 +132,7 @@ class DeliveryThread:
         )
 
     def step(self) -> float:
-        """Make the deliveries that are due.
+        """Make the deliveries that are due, and let the sink keep up its connection.
 
         Returns:
             how long nothing has to be done then, s, unless something new is saved.
@@ -145,7 +145,10 @@ class DeliveryThread:
                     return 0.0
                 if (pause := self._deliver(delivery)) is not None:
                     return pause
-            return 0.0 if len(due) == self._settings.batch else _TEND_S
+            if len(due) == self._settings.batch:
+                return 0.0
+            self._tend()
+            return _TEND_S
         except StoreError as error:
             self._in_trouble(str(error))
             return _TEND_S
@@ -155,8 +158,6 @@ class DeliveryThread:
             self._wake.clear()
             try:
                 pause = self.step()
-                if pause:
-                    self._tend()
             except Exception:  # a fault of the program in one event must not end all deliveries
                 log.exception("fault of the program while delivering to %s", self._sink.name)
                 pause = self._settings.longest_retry_s
@@ -167,7 +168,7 @@ class DeliveryThread:
         """Make one delivery; returns how long to wait, None if it was made."""
         error = None
         if delivery.id not in self._sent and self._sink.wants(delivery.event):
-            error = self._attempt(delivery)
+            error = self._attempt(lambda: self._sink.send(delivery.event, delivery.key))
             if error is None:
                 self._delivered += 1
                 self._recovered()
@@ -201,24 +202,24 @@ class DeliveryThread:
         self._count_given_up(dropped, "was away for too long")
         return pause
 
-    def _attempt(self, delivery: Delivery) -> SinkError | None:
-        """Send, in a thread that is left to itself when it hangs."""
+    def _attempt(self, action: Callable[[], None]) -> SinkError | None:
+        """Let the sink do something, in a thread that is left to itself when it hangs."""
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
         name, limit = self._sink.name, self._settings.timeout_s
         if len(self._hanging) >= self._settings.most_hanging:
             return SinkError(f"{name}: {len(self._hanging)} attempts hang; start the program anew")
         errors: list[SinkError] = []
 
-        def send() -> None:
+        def attempt() -> None:
             try:
-                self._sink.send(delivery.event, delivery.key)
+                action()
             except SinkError as error:
                 errors.append(error)
             except Exception as error:
-                log.exception("fault of the program while sending to %s", name)
+                log.exception("fault of the program with %s", name)
                 errors.append(SinkError(f"{name}: {one_line(error)}; report it", refused=True))
 
-        thread = threading.Thread(target=send, name=f"sending to {name}", daemon=True)
+        thread = threading.Thread(target=attempt, name=f"sending to {name}", daemon=True)
         thread.start()
         thread.join(limit)
         if thread.is_alive():
@@ -227,13 +228,11 @@ class DeliveryThread:
         return errors[0] if errors else None
 
     def _tend(self) -> None:
-        try:
-            self._sink.tend()
-            # While something waits, its own next attempt tells.
-            if self._error is not None and not self._store.waiting(self._sink.name):
-                self._recovered()
-        except (SinkError, StoreError) as error:
+        error = self._attempt(self._sink.tend)
+        if error is not None:
             self._in_trouble(str(error))
+        elif self._error is not None and not self._store.waiting(self._sink.name):
+            self._recovered()  # while something waits, its own next attempt tells
 
     def _in_trouble(self, error: str) -> None:
         if self._error is None:  # once, however often it is tried

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from audio_anomaly_detector.monitor.sinks.sink import Site, SinkConfig, SinkError, payload
+from audio_anomaly_detector.monitor.sinks.sink import SinkConfig, SinkError, Site, payload
 
 
 class LinesConfig(SinkConfig):

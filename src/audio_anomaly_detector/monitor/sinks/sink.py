@@ -1,6 +1,7 @@
 """What a sink is, and which events it wants."""
 
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -44,32 +45,6 @@ class Site:
     open_events: tuple[Event, ...] = field(default=(), repr=False)
 
 
-class SinkConfig(BaseModel, frozen=True, extra="forbid"):
-    """Settings that all sinks have."""
-
-    name: str | None = Field(
-        default=None,
-        min_length=1,
-        description="of the sink, different from the others'; what still has to be delivered is "
-        "kept under it. Default: its kind",
-    )
-    level: Level = Field(default="notice", description="the lowest level of events that it gets")
-    subjects: tuple[Subject, ...] = Field(
-        default=("machine", "source", "service"), description="what the events are about"
-    )
-    phases: tuple[Phase, ...] = Field(
-        default=("new", "update", "end"), description="of an event that are told"
-    )
-
-    def wants(self, event: Mapping[str, Any]) -> bool:
-        """Whether an event, as plain data, shall be sent."""
-        return (
-            event["subject"] in self.subjects
-            and event["phase"] in self.phases
-            and _LEVELS.index(event["level"]) >= _LEVELS.index(self.level)
-        )
-
-
 class Sink(Protocol):
     """Where events are sent. One thread uses it, but `close` may come from another."""
 
@@ -98,6 +73,40 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Release everything."""
+
+
+class SinkConfig(BaseModel, frozen=True, extra="forbid"):
+    """Settings that all sinks have."""
+
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="of the sink, different from the others'; what still has to be delivered is "
+        "kept under it. Default: its kind",
+    )
+    level: Level = Field(default="notice", description="the lowest level of events that it gets")
+    subjects: tuple[Subject, ...] = Field(
+        default=("machine", "source", "service"), description="what the events are about"
+    )
+    phases: tuple[Phase, ...] = Field(
+        default=("new", "update", "end"), description="of an event that are told"
+    )
+
+    def wants(self, event: Mapping[str, Any]) -> bool:
+        """Whether an event, as plain data, shall be sent."""
+        return (
+            event["subject"] in self.subjects
+            and event["phase"] in self.phases
+            and _LEVELS.index(event["level"]) >= _LEVELS.index(self.level)
+        )
+
+    @abstractmethod
+    def make(self, site: Site) -> Sink:
+        """The sink.
+
+        Raises:
+            UserError: the settings do not fit, or a library is missing.
+        """
 
 
 def payload(event: Mapping[str, Any], key: str, site: Site) -> str:

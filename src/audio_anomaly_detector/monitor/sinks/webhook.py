@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from audio_anomaly_detector.errors import one_line
 from audio_anomaly_detector.monitor.clock import Clock, SystemClock
-from audio_anomaly_detector.monitor.sinks.sink import Site, SinkConfig, SinkError, payload
+from audio_anomaly_detector.monitor.sinks.sink import SinkConfig, SinkError, Site, payload
 
 # The receiver understood and does not want it: bad content, too long, wrong kind.
 _REFUSALS = {400, 410, 413, 415, 422}
@@ -28,7 +28,7 @@ class WebhookConfig(SinkConfig):
     webhook: SecretStr = Field(description="the address, http:// or https://")
     secret: SecretStr | None = Field(
         default=None,
-        description="signs what is sent; text, or ``whsec_`` and base64 as Standard Webhooks has it",
+        description="signs what is sent; text, or ``whsec_`` and base64",
     )
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="that are sent along, such as Authorization"

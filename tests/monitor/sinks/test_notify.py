@@ -1,0 +1,74 @@
+"""Notifications through apprise."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.monitor.sinks.notify import NotifyConfig, NotifySink
+from audio_anomaly_detector.monitor.sinks.sink import SinkError, Site
+from audio_anomaly_detector.settings import validated
+from monitor.told_events import ended, event
+
+SITE = Site("Plant", "Europe/Berlin")
+
+
+class Service:
+    """Notes what it is given."""
+
+    def __init__(self, answer: bool = True, error: Exception | None = None) -> None:
+        self.got: list[tuple[str, str]] = []
+        self._answer, self._error = answer, error
+
+    def notify(self, body: str, title: str, notify_type: str) -> bool:
+        if self._error is not None:
+            raise self._error
+        self.got.append((title, notify_type))
+        return self._answer
+
+
+def _sink(service: Service) -> NotifySink:
+    return NotifySink(validated(NotifyConfig, {"notify": "json://host"}), SITE, service)
+
+
+def test_title_and_look_of_each_phase() -> None:
+    service = Service()
+    sink, one = _sink(service), event()
+    for state in (one, replace(one, phase="update", level="alarm"), ended(one)):
+        sink.send(state.to_dict(), "key")
+    assert service.got == [
+        ("pump-3: new tone at 3 kHz since 16:13", "warning"),
+        ("pump-3: alarm: new tone at 3 kHz since 16:13", "failure"),
+        ("pump-3: over: new tone at 3 kHz, 16:13 to 16:14", "success"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "service", [Service(answer=False), Service(error=RuntimeError("https://hidden@host"))]
+)
+def test_a_service_that_fails(service: Service) -> None:
+    with pytest.raises(SinkError, match="the service") as raised:
+        _sink(service).send(event().to_dict(), "key")
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("address", ["nosuch://hidden", "hidden", "\x1b[2J://hidden"])
+def test_an_address_that_apprise_does_not_know(address: str) -> None:
+    pytest.importorskip("apprise", reason="the extra 'watch' is not installed")
+    with pytest.raises(UserError, match="cannot use this address") as raised:
+        validated(NotifyConfig, {"notify": address}).make(SITE)
+    assert "hidden" not in str(raised.value) and str(raised.value).isprintable()
+
+
+def test_apprise_itself(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("apprise", reason="the extra 'watch' is not installed")
+    with caplog.at_level(logging.DEBUG):
+        sink = validated(NotifyConfig, {"notify": "json://user:hidden@localhost:1/"}).make(SITE)
+        with pytest.raises(SinkError, match="did not take it"):
+            sink.send(event().to_dict(), "key")
+    assert "hidden" not in caplog.text
+
+
+def test_settings_show_no_secrets() -> None:
+    assert "hidden" not in repr(validated(NotifyConfig, {"notify": "json://hidden"}))
