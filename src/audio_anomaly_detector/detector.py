@@ -312,6 +312,42 @@ class Detector:
             adapted.alarms_after,
         )
 
+    def with_normal_sound(self, waveforms: Sequence[ArrayLike]) -> "Detector":
+        """The same detector with some further sound in its banks: sound like it is normal, too.
+
+        Networks, calibration and threshold stay, and so do the scores of all other sound that is
+        nearer to another clip. `adapt` is for another recording condition.
+
+        Args:
+            waveforms: as for `score`.
+
+        Raises:
+            UserError: as `score`; or the banks have no room for them.
+        """
+        checked = [
+            checked_waveform(waveform, self.config.audio, self.microphones)
+            for waveform in waveforms
+        ]
+        capacity = self.config.scoring.bank_capacity
+        held = max((len(bank.clips) for bank in self.pipeline.banks.values()), default=0)
+        if held + len(checked) > capacity:
+            raise UserError(
+                f"the banks hold {held} of at most {capacity} clips, no room for {len(checked)} "
+                "more; fit the detector again with them"
+            )
+        length, slack = self.config.audio.length, self.config.audio.window_slack
+        windows = [torch.from_numpy(to_windows(one, length, slack)) for one in checked]
+        measured = self.pipeline.measure(
+            [one.to(self.device) for one in windows], self.pipeline.networks
+        )
+        banks = {
+            name: replace(
+                bank, clips=torch.cat([bank.clips, bank.located(measured.statistics[name])])
+            )
+            for name, bank in self.pipeline.banks.items()
+        }
+        return replace(self, pipeline=replace(self.pipeline, banks=banks))
+
     def without_last_adaptation(self) -> "Detector":
         """The detector as it was before it was adapted the last time.
 

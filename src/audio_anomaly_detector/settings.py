@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import UserError, without_passwords
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -122,5 +122,5 @@ def _deepest_section(
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = without_passwords(repr(value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"

@@ -8,7 +8,7 @@ class Clock(Protocol):
     """What tells the time."""
 
     def wall(self) -> float:
-        """Time of day, s since 1970 UTC; may be set forwards and backwards while the program runs."""
+        """Time of day, s since 1970 UTC; it may be set forwards and backwards at any time."""
 
     def monotonic(self) -> float:
         """Time that only passes, s; for durations."""

@@ -292,6 +292,29 @@ class Conditions:
         slowed = None if speed is None else _slowed(compensated, speed)
         return AsNormal(compensated, speed, slowed)
 
+    def even_gain(self, waveform: Waveform) -> float | None:
+        """By how much everything is louder than in the normal clips, dB, ``(C, T)``.
+
+        Returns:
+            None: the clip differs in another way, such as by a louder hall.
+        """
+        recorded = self.compare(waveform)
+        scaled = waveform * np.float32(10 ** (-recorded.gain / 20))
+        if self.compare(scaled).p_value < _UNLIKE_BELOW:
+            return None
+        spectra = recording_spectra(self.sample_rate)
+        if abs(recorded.gain) >= _LEAST_OFFSET_DB and self._machine_is_as_loud(
+            waveform, recorded, spectra
+        ):
+            return None
+        return recorded.gain
+
+    def has_speech(self, waveform: Waveform) -> bool:
+        """Whether speech or music is heard over a clip ``(C, T)``."""
+        spectra = recording_spectra(self.sample_rate)
+        compensated = self._compensated(waveform, self.compare(waveform), spectra)
+        return self._has_speech(compensated, spectra)
+
     def difference(
         self,
         waveform: Waveform,

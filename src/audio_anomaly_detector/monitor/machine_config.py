@@ -1,0 +1,71 @@
+"""Settings of what is learned and scored of a machine."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from audio_anomaly_detector.choices import Preset
+from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.monitor.running import QuietestState
+
+# Alarms are as rare as the normals carry, so any rate that is rarer asks for them.
+_RAREST_ALARMS = "1/year"
+_DAY_S = 86_400
+
+
+class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """How a machine is learned and scored."""
+
+    preset: Preset = Field(default="instant", description="settings of the detector")
+    overrides: tuple[str, ...] = Field(
+        default=(), description="further settings of the detector, each as part.key=value"
+    )
+    channels: Literal["all", "mean"] | Annotated[int, Field(ge=0)] = Field(
+        default="all", description="every microphone, their mean, or one by its number from 0"
+    )
+    hop_seconds: float = Field(
+        default=2.0, ge=0.1, le=600, description="from the start of a window to that of the next"
+    )
+    warning_rate: float = Field(
+        default=0.02,
+        gt=0,
+        lt=0.5,
+        description="share of normal windows that may score above the threshold of warnings; the "
+        "rule of events makes of it how often one is told",
+    )
+    usable_minutes: float = Field(
+        default=10.0, gt=0, description="normal sound after which machines are judged"
+    )
+    learning_hours: float = Field(
+        default=24.0, gt=0, description="time until the learning period is over"
+    )
+    kept_windows: int = Field(
+        default=240, ge=60, le=5000, description="pieces of normal sound that are kept"
+    )
+    quietest: QuietestState = Field(
+        default="off",
+        description="what the quietest of several states is: off is not judged, idle is",
+    )
+    rates: dict[str, float] = Field(
+        default_factory=dict, description="known rates of the machine by name, Hz"
+    )
+    rpm: float | None = Field(default=None, gt=0, description="speed of its shaft a minute")
+
+    def detector_config(self) -> Config:
+        """Settings of the detectors of the machine.
+
+        Raises:
+            UserError: they contradict one another.
+        """
+        audio = load_config(self.preset, overrides=self.overrides).audio
+        threshold = {
+            "false_alarm_rate": self.warning_rate,
+            "false_alarms": _RAREST_ALARMS,
+            "clips_per_day": _DAY_S / audio.window_seconds,
+        }
+        return load_config(
+            self.preset,
+            overrides=self.overrides,
+            audio={"channels": self.channels},
+            scoring={"threshold": threshold},
+        )

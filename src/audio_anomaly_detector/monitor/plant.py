@@ -1,0 +1,140 @@
+"""What the file of a plant says: sources of sound, machines, and where their events go."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
+
+from audio_anomaly_detector.monitor.alert_config import AlertConfig, SourceAlertConfig
+from audio_anomaly_detector.monitor.machine import MachineConfig
+from audio_anomaly_detector.monitor.settings_file import read_settings
+from audio_anomaly_detector.monitor.sinks import SINKS
+from audio_anomaly_detector.monitor.sinks.command import CommandConfig
+from audio_anomaly_detector.monitor.sinks.delivery import DeliveryConfig
+from audio_anomaly_detector.monitor.sinks.lines import LinesConfig
+from audio_anomaly_detector.monitor.sinks.mqtt import MqttConfig
+from audio_anomaly_detector.monitor.sinks.notify import NotifyConfig
+from audio_anomaly_detector.monitor.sinks.webhook import WebhookConfig
+from audio_anomaly_detector.monitor.sources import SOURCES
+from audio_anomaly_detector.monitor.sources.ffmpeg import FfmpegConfig
+from audio_anomaly_detector.monitor.sources.files import FolderConfig
+from audio_anomaly_detector.monitor.sources.microphone import MicrophoneConfig
+from audio_anomaly_detector.monitor.sources.mqtt import MqttAudioConfig
+from audio_anomaly_detector.monitor.sources.raw_input import RawInputConfig
+
+# Safe in names of files, in topics and labels, in every language.
+Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,63}$")]
+
+
+def _kind(value: Any, known: dict[str, Any]) -> str | None:
+    """Name of the alternative that settings are, by the one key that tells it."""
+    found = [key for key in known if isinstance(value, dict) and key in value]
+    return f"a {found[0]}" if len(found) == 1 else None
+
+
+SourceConfig = Annotated[
+    Annotated[MicrophoneConfig, Tag("a microphone")]
+    | Annotated[FolderConfig, Tag("a folder")]
+    | Annotated[RawInputConfig, Tag("a raw")]
+    | Annotated[FfmpegConfig, Tag("a url")]
+    | Annotated[MqttAudioConfig, Tag("a mqtt")],
+    Discriminator(
+        lambda value: _kind(value, SOURCES),
+        custom_error_type="source_kind",
+        custom_error_message=f"give one of: {', '.join(SOURCES)}",
+    ),
+]
+SinkSettings = Annotated[
+    Annotated[MqttConfig, Tag("a mqtt")]
+    | Annotated[WebhookConfig, Tag("a webhook")]
+    | Annotated[NotifyConfig, Tag("a notify")]
+    | Annotated[LinesConfig, Tag("a lines")]
+    | Annotated[CommandConfig, Tag("a command")],
+    Discriminator(
+        lambda value: _kind(value, SINKS),
+        custom_error_type="sink_kind",
+        custom_error_message=f"give one of: {', '.join(SINKS)}",
+    ),
+]
+
+
+class MachineSettings(MachineConfig, frozen=True, extra="forbid"):
+    """A machine, and where it is heard."""
+
+    source: str = Field(description="name of the source that hears it")
+    channels: tuple[int, ...] | None = Field(
+        default=None, description="of the source, from 0; by default all"
+    )
+
+
+class MetricsConfig(BaseModel, frozen=True, extra="forbid"):
+    """Figures for Prometheus."""
+
+    port: int | None = Field(default=None, ge=1, le=65_535, description="none: no figures")
+    address: str = Field(default="127.0.0.1", description="that is listened on")
+    names_up_to: int = Field(
+        default=50, ge=0, description="sources and machines that have figures of their own"
+    )
+
+
+class Plant(BaseModel, frozen=True, extra="forbid"):
+    """Everything that one program watches."""
+
+    site: str = Field(default="", description="its name, in notifications")
+    time_zone: str = Field(default="UTC", description="of the site, such as Europe/Berlin")
+    data: Path = Field(
+        default=Path("aad-data"),
+        description="folder for what is learned and found, beside this file if not absolute",
+    )
+    store: str | None = Field(
+        default=None, description="URL of the database; by default events.db in `data`"
+    )
+    sources: dict[Name, SourceConfig] = Field(min_length=1)
+    machines: dict[Name, MachineSettings] = Field(min_length=1)
+    alerts: AlertConfig = AlertConfig()
+    source_alerts: SourceAlertConfig = SourceAlertConfig()
+    sinks: list[SinkSettings] = []
+    delivery: DeliveryConfig = DeliveryConfig()
+    metrics: MetricsConfig = MetricsConfig()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError("is no time zone; write such as Europe/Berlin")
+        return zone
+
+    @model_validator(mode="after")
+    def _sources_are_there(self) -> Self:
+        for name, machine in self.machines.items():
+            if machine.source not in self.sources:
+                raise ValueError(
+                    f"the source {machine.source!r} of the machine {name!r} is not described; "
+                    f"there are: {', '.join(self.sources)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _sinks_differ(self) -> Self:
+        names = self.sink_names
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two sinks are called {min(twice)!r}; give each a `name` of its own")
+        return self
+
+    @property
+    def sink_names(self) -> list[str]:
+        """Of the sinks, in order."""
+        kinds = {kind: key for key, kind in SINKS.items()}
+        return [sink.name or kinds[type(sink)] for sink in self.sinks]
+
+
+def read_plant(file: Path) -> Plant:
+    """The plant that a YAML file describes; paths in it are relative to it.
+
+    Raises:
+        UserError: anything in it is wrong, with its line.
+    """
+    plant = read_settings(Plant, file)
+    return plant.model_copy(update={"data": file.resolve().parent / plant.data})

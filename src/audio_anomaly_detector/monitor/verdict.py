@@ -1,0 +1,51 @@
+"""What is said of one window of a machine's sound."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# `unknown`: before a machine has been learned, and for sound that is not looked at.
+MachineState = Literal["off", "idle", "running", "unknown"]
+VerdictLevel = Literal["none", "warning", "alarm"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A window, judged or not.
+
+    A window that is not judged has no score: `level` is then ``none`` and says nothing.
+
+    Args:
+        at: when its first sample was heard, s since 1970 UTC.
+        end: when the sample after its last one is heard.
+        stretch: of the sound, see `Chunk`.
+        state: what the machine was doing.
+        judged: whether its sound was compared with normal sound.
+        reason: why it was not judged, in words; None: it was.
+        score: anomaly score, higher is more anomalous.
+        threshold: score above which it is at level ``warning``.
+        alarm_threshold: score above which it is at level ``alarm``; None: there is no such level.
+        level: of this window alone.
+        p_value: share of normal windows that score at least as high.
+        p_recording: share of normal windows expected to be recorded as differently from the
+            others, see `Score.p_recording`; None: it is not known.
+    """
+
+    at: float
+    end: float
+    stretch: int
+    state: MachineState
+    judged: bool
+    reason: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    alarm_threshold: float | None = None
+    level: VerdictLevel = "none"
+    p_value: float | None = None
+    p_recording: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Score over threshold, as events show it; None: not judged or without a positive one."""
+        if self.score is None or self.threshold is None or self.threshold <= 0:
+            return None
+        return self.score / self.threshold
