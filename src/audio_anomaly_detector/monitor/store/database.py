@@ -121,8 +121,8 @@ class Database:
             return
         # Of a connection of its own: the server releases it when that ends, however that comes.
         with _named_errors(self.name), self._engine.connect() as connection:
-            connection.detach()
             connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
             got = text(f"SELECT pg_try_advisory_lock({_WATCHING})")
             if not connection.execute(got).scalar_one():
                 raise held
