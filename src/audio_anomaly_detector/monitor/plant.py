@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
 
 from audio_anomaly_detector.monitor.alert_config import AlertConfig, SourceAlertConfig
-from audio_anomaly_detector.monitor.machine import MachineConfig
+from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.settings_file import read_settings
 from audio_anomaly_detector.monitor.sinks import SINKS
 from audio_anomaly_detector.monitor.sinks.command import CommandConfig
@@ -17,11 +17,13 @@ from audio_anomaly_detector.monitor.sinks.mqtt import MqttConfig
 from audio_anomaly_detector.monitor.sinks.notify import NotifyConfig
 from audio_anomaly_detector.monitor.sinks.webhook import WebhookConfig
 from audio_anomaly_detector.monitor.sources import SOURCES
+from audio_anomaly_detector.monitor.sources.back_off import SupervisorConfig
 from audio_anomaly_detector.monitor.sources.ffmpeg import FfmpegConfig
 from audio_anomaly_detector.monitor.sources.files import FolderConfig
 from audio_anomaly_detector.monitor.sources.microphone import MicrophoneConfig
 from audio_anomaly_detector.monitor.sources.mqtt import MqttAudioConfig
 from audio_anomaly_detector.monitor.sources.raw_input import RawInputConfig
+from audio_anomaly_detector.monitor.store.clips import ClipConfig
 
 # Safe in names of files, in topics and labels, in every language.
 Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,63}$")]
@@ -63,9 +65,6 @@ class MachineSettings(MachineConfig, frozen=True, extra="forbid"):
     """A machine, and where it is heard."""
 
     source: str = Field(description="name of the source that hears it")
-    channels: tuple[int, ...] | None = Field(
-        default=None, description="of the source, from 0; by default all"
-    )
 
 
 class MetricsConfig(BaseModel, frozen=True, extra="forbid"):
@@ -94,6 +93,8 @@ class Plant(BaseModel, frozen=True, extra="forbid"):
     machines: dict[Name, MachineSettings] = Field(min_length=1)
     alerts: AlertConfig = AlertConfig()
     source_alerts: SourceAlertConfig = SourceAlertConfig()
+    connections: SupervisorConfig = SupervisorConfig()
+    clips: ClipConfig = ClipConfig()
     sinks: list[SinkSettings] = []
     delivery: DeliveryConfig = DeliveryConfig()
     metrics: MetricsConfig = MetricsConfig()

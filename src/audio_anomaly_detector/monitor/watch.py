@@ -2,35 +2,46 @@
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 
 from audio_anomaly_detector.errors import UserError, one_line
-from audio_anomaly_detector.files import hold_folder
-from audio_anomaly_detector.monitor.alerts import SourceAlerts
+from audio_anomaly_detector.files import hold_folder, make_folder
+from audio_anomaly_detector.monitor import commands
+from audio_anomaly_detector.monitor.alerts import Quiet, ToldState, to_tell
+from audio_anomaly_detector.monitor.carrying_out import carry_out
 from audio_anomaly_detector.monitor.clock import Clock, SystemClock
 from audio_anomaly_detector.monitor.event import Event
+from audio_anomaly_detector.monitor.evidence import Evidence
 from audio_anomaly_detector.monitor.fits import Fits, FitsAtOnce, FitsInChild
 from audio_anomaly_detector.monitor.intake import Intake
 from audio_anomaly_detector.monitor.machine import MachineMonitor
-from audio_anomaly_detector.monitor.metrics import serve_metrics
+from audio_anomaly_detector.monitor.notices import NoticeState
 from audio_anomaly_detector.monitor.plant import Plant
 from audio_anomaly_detector.monitor.sinks.delivery import DeliveryThread
 from audio_anomaly_detector.monitor.sinks.sink import Site
-from audio_anomaly_detector.monitor.sound import Window
+from audio_anomaly_detector.monitor.sound import Chunk, Window
+from audio_anomaly_detector.monitor.source_alerts import SourcesState, advance_sources
+from audio_anomaly_detector.monitor.sources.faults import SourceFaults
 from audio_anomaly_detector.monitor.sources.supervisor import Supervisor
 from audio_anomaly_detector.monitor.status import MachineLine, SourceLine, Status, write_status
+from audio_anomaly_detector.monitor.store.clips import EventFolders
 from audio_anomaly_detector.monitor.store.saving import Saver
 from audio_anomaly_detector.monitor.store.store import Store
 from audio_anomaly_detector.monitor.tracker import TrackerState
 from audio_anomaly_detector.monitor.verdict import Verdict
-from audio_anomaly_detector.monitor.watched import Found, WatchedMachine
+from audio_anomaly_detector.monitor.watched import WatchedMachine
 
 log = logging.getLogger(__name__)
+State = TypeVar("State")
 _WAIT_S = 0.5  # for sound, between looks at everything else
+_LOOK_EVERY_S = 1.0  # at sources, silences and commands
 _STATUS_EVERY_S = 5.0
+_SAVE_EVERY_S = 60.0
+_CLEAN_EVERY_S = 600.0
 _DELAYS = 1000  # of the last windows
 
 
@@ -54,61 +65,291 @@ class Watch:
     ) -> None:
         self.plant, self._tell, self._clock = plant, tell, clock or SystemClock()
         self._started = self._clock.wall()
-        self._store = Store.open(plant.store or plant.data / "events.db")
-        self._saver = Saver(self._store, self._clock)
+        make_folder(plant.data)
+        self.store = Store.open(plant.store or plant.data / "events.db")
+        self._saver = Saver(self.store, self._clock)
+        self.folders = EventFolders(plant.data / "events", plant.clips)
         self._intake = Intake()
         self._sources = {name: config.make() for name, config in plant.sources.items()}
         # Files do not wait for a fit to end.
-        any_live = any(source.live for source in self._sources.values())
-        self._fits: Fits = FitsInChild() if any_live else FitsAtOnce()
-        states = self._store.states()
+        self._is_live = any(source.live for source in self._sources.values())
+        self._fits: Fits = FitsInChild() if self._is_live else FitsAtOnce()
+        states = self.store.states()
+        self._told = _restored(states, "told", ToldState.from_dict, ToldState())
+        self._source_events = _restored(states, "sources", SourcesState.from_dict, SourcesState())
+        self._evidence = Evidence(self.folders, plant.clips, self._longest_s())
         self.machines = {name: self._machine(name, states) for name in plant.machines}
+        self._faults: dict[str, SourceFaults] = {}
+        self._silenced: frozenset[str] = frozenset()
         self._windows = self._unjudged = 0
         self._delays: deque[float] = deque(maxlen=_DELAYS)
-        self._events: Counter[str] = Counter()
-        self._status_at = float("-inf")
+        self._counts: Counter[str] = Counter()
+        self._due: dict[str, float] = {}
         self._supervisors: list[Supervisor] = []
         self._deliveries: list[DeliveryThread] = []
 
+    def close(self) -> None:
+        """Release the store and what is being fitted."""
+        self._fits.close()
+        self.store.close()
+
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Sources, deliveries and metrics run inside; nobody else may watch the same plant.
+    def held(self) -> Iterator[None]:
+        """Nobody else may watch the same plant meanwhile.
 
         Raises:
-            UserError: another watch uses the folder or the store, or a part cannot be started.
+            UserError: another watch uses its folder or its store.
+        """
+        with hold_folder(self.plant.data), self.store.hold():
+            yield
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Sources, deliveries and metrics run inside.
+
+        Raises:
+            UserError: as `held`; a sink or the metrics cannot be started.
         """
         with ExitStack() as stack:
-            stack.enter_context(hold_folder(self.plant.data))
-            stack.enter_context(self._store.hold())
-            stack.callback(self._store.close)
-            stack.callback(self._fits.close)
-            self._deliver(stack)
-            self._listen(stack)
+            stack.enter_context(self.held())
+            for delivery in self._made_deliveries():
+                delivery.start()
+                stack.callback(delivery.stop)
             metrics = self.plant.metrics
             if metrics.port is not None:
+                from audio_anomaly_detector.monitor.metrics import serve_metrics  # noqa: PLC0415
+
                 server = serve_metrics(
                     self.status, metrics.address, metrics.port, metrics.names_up_to
                 )
                 stack.callback(server.shutdown)
-            try:
-                yield
-            finally:
-                self._save([])
-                self._write_status()
+            stack.callback(self._end)
+            for supervisor in self._made_supervisors():
+                supervisor.start()
+                stack.callback(supervisor.stop)
+            stack.callback(self._intake.close)
+            yield
 
     def step(self) -> bool:
-        """Take in the sound that waits, and whatever else there is to do.
+        """Take in the sound that waits, and look at everything else.
 
         Returns:
             whether more can come: a source has not ended.
         """
+        ended = all(one.status().state == "ended" for one in self._supervisors)
         taken = self._intake.take(_WAIT_S)
-        # Asked before the look at what has ended: the last sound may just have come.
         for source, chunk in taken:
-            for machine in self.machines.values():
-                if machine.source == source:
-                    self._tell_found(machine.monitor.name, machine.hear(chunk))
-        if self._clock.monotonic() - self._status_at >= _STATUS_EVERY_S:
-            self._status_at = self._clock.monotonic()
-            self._write_status()
-        return bool(taken) or not all(one.status().state == "ended" for one in self._supervisors)
+            self._hear(source, chunk)
+        if self._is_due("look", _LOOK_EVERY_S):
+            self._look()
+        if self._is_due("status", _STATUS_EVERY_S):
+            write_status(self.plant.data, self.status())
+        if self._is_due("save", _SAVE_EVERY_S):
+            self._saver.save([], self._states(), self.plant.sink_names)
+        if self._is_due("clean", _CLEAN_EVERY_S):
+            self._clean()
+        return bool(taken) or not ended
+
+    def carry_out(self, command: commands.Command) -> commands.Answer:
+        """Do what a person asks."""
+        try:
+            words, events = carry_out(
+                command, self.machines, self.store, self.folders, self._clock.wall()
+            )
+        except UserError as error:
+            return commands.Answer((one_line(error),), False)
+        self._tell_events(events)
+        return commands.Answer(words, True)
+
+    def status(self) -> Status:
+        """How everything is, from any thread."""
+        overtaken = self._intake.overtaken_seconds()
+        sources = []
+        for supervisor in self._supervisors:
+            of = supervisor.status()
+            sources.append(
+                SourceLine(
+                    of.name,
+                    of.state,
+                    of.heard_s,
+                    of.lost_s + overtaken.get(of.name, 0.0),
+                    max(0, of.connections - 1),
+                    of.age_s if self._sources[of.name].live else None,
+                    tuple(of.faults.sentences.values()),
+                )
+            )
+        sinks = [delivery.status() for delivery in self._deliveries]
+        middle, late = np.quantile(list(self._delays) or [0.0], [0.5, 0.95]).tolist()
+        return Status(
+            at=self._clock.wall(),
+            started=self._started,
+            sources=tuple(sources),
+            machines=tuple(_line(name, machine) for name, machine in self.machines.items()),
+            windows=self._windows,
+            unjudged=self._unjudged,
+            delay_s=(middle, late),
+            events=dict(self._counts),
+            waiting={one.name: one.waiting or 0 for one in sinks},
+            failures={one.name: one.failed for one in sinks},
+        )
+
+    def _hear(self, source: str, chunk: Chunk) -> None:
+        self._evidence.push(source, chunk)
+        faults = self._faults.get(source, SourceFaults()).sentences
+        events: list[Event] = []
+        for machine in self.machines.values():
+            if machine.source == source:
+                events += machine.hear(chunk, dict(faults))
+        if events:
+            self._tell_events(events)
+
+    def _look(self) -> None:
+        """At faults of sources, silences and what people ask."""
+        self._silenced = frozenset(one.name for one in self.store.silences(self._clock.wall()))
+        faults = {one.status().name: one.status().faults for one in self._supervisors}
+        self._faults = faults
+        self._source_events, events = advance_sources(
+            self._source_events,
+            self._clock.wall(),
+            {name: dict(of.sentences) for name, of in faults.items()},
+            self.plant.source_alerts,
+        )
+        self._tell_events(events)
+        for path, command in commands.waiting(self.plant.data):
+            commands.reply(path, self.carry_out(command))
+
+    def _tell_events(self, events: Sequence[Event]) -> None:
+        """Save events and tell those that are to be told now."""
+        quiet = Quiet(
+            self._silenced,
+            {name for name, of in self._faults.items() if of},
+            {name: machine.source for name, machine in self.machines.items()},
+        )
+        self._told, told = to_tell(self._told, events, quiet)
+        told_ids = {event.id for event in told}
+        over = [one for one in events if one.phase == "end" and one.id not in told_ids]
+        if not (events or told):
+            return
+        self._saver.save(told, self._states(), self.plant.sink_names, over)
+        for delivery in self._deliveries:
+            delivery.wake()
+        for event in told:
+            self._counts[event.level] += event.phase == "new"
+            self._tell(event)
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        states = {"told": self._told.to_dict(), "sources": self._source_events.to_dict()}
+        for name, machine in self.machines.items():
+            states[f"machine:{name}"] = machine.tracker.to_dict()
+            states[f"notices:{name}"] = machine.notices.to_dict()
+        return states
+
+    def _end(self) -> None:
+        """What was heard last, and where everything stands."""
+        for source, chunk in self._intake.take(0):
+            self._hear(source, chunk)
+        self._evidence.close()
+        self._saver.save([], self._states(), self.plant.sink_names)
+        write_status(self.plant.data, self.status())
+
+    def _clean(self) -> None:
+        try:
+            done = self.folders.clean(self.store, self._clock.wall())
+        except UserError as error:
+            log.error("%s", one_line(error))
+            return
+        if done.removed or done.failed or not done.room:
+            log.warning("%s", done)
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = self._clock.monotonic()
+        if now < self._due.get(what, float("-inf")):
+            return False
+        self._due[what] = now + every
+        return True
+
+    def _note(self, window: Window, verdict: Verdict) -> None:
+        self._windows += 1
+        self._unjudged += not verdict.judged
+        if self._is_live:
+            self._delays.append(max(0.0, self._clock.wall() - window.end))
+
+    def _longest_s(self) -> float:
+        """Of sound from the first window of an event to its being told."""
+        seconds = [
+            machine.detector_config().audio.window_seconds
+            for machine in self.plant.machines.values()
+        ]
+        return (self.plant.alerts.of + 1) * max(seconds)
+
+    def _machine(self, name: str, states: Mapping[str, Any]) -> WatchedMachine:
+        settings = self.plant.machines[name]
+        folder = self.plant.data / "machines" / name
+        return WatchedMachine(
+            MachineMonitor(name, settings, folder, self._clock, self._fits),
+            settings.source,
+            self.plant.alerts,
+            _restored(states, f"machine:{name}", TrackerState.from_dict, TrackerState(name)),
+            _restored(states, f"notices:{name}", NoticeState.from_dict, NoticeState()),
+            self._evidence,
+            self._note,
+        )
+
+    def _made_supervisors(self) -> list[Supervisor]:
+        self._supervisors = [
+            Supervisor(
+                name,
+                source,
+                self._clock,
+                lambda name, chunk: self._intake.put(name, chunk, self._sources[name].live),
+                lambda name, faults: None,  # looked at every second
+                self.plant.connections,
+            )
+            for name, source in self._sources.items()
+        ]
+        return self._supervisors
+
+    def _made_deliveries(self) -> list[DeliveryThread]:
+        site = Site(
+            self.plant.site,
+            self.plant.time_zone,
+            tuple(self.plant.machines),
+            tuple(self.store.open_events()),
+        )
+        self.store.drop_other_sinks(self.plant.sink_names)
+        self._deliveries = [
+            DeliveryThread(self.store, config.make(site), self._clock, self.plant.delivery)
+            for config in self.plant.sinks
+        ]
+        return self._deliveries
+
+
+def _restored(
+    states: Mapping[str, Any], key: str, restore: Callable[[dict[str, Any]], State], new: State
+) -> State:
+    """A state as it was saved; a damaged one is begun anew, which is logged."""
+    if key not in states:
+        return new
+    try:
+        return restore(states[key])
+    except ValueError as error:
+        log.error("%s: %s; it begins anew", key, one_line(error))
+        return new
+
+
+def _line(name: str, machine: WatchedMachine) -> MachineLine:
+    last, event = machine.last, machine.tracker.event
+    height = None
+    if last is not None and last.score is not None and last.threshold is not None:
+        height = last.score - last.threshold
+    return MachineLine(
+        name=name,
+        source=machine.source,
+        phase=machine.monitor.phase,
+        state="unknown" if last is None else last.state,
+        model=machine.monitor.version,
+        height=height,
+        reason=None if last is None else last.reason,
+        event=None if event is None else event.level,
+        notes=tuple(machine.monitor.notes),
+    )

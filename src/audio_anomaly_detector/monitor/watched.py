@@ -2,35 +2,24 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from audio_anomaly_detector.errors import UserError, one_line
-from audio_anomaly_detector.explaining.explanation import Explanation
 from audio_anomaly_detector.monitor.alert_config import AlertConfig
+from audio_anomaly_detector.monitor.alerts import of_source
 from audio_anomaly_detector.monitor.event import Event
+from audio_anomaly_detector.monitor.evidence import Evidence
 from audio_anomaly_detector.monitor.machine import MachineMonitor
+from audio_anomaly_detector.monitor.notices import NoticeState, advance_notices
 from audio_anomaly_detector.monitor.sound import Chunk, Window
 from audio_anomaly_detector.monitor.stream import StreamState
 from audio_anomaly_detector.monitor.stream import advance as next_windows
-from audio_anomaly_detector.monitor.tracker import TrackerState, with_details
+from audio_anomaly_detector.monitor.tracker import TrackerState, end_event, with_details
 from audio_anomaly_detector.monitor.tracker import advance as next_events
 from audio_anomaly_detector.monitor.verdict import Verdict
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What there is to tell of a machine.
-
-    Args:
-        event: in its present state.
-        explanation: why its sound is unusual; None: nothing new was found out.
-    """
-
-    event: Event
-    explanation: Explanation | None
 
 
 class WatchedMachine:
@@ -41,6 +30,8 @@ class WatchedMachine:
         source: name of the source that hears it.
         alerts: when something becomes an event.
         tracker: where its events stood when the program ended.
+        notices: where its slow changes stood.
+        evidence: keeps sound and picture of its events.
         judged: told of each window and its verdict.
     """
 
@@ -50,48 +41,74 @@ class WatchedMachine:
         source: str,
         alerts: AlertConfig,
         tracker: TrackerState,
+        notices: NoticeState,
+        evidence: Evidence,
         judged: Callable[[Window, Verdict], None] = lambda window, verdict: None,
     ) -> None:
-        self.monitor, self.source, self.tracker = monitor, source, tracker
+        self.monitor, self.source = monitor, source
+        self.tracker, self.notices = tracker, notices
         self.last: Verdict | None = None
-        self._alerts, self._judged = alerts, judged
+        self._alerts, self._evidence, self._judged = alerts, evidence, judged
         self._stream = StreamState()
-        # The most unusual of them tells most of an event that they make.
-        self._recent: deque[tuple[Window, Verdict]] = deque(maxlen=alerts.needed)
+        # The most unusual of them tells most of the event that they make.
+        self._unusual: deque[tuple[Window, Verdict]] = deque(maxlen=alerts.needed)
 
-    def hear(self, chunk: Chunk) -> list[Found]:
-        """Take in the next sound of the source; what there is to tell."""
+    def hear(self, chunk: Chunk, faults: Mapping[str, str]) -> list[Event]:
+        """Take in the next sound of the source.
+
+        Args:
+            chunk: of it.
+            faults: of the source, a sentence by kind: what is heard through them is not judged.
+
+        Returns:
+            what there is to tell.
+        """
         seconds, hop = self.monitor.window_seconds, self.monitor.settings.hop_seconds
         self._stream, windows = next_windows(self._stream, chunk, seconds, hop)
         if not windows:
             return []
-        verdicts = self.monitor.hear(windows)
-        return [
-            found
-            for window, verdict in zip(windows, verdicts, strict=True)
-            for found in self._take(window, verdict)
-        ]
+        events = []
+        for window, verdict in zip(windows, self.monitor.hear(windows), strict=True):
+            events += self._take(window, of_source(verdict, faults))
+        self.notices, told = advance_notices(
+            self.notices, self.monitor.name, self.monitor.notices, windows[-1].end
+        )
+        return events + told
 
-    def _take(self, window: Window, verdict: Verdict) -> list[Found]:
+    def end_event(self, at: float, why: str) -> list[Event]:
+        """End the open event, if there is one, because a person says so.
+
+        Args:
+            at: when, s since 1970 UTC.
+            why: a sentence.
+        """
+        self.tracker, told = end_event(self.tracker, at, [why], self._alerts)
+        self._unusual.clear()
+        return told
+
+    def _take(self, window: Window, verdict: Verdict) -> list[Event]:
         self.last = verdict
         self._judged(window, verdict)
         if verdict.level != "none":
-            self._recent.append((window, verdict))
+            self._unusual.append((window, verdict))
         self.tracker, events = next_events(self.tracker, verdict, self._alerts)
         return [self._with_details(event) for event in events]
 
-    def _with_details(self, event: Event) -> Found:
-        """The event with what its sound says, where that is new."""
-        if event.kind != "sound" or event.phase == "end" or not self._recent:
-            if event.phase == "end":
-                self._recent.clear()
-            return Found(event, None)
-        window, verdict = max(self._recent, key=lambda pair: pair[1].ratio or 0.0)
+    def _with_details(self, event: Event) -> Event:
+        """The event with what its sound says, where it is new or of another level."""
+        if event.phase == "end":
+            self._unusual.clear()
+        if event.kind != "sound" or event.phase == "end" or not self._unusual:
+            return event
+        window, verdict = max(self._unusual, key=lambda pair: pair[1].ratio or 0.0)
         try:
             explanation = self.monitor.explain(window, verdict)
         except UserError as error:
             log.warning("%s: %s", self.monitor.name, one_line(error))
-            return Found(event, None)
-        words, folder = tuple(explanation.words), event.id
-        self.tracker = with_details(self.tracker, words, folder)
-        return Found(replace(event, words=words, folder=folder), explanation)
+            return event
+        event = replace(event, words=tuple(explanation.words))
+        if event.folder is None:
+            folder = self._evidence.keep(event, self.source, explanation)
+            event = replace(event, folder=folder)
+        self.tracker = with_details(self.tracker, event.words, event.folder)
+        return event

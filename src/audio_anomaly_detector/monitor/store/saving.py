@@ -33,6 +33,7 @@ class Saver:
         self.lost = 0
         self._store, self._clock, self._most = store, clock, most
         self._events: deque[Event] = deque()
+        self._silent: deque[Event] = deque(maxlen=most)
         self._states: dict[str, dict[str, Any]] = {}
         self._again = float("-inf")
 
@@ -46,9 +47,11 @@ class Saver:
         changed: Sequence[Event],
         new_states: Mapping[str, dict[str, Any]],
         sinks: Sequence[str],
+        silent: Sequence[Event] = (),
     ) -> bool:
         """See `Store.save`; returns whether all that was ever given is saved."""
         self._events.extend(changed)
+        self._silent.extend(silent)
         self._states.update(new_states)
         while len(self._events) > self._most:
             self._events.popleft()
@@ -56,7 +59,7 @@ class Saver:
         if self.trouble is not None and self._clock.monotonic() < self._again:
             return False
         try:
-            self._store.save(self._events, self._states, sinks)
+            self._store.save(self._events, self._states, sinks, self._silent)
         except StoreError as error:
             if self.trouble is None:
                 log.error("%s", error)
@@ -67,5 +70,6 @@ class Saver:
             log.warning("the store can be written again; events lost meanwhile: %d", self.lost)
         self.trouble = None
         self._events.clear()
+        self._silent.clear()
         self._states.clear()
         return True

@@ -56,6 +56,7 @@ class Store:
         changed: Sequence[Event],
         new_states: Mapping[str, dict[str, Any]],
         sinks: Sequence[str],
+        silent: Sequence[Event] = (),
     ) -> None:
         """Save events, what must be delivered of them and states, together or not at all.
 
@@ -66,8 +67,12 @@ class Store:
             changed: events in their new states, in the order in which they shall arrive.
             new_states: plain data by key; keys that are not named stay as they are.
             sinks: names of those that shall get the events.
+            silent: events of which nobody is told.
         """
         with self._database.writing() as connection:
+            for event in silent:
+                if _is_newer(connection, event):
+                    _put_event(connection, event)
             for event in changed:
                 if _is_newer(connection, event):
                     _put_event(connection, event)
