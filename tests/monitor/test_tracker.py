@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_anomaly_detector.monitor.alert_config import AlertConfig
@@ -261,6 +261,7 @@ def windows_of(course: list[tuple[str, int, float]]) -> list[Verdict]:
     return windows
 
 
+@settings(deadline=None)
 @given(_COURSES)
 def test_there_is_never_more_than_one_event_and_each_ends_once(
     course: list[tuple[str, int, float]],
@@ -287,6 +288,7 @@ def test_there_is_never_more_than_one_event_and_each_ends_once(
         assert len(state.recent) <= RULES.of + 1
 
 
+@settings(deadline=None)
 @given(_COURSES, st.data())
 def test_a_watch_that_is_started_again_tells_the_same(
     course: list[tuple[str, int, float]], data: st.DataObject
@@ -301,11 +303,13 @@ def test_a_watch_that_is_started_again_tells_the_same(
     assert (after[0], before + after[1]) == whole
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("nu-"), max_size=60))
 def test_windows_that_are_not_above_the_threshold_never_warn(kinds: list[str]) -> None:
     assert all(level == "notice" for _, level in told(verdicts("".join(kinds))))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10), st.data())
 def test_as_many_windows_as_are_needed_open_an_event(of: int, data: st.DataObject) -> None:
     needed = data.draw(st.integers(1, of))
