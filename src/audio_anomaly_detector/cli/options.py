@@ -60,6 +60,9 @@ Model = Annotated[
         help="Model file, or run folder that holds one, of `aad fit`, `aad run-all` or the scripts."
     ),
 ]
+PlantFile = Annotated[
+    Path, typer.Argument(metavar="PLANT", help="YAML file that describes what is watched.")
+]
 MachineId = Annotated[
     str | None, typer.Option("--id", help="Machine id, e.g. id_00; optional if there is only one.")
 ]

@@ -127,8 +127,19 @@ class Plant(BaseModel, frozen=True, extra="forbid"):
     @property
     def sink_names(self) -> list[str]:
         """Of the sinks, in order."""
+        pairs = zip(self.sinks, self.sink_kinds, strict=True)
+        return [sink.name or kind for sink, kind in pairs]
+
+    @property
+    def sink_kinds(self) -> list[str]:
+        """Of the sinks, in order."""
         kinds = {kind: key for key, kind in SINKS.items()}
-        return [sink.name or kinds[type(sink)] for sink in self.sinks]
+        return [kinds[type(sink)] for sink in self.sinks]
+
+    @property
+    def store_url(self) -> str | Path:
+        """Of the database."""
+        return self.store or self.data / "events.db"
 
 
 def read_plant(file: Path) -> Plant:

@@ -66,7 +66,7 @@ class Watch:
         self.plant, self._tell, self._clock = plant, tell, clock or SystemClock()
         self._started = self._clock.wall()
         make_folder(plant.data)
-        self.store = Store.open(plant.store or plant.data / "events.db")
+        self.store = Store.open(plant.store_url)
         self._saver = Saver(self.store, self._clock)
         self.folders = EventFolders(plant.data / "events", plant.clips)
         self._intake = Intake()
