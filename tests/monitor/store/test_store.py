@@ -81,6 +81,15 @@ def test_a_key_never_stands_for_two_contents(store: Store) -> None:
     assert store.due("mqtt", NOON, 1) == [] and store.event("event-1") == event(1)
 
 
+def test_events_of_which_nobody_is_told(store: Store) -> None:
+    one = event(1)
+    store.save([one], {}, ["mqtt"], silent=[event(1, revision=1), event(2)])
+    assert store.event("event-1") == event(1, revision=1) and store.event("event-2") == event(2)
+    store.save([event(2, revision=2)], {}, ["mqtt"], silent=[event(2, revision=1)])
+    keys = [delivery.key for delivery in store.due("mqtt", NOON, 9)]
+    assert keys == ["event-1:0", "event-2:2"] and store.event("event-2") == event(2, revision=2)
+
+
 def test_no_delivery_overtakes_one_that_waits(store: Store) -> None:
     store.save([event(1), event(2)], {}, ["mqtt"])
     first = store.due("mqtt", NOON, 10)[0]

@@ -70,13 +70,14 @@ class Store:
             silent: events of which nobody is told.
         """
         with self._database.writing() as connection:
-            for event in silent:
-                if _is_newer(connection, event):
-                    _put_event(connection, event)
             for event in changed:
                 if _is_newer(connection, event):
                     _put_event(connection, event)
                     _put_deliveries(connection, event, sinks)
+            # Last, as a silent revision must not pass for one that was told before it.
+            for event in silent:
+                if _is_newer(connection, event):
+                    _put_event(connection, event)
             for key, state in new_states.items():
                 _put_state(connection, key, state)
 
