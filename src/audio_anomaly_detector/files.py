@@ -239,6 +239,23 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether another run holds a folder, see `hold_folder`."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - readers need none
+
+    if not (folder / _LOCK).exists():
+        return False
+    lock = FileLock(folder / _LOCK, is_singleton=True)
+    if lock.is_locked:
+        return False
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder for what is no result, removed in the end or, after a kill, by `hold_folder`."""

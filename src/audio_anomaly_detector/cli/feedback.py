@@ -26,9 +26,7 @@ def feedback(
         str | None,
         typer.Option(metavar="EVENT", help="This event was a fault: its sound is kept as such."),
     ] = None,
-    undo: Annotated[
-        bool, typer.Option("--undo", help="Take the last --normal back.")
-    ] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the last --normal back.")] = False,
     maintained: Annotated[
         bool,
         typer.Option("--maintained", help="The machine was changed or repaired: learn it anew."),

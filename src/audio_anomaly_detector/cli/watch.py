@@ -105,9 +105,7 @@ def _check(described: "Plant") -> int:
             failed += 1
             out.print(f"source {name}: {one_line(error)}")
             continue
-        out.print(
-            f"source {name}: {connection.sample_rate} Hz, {connection.channels} channel(s)"
-        )
+        out.print(f"source {name}: {connection.sample_rate} Hz, {connection.channels} channel(s)")
         connection.close()
     site = Site(described.site, described.time_zone, tuple(described.machines))
     for name, sink in zip(described.sink_names, described.sinks, strict=True):

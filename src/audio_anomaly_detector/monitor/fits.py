@@ -29,6 +29,9 @@ class Fits(Protocol):
     def outcome(self, folder: Path) -> Outcome | None:
         """What became of the fit of a machine, once; None: it is running, or there is none."""
 
+    def close(self) -> None:
+        """End what is being fitted."""
+
 
 class FitsAtOnce:
     """Fits where it is called, for simulations."""
@@ -44,6 +47,9 @@ class FitsAtOnce:
     def outcome(self, folder: Path) -> Outcome | None:
         """See `Fits`."""
         return self._outcomes.pop(folder, None)
+
+    def close(self) -> None:
+        """See `Fits`."""
 
 
 class FitsInChild:

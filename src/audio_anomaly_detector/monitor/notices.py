@@ -60,9 +60,7 @@ def advance_notices(
     for kind in [kind for kind in events if kind not in lasting]:
         event = events.pop(kind)
         at = max(now, event.updated)
-        told.append(
-            replace(event, phase="end", revision=event.revision + 1, updated=at, ended=at)
-        )
+        told.append(replace(event, phase="end", revision=event.revision + 1, updated=at, ended=at))
     for kind, notice in lasting.items():
         if kind not in events:
             identity = event_id("machine", name, count, notice.since)

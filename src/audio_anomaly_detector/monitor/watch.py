@@ -199,7 +199,7 @@ class Watch:
         events: list[Event] = []
         for machine in self.machines.values():
             if machine.source == source:
-                events += machine.hear(chunk, dict(faults))
+                events += machine.hear(chunk, {str(kind): said for kind, said in faults.items()})
         if events:
             self._tell_events(events)
 
@@ -211,7 +211,10 @@ class Watch:
         self._source_events, events = advance_sources(
             self._source_events,
             self._clock.wall(),
-            {name: dict(of.sentences) for name, of in faults.items()},
+            {
+                name: {str(kind): said for kind, said in of.sentences.items()}
+                for name, of in faults.items()
+            },
             self.plant.source_alerts,
         )
         self._tell_events(events)
