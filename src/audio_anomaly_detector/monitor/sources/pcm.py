@@ -65,6 +65,10 @@ class FrameBuffer:
         self._frame = width(form) * channels
         self._rest = b""
 
+    def clear(self) -> None:
+        """The next byte begins a frame."""
+        self._rest = b""
+
     def add(self, data: bytes) -> Samples:
         """The whole frames that are there now, ``(C, T)``; T may be 0."""
         data = self._rest + data

@@ -30,12 +30,17 @@ class RawInputConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
 
 
 class RawInput:
-    """Reads what its config names; standard input ends for good, a named pipe is opened again."""
+    """Reads what its config names; standard input ends for good, a named pipe is opened again.
+
+    The writer notices nothing of another connection, so the rest of a frame is kept for the next
+    one: a stream of 16 bits that is read from the wrong byte on is loud noise.
+    """
 
     live = True
 
     def __init__(self, config: RawInputConfig) -> None:
         self._config = config
+        self._frames = FrameBuffer(config.format, config.channels)
 
     def open(self) -> "RawConnection":
         """See `Source`."""
@@ -46,17 +51,20 @@ class RawInput:
                 raise SourceError(
                     "standard input is closed; pipe the sound into this program"
                 ) from error
-            return RawConnection(self._config, pipe, for_good=True)
-        return RawConnection(self._config, Pipe(_open_fifo(Path(self._config.raw))), for_good=False)
+            return RawConnection(self._config, self._frames, pipe, for_good=True)
+        pipe = Pipe(_open_fifo(Path(self._config.raw)))
+        return RawConnection(self._config, self._frames, pipe, for_good=False)
 
 
 class RawConnection:
     """See `Connection`."""
 
-    def __init__(self, config: RawInputConfig, pipe: Pipe, for_good: bool) -> None:
+    def __init__(
+        self, config: RawInputConfig, frames: FrameBuffer, pipe: Pipe, for_good: bool
+    ) -> None:
         self.sample_rate, self.channels = config.rate, config.channels
         self._name, self._pipe, self._for_good = config.raw, pipe, for_good
-        self._frames = FrameBuffer(config.format, config.channels)
+        self._frames = frames
 
     def read(self) -> Received | None:
         """See `Connection`."""
@@ -65,6 +73,7 @@ class RawConnection:
             return Received(self._frames.add(data))
         if self._pipe.is_closed or self._for_good:
             return None
+        self._frames.clear()
         raise SourceError(f"{self._name}: the program that writes the sound has ended; start it")
 
     def close(self) -> None:
