@@ -1,5 +1,6 @@
 """What the file of a plant says: sources of sound, machines, and where their events go."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import available_timezones
@@ -29,18 +30,18 @@ from audio_anomaly_detector.monitor.store.clips import ClipConfig
 Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,63}$")]
 
 
-def _kind(value: Any, known: dict[str, Any]) -> str | None:
+def _kind(value: Any, known: Mapping[str, type[BaseModel]]) -> str | None:
     """Name of the alternative that settings are, by the one key that tells it."""
-    found = [key for key in known if isinstance(value, dict) and key in value]
-    return f"a {found[0]}" if len(found) == 1 else None
+    found = [known[key] for key in known if isinstance(value, dict) and key in value]
+    return found[0].__name__ if len(found) == 1 else None
 
 
 SourceConfig = Annotated[
-    Annotated[MicrophoneConfig, Tag("a microphone")]
-    | Annotated[FolderConfig, Tag("a folder")]
-    | Annotated[RawInputConfig, Tag("a raw")]
-    | Annotated[FfmpegConfig, Tag("a url")]
-    | Annotated[MqttAudioConfig, Tag("a mqtt")],
+    Annotated[MicrophoneConfig, Tag(MicrophoneConfig.__name__)]
+    | Annotated[FolderConfig, Tag(FolderConfig.__name__)]
+    | Annotated[RawInputConfig, Tag(RawInputConfig.__name__)]
+    | Annotated[FfmpegConfig, Tag(FfmpegConfig.__name__)]
+    | Annotated[MqttAudioConfig, Tag(MqttAudioConfig.__name__)],
     Discriminator(
         lambda value: _kind(value, SOURCES),
         custom_error_type="source_kind",
@@ -48,11 +49,11 @@ SourceConfig = Annotated[
     ),
 ]
 SinkSettings = Annotated[
-    Annotated[MqttConfig, Tag("a mqtt")]
-    | Annotated[WebhookConfig, Tag("a webhook")]
-    | Annotated[NotifyConfig, Tag("a notify")]
-    | Annotated[LinesConfig, Tag("a lines")]
-    | Annotated[CommandConfig, Tag("a command")],
+    Annotated[MqttConfig, Tag(MqttConfig.__name__)]
+    | Annotated[WebhookConfig, Tag(WebhookConfig.__name__)]
+    | Annotated[NotifyConfig, Tag(NotifyConfig.__name__)]
+    | Annotated[LinesConfig, Tag(LinesConfig.__name__)]
+    | Annotated[CommandConfig, Tag(CommandConfig.__name__)],
     Discriminator(
         lambda value: _kind(value, SINKS),
         custom_error_type="sink_kind",
