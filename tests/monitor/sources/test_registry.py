@@ -1,0 +1,65 @@
+"""Every kind of source from plain data."""
+
+import pytest
+from pydantic import BaseModel
+
+from audio_anomaly_detector.errors import UserError, without_passwords
+from audio_anomaly_detector.monitor.sources import SOURCES, read_source
+
+EXAMPLES: dict[str, dict[str, object]] = {
+    "microphone": {"microphone": "UMC404"},
+    "url": {"url": "rtsp://host/path"},
+    "input": {"input": "hw:CARD=Mic", "arguments": ["-f", "alsa"]},
+    "folder": {"folder": "recordings"},
+    "file": {"file": "a.wav"},
+    "raw": {"raw": "-", "rate": 16_000},
+    "mqtt": {"mqtt": "mqtt://host", "topic": "sound", "rate": 16_000},
+}
+
+
+@pytest.mark.parametrize("key", SOURCES)
+def test_each_kind_can_be_made_without_reaching_it(key: str) -> None:
+    config = read_source(EXAMPLES[key])
+    assert isinstance(config, SOURCES[key])
+    source = config.make()
+    assert source.live == (key not in ("folder", "file"))
+
+
+@pytest.mark.parametrize("config", set(SOURCES.values()))
+def test_every_setting_is_described_and_no_other_is_taken(config: type[BaseModel]) -> None:
+    assert all(field.description for field in config.model_fields.values())
+    assert config.model_config["extra"] == "forbid"
+    assert config.model_config["frozen"]
+
+
+@pytest.mark.parametrize(
+    "tree, message",
+    [
+        ({}, "does not say what is heard; give one of microphone, url, input"),
+        ({"url": "http://a", "raw": "-"}, "has url and raw; give one of"),
+        ({"url": "http://a", "rates": 8000}, "unknown setting 'rates'; known here: url, input"),
+        ({"raw": "-"}, "setting 'rate' is missing"),
+        ({"url": "http://a", "rate": "http://me:s3cret@host"}, r"http://me:\*\*\*@host"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tree: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        read_source(tree)
+    assert "\n" not in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("rtsp://me:s3cret@cam:554/a", "rtsp://me:***@cam:554/a"),
+        ("at http://me:s3@cret@cam/a and b", "at http://me:***@cam/a and b"),
+        ("http://cam/a?user=me&password=s3cret&x=1", "http://cam/a?user=me&password=***&x=1"),
+        ("https://cam/a?access_token=s3cret", "https://cam/a?access_token=***"),
+        ("http://cam:8080/a@b", "http://cam:8080/a@b"),
+        ("no address: at 12:30 @home", "no address: at 12:30 @home"),
+        ("mqtt://:s3cret@host", "mqtt://:***@host"),
+    ],
+)
+def test_passwords_of_addresses_are_not_shown(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
