@@ -10,9 +10,11 @@ import numpy as np
 import soundfile
 
 from audio_anomaly_detector.synthesis.data_set import Site, SyntheticConfig
+from audio_anomaly_detector.synthesis.faults import FAULTS
 
-PIECE_S = 60
-NORMAL, FAULTY = 13, 3  # pieces
+PIECE_S = 10
+NORMAL, FAULTY = 72, 12  # pieces
+KINDS = len(FAULTS["fan"].tuning)
 SNR_DB = 6
 
 PLANT = """\
@@ -37,7 +39,8 @@ def main(folder: Path) -> None:
     )
     site = Site(config, "fan", 0)
     pieces = [site.render("normal", number).mix(SNR_DB) for number in range(NORMAL)]
-    pieces += [site.render("abnormal", 0).mix(SNR_DB) for _ in range(FAULTY)]
+    # Faults come by turns: always the same one.
+    pieces += [site.render("abnormal", KINDS * number).mix(SNR_DB) for number in range(FAULTY)]
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "fan.wav", np.concatenate(pieces), config.sample_rate)
     (folder / "plant.yaml").write_text(PLANT, encoding="utf-8")

@@ -67,7 +67,7 @@ metrics: {port: 9464}
         ("{source: yard}", "{source: yard, hop: 2}", "line 5: unknown setting "
          "'machines.pump-3.hop'; known here: preset"),
         ("url:", "uri:", "line 3: sources.yard: give one of: microphone"),
-        ("url:", "rate: 3, url:", "line 3: unknown setting 'sources.yard.rate'; known here: url"),
+        ("url:", "gain: 3, url:", "line 3: unknown setting 'sources.yard.gain'; known here: url"),
         ("pump-3:", "../etc:", "line 5: machines.../etc: String should match pattern"),
         ("machines:", "time_zone: CEST+1\nmachines:", "line 4: time_zone: is no time zone; write "
          "such as Europe/Berlin"),
@@ -83,7 +83,17 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, says: str) -
     assert "\n" not in str(raised.value)
 
 
-def test_passwords_are_not_in_messages(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        SMALL.replace("url", "uri"),
+        SMALL.replace("url", "raw: 3, url"),
+        SMALL.replace("machines:", "sinks: [{webhook: 'secret.example.org'}]\nmachines:"),
+        SMALL.replace("machines:", "sinks: [{webhook: {secret: 1}}]\nmachines:"),
+        SMALL.replace("machines:", "store: [postgresql://a:secret@b/c]\nmachines:"),
+    ],
+)
+def test_passwords_are_not_in_messages(tmp_path: Path, text: str) -> None:
     with pytest.raises(UserError) as raised:
-        read(tmp_path, SMALL.replace("live", "live\", rate: \"3").replace("url", "uri"))
+        read(tmp_path, text)
     assert "secret" not in str(raised.value)

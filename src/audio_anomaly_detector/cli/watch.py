@@ -1,12 +1,11 @@
 """`aad watch`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from audio_anomaly_detector.cli import options
-from audio_anomaly_detector.cli.exit_codes import DONE, FAILED, SOME_FAILED
+from audio_anomaly_detector.cli.exit_codes import DONE, SOME_FAILED
 from audio_anomaly_detector.errors import Interrupted, UserError, one_line
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import BaseModel, SecretStr, Tag, ValidationError
 
-from audio_anomaly_detector.errors import UserError, one_line
+from audio_anomaly_detector.errors import UserError, one_line, without_passwords
 
 Settings = TypeVar("Settings", bound=BaseModel)
 _LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
@@ -80,10 +80,19 @@ def _first_problem(kind: type[BaseModel], root: yaml.Node | None, error: Validat
         missing = first["loc"][-1]
         return f"{where}'{missing}' is missing{f' in {key!r}' if key else ''}; add it"
     message = first["msg"].removeprefix("Value error, ")
-    shown = repr(first["input"])
-    if len(shown) > _LONGEST_VALUE:
-        shown = f"{shown[:_LONGEST_VALUE]} …"
-    return one_line(f"{where}{key or 'the file'}: {message}" + f" (it is {shown})" * bool(key))
+    value = _shown(first["input"], kind, first["loc"])
+    return one_line(f"{where}{key or 'the file'}: {message}{value}")
+
+
+def _shown(value: object, kind: type[BaseModel], location: Sequence[str | int]) -> str:
+    """A wrong value as a message repeats it; nothing of sections and of what is secret."""
+    if not isinstance(value, str | int | float) or not location:
+        return ""
+    field = _settings_at(kind, location[:-1]).model_fields.get(str(location[-1]))
+    if field is not None and SecretStr in _classes(field.annotation):
+        return ""
+    shown = without_passwords(repr(value))
+    return f" (it is {shown[:_LONGEST_VALUE]}{' …' * (len(shown) > _LONGEST_VALUE)})"
 
 
 def _place(node: yaml.Node | None, location: Sequence[str | int]) -> tuple[int, list[str]]:
