@@ -1,6 +1,7 @@
 """Fits in a process of their own, and what they refuse."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from audio_anomaly_detector.benchmark.conditions import speech
 from audio_anomaly_detector.monitor.fits import FitsInChild
 from audio_anomaly_detector.monitor.fitting import Job, Outcome, learn
+from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.normals import Normals
 from audio_anomaly_detector.monitor.versions import Versions
 from monitored_machines import BEGAN, SECONDS, SETTINGS, humming, knocking, still
@@ -33,10 +35,16 @@ def awaited(fits: FitsInChild, folder: Path) -> Outcome:
     raise AssertionError("the fit does not end")
 
 
+class OfAPlant(MachineConfig, frozen=True, extra="forbid"):
+    """With more settings than a fit knows."""
+
+    source: str = "hall"
+
+
 def test_a_child_fits_and_only_one_at_a_time(tmp_path: Path) -> None:
     folder = with_normals(tmp_path / "one", [humming(seed) for seed in range(5)])
     fits = FitsInChild()
-    assert fits.begin(folder, JOB)
+    assert fits.begin(folder, replace(JOB, settings=OfAPlant(**SETTINGS.model_dump())))
     assert not fits.begin(tmp_path / "two", JOB)
     assert fits.outcome(tmp_path / "two") is None
     outcome = awaited(fits, folder)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +315,8 @@ def _verdict(window: Window, state: MachineState, score: Score | str) -> Verdict
     if isinstance(score, str):
         return _unjudged(window, state, score)
     if score.verdict == "unlike":
-        return _unjudged(window, state, score.remarks[-1])
+        unjudged = _unjudged(window, state, score.remarks[-1])
+        return replace(unjudged, p_recording=score.p_recording)
     level = score.level or ("warning" if score.is_anomalous else "none")
     return Verdict(
         window.at,
@@ -329,6 +330,7 @@ def _verdict(window: Window, state: MachineState, score: Score | str) -> Verdict
         score.alarm_threshold,
         level,
         score.p_value,
+        score.p_recording,
     )
 
 

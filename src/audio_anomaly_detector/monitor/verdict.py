@@ -26,6 +26,8 @@ class Verdict:
         alarm_threshold: score above which it is at level ``alarm``; None: there is no such level.
         level: of this window alone.
         p_value: share of normal windows that score at least as high.
+        p_recording: share of normal windows expected to be recorded as differently from the
+            others, see `Score.p_recording`; None: it is not known.
     """
 
     at: float
@@ -39,6 +41,7 @@ class Verdict:
     alarm_threshold: float | None = None
     level: VerdictLevel = "none"
     p_value: float | None = None
+    p_recording: float | None = None
 
     @property
     def ratio(self) -> float | None:
