@@ -1,6 +1,6 @@
 """Small machines to listen to: settings that fit in a second, sound, a clock that is set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from audio_anomaly_detector.monitor.fits import Fits, FitsAtOnce
 from audio_anomaly_detector.monitor.machine import MachineMonitor
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.sound import Samples, Window
+from audio_anomaly_detector.monitor.verdict import Verdict
 from synthetic_data import SAMPLE_RATE, hum, knock
 
 SECONDS = 4.0
@@ -72,3 +73,8 @@ def windows(
     """Windows of a kind, one after the other."""
     for number in range(count):
         yield Window(make(first_seed + number), SAMPLE_RATE, 0, at + number * every)
+
+
+def hearing(machine: MachineMonitor, given: Iterable[Window]) -> list[Verdict]:
+    """The verdicts on windows that come one at a time."""
+    return [verdict for window in given for verdict in machine.hear([window])]

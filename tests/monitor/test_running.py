@@ -1,5 +1,6 @@
 """Off, idle and running are told apart by levels in bands."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 
@@ -115,8 +116,6 @@ def test_a_louder_fault_is_not_off() -> None:
 
 
 def test_round_trip() -> None:
-    import json
-
     states, _ = find_states(np.concatenate([RUNNING, IDLE, OFF]))
     again = States.from_plain(json.loads(json.dumps(states.to_plain())))
     for window in (RUNNING[0], IDLE[0], OFF[0], half(RUNNING[0], OFF[0])):

@@ -56,10 +56,10 @@ def propose_normal(learned: Learned, heard: Sequence[Heard]) -> Proposal:
     """What it would change to call the sound of an event normal.
 
     The windows join the banks of normal sound; thresholds and calibration stay. On eight synthetic
-    machines (tuning faults, 50 normals, a new hum from a neighbour) two windows kept three in four
-    repeats and more from being reported and no fault that was found before, while
-    `Detector.adapt`, which takes the sound for a whole recording condition, lost up to a third of
-    the faults.
+    machines (tuning faults, 50 normals, a hum of 700 Hz that is new, 20 repeats of it) two windows
+    left 45 of 105 repeats above the threshold and all 95 faults that were found before; the AUROC
+    fell nowhere. `Detector.adapt`, which takes the sound for a whole recording condition, left none
+    and 48 faults.
 
     Args:
         learned: the version in use.

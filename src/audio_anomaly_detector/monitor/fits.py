@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import make_folder
 from audio_anomaly_detector.monitor.fitting import OUTCOME, Job, Outcome, learn
+from audio_anomaly_detector.monitor.machine_config import MachineConfig
 
 _LOG = "fit.log"
 _LONGEST_S = 3600.0  # some minutes are usual, also for hundreds of pieces on a slow computer
@@ -66,7 +67,10 @@ class FitsInChild:
             return False
         make_folder(folder)
         (folder / OUTCOME).unlink(missing_ok=True)
-        plain = json.dumps({**asdict(job), "settings": job.settings.model_dump(mode="json")})
+        # A plant's machine has further settings, which no fit needs.
+        fields = set(MachineConfig.model_fields)
+        settings = job.settings.model_dump(mode="json", include=fields)
+        plain = json.dumps({**asdict(job), "settings": settings})
         command = [sys.executable, "-m", learn.__module__, str(folder), plain]
         try:
             with (folder / _LOG).open("wb") as log:

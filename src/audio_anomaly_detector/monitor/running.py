@@ -95,7 +95,7 @@ class States:
     def to_plain(self) -> dict[str, Any]:
         """Plain numbers and lists."""
         return {
-            name: part.tolist() if isinstance(part, np.ndarray) else part
+            name: np.array(part).tolist() if isinstance(part, np.ndarray | tuple) else part
             for name, part in vars(self).items()
         }
 
