@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import fake_ffmpeg
 from audio_anomaly_detector.monitor.clock import SystemClock
 from audio_anomaly_detector.monitor.sound import Chunk
+from audio_anomaly_detector.monitor.sources import supervisor as supervisor_module
 from audio_anomaly_detector.monitor.sources.back_off import SupervisorConfig
 from audio_anomaly_detector.monitor.sources.ffmpeg import FfmpegConfig, command
 from audio_anomaly_detector.monitor.sources.source import Connection, SourceError
@@ -107,10 +109,15 @@ def test_messages_without_end_fill_no_memory_and_do_not_stop_it(tmp_path: Path) 
         "for i in range(20000): print('line', i, file=sys.stderr)\n"
         "sound(10)"
     )
-    connection = opened(tmp_path, body)
-    hear(connection, 10)
-    with pytest.raises(SourceError, match=r"line 19999"):
-        connection.read()
+    tracemalloc.start()
+    try:
+        connection = opened(tmp_path, body)
+        hear(connection, 10)
+        with pytest.raises(SourceError, match=r"line 19999"):
+            connection.read()
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
     child = connection._child  # type: ignore[attr-defined]
     assert len(child._lines) <= 20
     assert max(map(len, child._lines)) <= 500
@@ -198,7 +205,7 @@ class Listener:
 def supervised(config: FfmpegConfig) -> Iterator[tuple[Listener, Supervisor]]:
     listener = Listener()
     settings = SupervisorConfig.model_construct(
-        stale_after=0.7, first_pause=0.05, longest_pause=0.2, longest_pause_unseen=0.2
+        stale_after=0.3, first_pause=0.05, longest_pause=0.2, longest_pause_unseen=0.2
     )
     supervisor = Supervisor(
         "camera",
@@ -225,8 +232,9 @@ REAL_CUTS = {
 @pytest.mark.parametrize("kind", REAL_CUTS)
 @pytest.mark.parametrize("cuts", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_real_processes_that_are_cut_are_started_again(
-    tmp_path: Path, kind: str, cuts: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, cuts: int
 ) -> None:
+    monkeypatch.setattr(supervisor_module, "_CHECK_S", 0.1)
     program = fake_ffmpeg.write(tmp_path, REAL_CUTS[kind])
     with supervised(FfmpegConfig(url=URL, program=program)) as (listener, supervisor):
         until = time.monotonic() + 10 * cuts

@@ -1,5 +1,6 @@
 """What was heard and what was lost: against simulated sources whose losses are known."""
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -300,3 +301,24 @@ def test_another_format_begins_a_stretch() -> None:
     [two] = reception.receive(Received(np.zeros((2, 10), np.float32)), 200, 2, EPOCH, 0.0)
     assert one.stretch != two.stretch
     assert two.sample_rate == 200
+
+
+def test_memory_does_not_grow() -> None:
+    card = connected(block=100)
+
+    def hours_with_losses_and_reconnections(count: int) -> int:
+        for _ in range(count):
+            card.run(50)
+            card.lose(1)
+            card.chunks += card.reception.disconnected()
+            card.connect()
+        card.run(15)
+        card.chunks.clear()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = hours_with_losses_and_reconnections(5)
+        assert hours_with_losses_and_reconnections(50) < before + 20_000
+    finally:
+        tracemalloc.stop()
