@@ -125,12 +125,14 @@ def test_an_open_event_says_that_it_cannot_be_judged_any_more() -> None:
 
 
 def test_a_fault_heard_after_a_notice_ends_the_notice_first() -> None:
-    _, events = heard(verdicts("u" * 20 + "w" * 10))
+    _, events = heard(verdicts("u" * 20 + "w" * 20))
     assert [(event.kind, event.phase) for event in events] == [
         ("unjudged", "new"),
         ("unjudged", "end"),
         ("sound", "new"),
+        ("sound", "update"),
     ]
+    assert [event.level for event in events] == ["notice", "notice", "notice", "warning"]
 
 
 def test_the_cooldown_holds_warnings_back_but_no_alarm() -> None:
@@ -163,6 +165,12 @@ def test_windows_before_a_gap_are_no_evidence_and_gaps_are_no_calm() -> None:
 def test_rain_is_a_notice() -> None:
     assert told(verdicts("n" * 5 + "r" * 30 + "n" * 30)) == [("new", "notice"), ("end", "notice")]
     assert told(verdicts("r" * 6 + "w" * 5 + "n" * 20))[1:] == [("end", "notice")], "it abates"
+
+
+def test_talk_casts_doubt_on_what_is_heard_beside_it() -> None:
+    assert told(verdicts("nuuu" + "wwww" + "nnnn")) == [("new", "notice")]
+    assert told(verdicts("nnwu" + "wwww")) == [("new", "warning")], "one window is no talk"
+    assert told(verdicts("n--" + "wwww")) == [("new", "warning")], "off is no talk"
 
 
 def test_other_surroundings_that_stay_are_told_as_what_they_amount_to() -> None:

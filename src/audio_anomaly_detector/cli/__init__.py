@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from audio_anomaly_detector.cli.adapt import adapt
+from audio_anomaly_detector.cli.alerts import alerts
 from audio_anomaly_detector.cli.benchmark import benchmark
 from audio_anomaly_detector.cli.decisions import decisions
 from audio_anomaly_detector.cli.evaluate import evaluate
@@ -52,7 +53,7 @@ app = typer.Typer(
 verbs = (
     *(inspect, synth, fit, evaluate, score, explain, adapt, export, info, run_all),
     *(watch, events, feedback, silence),
-    *(benchmark, decisions, explanations),
+    *(benchmark, decisions, explanations, alerts),
 )
 for verb in verbs:
     app.command(verb.__name__.replace("_", "-"))(verb)

@@ -4,6 +4,14 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from audio_anomaly_detector.scoring.threshold import ThresholdConfig
+
+# Decision settings of the detector of a watched machine, for windows of 10 s that do not overlap.
+# PLACEHOLDER
+WINDOW_THRESHOLDS = ThresholdConfig(
+    false_alarm_rate=0.005, false_alarms="1/week", clips_per_day=8640
+)
+
 
 class AlertConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Rules for the events of one machine."""

@@ -19,6 +19,10 @@ from audio_anomaly_detector.files import write_bytes
 # 2026-11-27T140510.25Z.flac: when the first sample was heard.
 _NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d)\d{4}\.\d\dZ\.flac")
 _FORMAT = "%Y-%m-%dT%H%M%S"
+# Hours are groups from so many on. Fewer say nothing of how hours differ, and with one group
+# thresholds are so far out that severe faults stay below them; pieces are then on their own, but
+# for neighbours that are alike, which a fit finds.
+_LEAST_HOURS = 6
 # Every so many pieces is held out from fits, to test the models.
 _HELD_OUT = 6
 
@@ -90,10 +94,13 @@ class Normals:
         return [name for name in self._names if start <= time_of(name) < end]
 
     def clips(self, machine: str, names: Collection[str]) -> list[Clip]:
-        """Some of the pieces as clips, those of an hour in one group."""
+        """Some of the pieces as clips; with enough hours those of an hour are one group."""
         key = MachineKey("watch", machine, "")
+        by_hour = len({hour_of(name) for name in names}) >= _LEAST_HOURS
         return [
-            Clip(self.folder / name, name, 0, key, group=f"hour={hour_of(name)}")
+            Clip(
+                self.folder / name, name, 0, key, group=f"hour={hour_of(name)}" if by_hour else ""
+            )
             for name in sorted(names)
         ]
 

@@ -18,7 +18,10 @@ from audio_anomaly_detector.monitor.verdict import Verdict, VerdictLevel
 
 _MOST_WINDOWS = 400  # that are looked back upon, however much they overlap
 _MOST_POINTS = 200  # of the course of an event
-_LEAST_P = 1e-6  # one window alone must not decide
+# One window alone must not decide, neither by its floor nor because it is hidden, by speech, say;
+# two of five windows that are hidden are enough.
+_LEAST_P = 1e-6
+_HIDDEN_P = 1e-4
 _NOT_JUDGED = "cannot be judged"
 _RANK: dict[str, int] = {"none": 0, "notice": 0, "warning": 1, "alarm": 2}
 
@@ -32,7 +35,8 @@ class Heard:
         end: when it ended.
         level: of the window; None: it was not judged.
         ratio: its score over its threshold; None: it has none.
-        p_recording: see `Verdict`.
+        p_recording: share of normal windows expected to be recorded as differently; None: it is
+            not known, or the machine is off.
     """
 
     at: float
@@ -177,7 +181,10 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
     # later than this one were heard before the clock was set back.
     begin = verdict.end - (settings.of + 1e-3) * duration
     recent = [one for one in state.recent if begin < one.at < verdict.at]
-    newest = Heard(verdict.at, verdict.end, level, verdict.ratio, verdict.p_recording)
+    # Off is a state of the machine; before it is known whether it runs, nothing is amiss either.
+    at_work = verdict.state in ("idle", "running")
+    p_recording = (verdict.p_recording if verdict.judged else _HIDDEN_P) if at_work else None
+    newest = Heard(verdict.at, verdict.end, level, verdict.ratio, p_recording)
     recent = [*recent[1 - _MOST_WINDOWS :], newest]
     is_calm = _length(recent, 1) <= settings.calm * duration * (1 + 1e-6)
     calm = state.calm
@@ -188,8 +195,6 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
     doubt = settings.settling if is_doubtful else max(0.0, state.doubt - heard)
     is_doubted = state.event is not None and _is_doubted(state.event)
     doubted = state.doubted + heard if is_doubted else 0.0
-    # Off is a state of the machine; before it is known whether it runs, nothing is amiss either.
-    at_work = verdict.state in ("idle", "running")
     unjudged = state.unjudged + heard if at_work and not verdict.judged else 0.0
     return replace(
         state,
