@@ -482,6 +482,7 @@ class Detector:
             waveform,
             score,
             known,
+            self.conditions,
             faults_of_file,
         )
 

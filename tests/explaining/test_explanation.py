@@ -16,6 +16,7 @@ from audio_anomaly_detector.explaining.orders import known_rates, order_of
 from audio_anomaly_detector.explaining.shares import family_shares
 from audio_anomaly_detector.explaining.unusual_sound import bring_out
 from audio_anomaly_detector.scoring.clip_features import clip_features
+from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.scoring.usual_sound import UsualLevels, UsualSound, levels_at_ranks
 from explaining_sounds import RATE, SECONDS, TIME, band_noise, learned, machine
 
@@ -172,6 +173,17 @@ def test_a_fault_of_the_recording_is_none_of_the_machine(detector: Detector, fau
     assert {finding.kind for finding in explanation.findings} == {"recording"}
     assert fault in " ".join(explanation.words)
     assert explanation.notes
+
+
+def test_speech_over_a_clip_is_named_whatever_its_score(detector: Detector) -> None:
+    sound = machine(FRESH, microphones=2)
+    pitch = 130 * 2 ** (0.3 * np.sin(2 * np.pi * 0.7 * TIME))
+    pulses = np.diff(np.floor(np.cumsum(pitch) / RATE), prepend=0)
+    sound += np.float32(0.3 * pulses * (np.sin(2 * np.pi * 3 * TIME) > -0.3))
+    lenient = detector.with_threshold(ThresholdConfig(method="value", value=1e6))
+    for judge in (detector, lenient):
+        assert judge.explain(sound).words == ["the recording: speech is heard over it"]
+    assert lenient.explain(sound).score.verdict == "normal"
 
 
 def test_exchanged_microphones_are_no_fault_of_the_machine() -> None:

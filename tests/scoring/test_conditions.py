@@ -60,6 +60,22 @@ def voice(seconds: float, glide: float) -> NDArray[np.float64]:
     return pulses * (np.sin(2 * np.pi * 3 * time) > -0.3)
 
 
+def harmonics(pitch: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A sound of that pitch in Hz at each sample, with overtones."""
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    return np.asarray(sum(np.sin(k * phase) / k for k in range(1, 9)))
+
+
+def notes(pitches: tuple[int, ...], glide: float = 0.0) -> NDArray[np.float64]:
+    """Notes of a quarter second in turn, each of which glides by so many octaves."""
+    length = RATE // 4
+    each = [
+        harmonics(pitches[number % len(pitches)] * 2 ** (np.linspace(-1, 1, length) * glide))
+        for number in range(4 * SECONDS)
+    ]
+    return np.concatenate([note * np.hanning(length) for note in each])
+
+
 @pytest.fixture(scope="module")
 def conditions() -> Conditions:
     fitted = Conditions.fit((clip() for _ in range(16)), range(16), RATE)
@@ -153,8 +169,34 @@ def test_speech_is_named_and_a_whine_is_not(conditions: Conditions) -> None:
     spoken, whining = clip(), clip()
     spoken[0] += 0.5 * voice(SECONDS, glide=0.3)
     whining[0] += 0.5 * voice(SECONDS, glide=0.0)
-    assert difference(conditions, spoken) == "speech or music is heard over it"
+    assert difference(conditions, spoken) == "speech is heard over it"
     assert "speech" not in str(difference(conditions, whining))
+    # It is louder for that, and normal without it.
+    assert difference(conditions, spoken, normal=True) == "speech is heard over it"
+
+
+def test_music_is_told_from_speech(conditions: Conditions) -> None:
+    played, sung = clip(), clip()
+    played[0] += 0.2 * notes((220, 262, 330, 196, 294))
+    sung[0] += 0.2 * notes((220, 262, 330, 196, 294), glide=0.2)
+    assert difference(conditions, played) == "music is heard over it"
+    assert difference(conditions, sung) == "speech is heard over it"
+
+
+@pytest.mark.parametrize("pitches", [(147, 220), (220, 220)])
+def test_a_machine_that_works_at_few_speeds_plays_no_music(
+    conditions: Conditions, pitches: tuple[int, ...]
+) -> None:
+    whining = clip()
+    whining[0] += 0.2 * notes(pitches)
+    found = conditions.heard(whining, conditions.compare(whining))
+    assert found is None
+
+
+def test_a_machine_that_runs_up_does_not_speak(conditions: Conditions) -> None:
+    up = clip()
+    up[0] += 0.2 * harmonics(150 * 2 ** (np.arange(SECONDS * RATE) / (SECONDS * RATE)))
+    assert conditions.heard(up, conditions.compare(up)) is None
 
 
 def test_a_louder_hall_is_told_from_a_gain(conditions: Conditions) -> None:

@@ -26,6 +26,7 @@ from audio_anomaly_detector.scoring.clip_features import (
     clip_features,
     feature_grid,
 )
+from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
 
 # What is usual: the median of unseen normal clips of 16 synthetic machines with 30 normals (5.3,
@@ -44,6 +45,7 @@ def explain(
     waveform: Waveform,
     score: Score,
     rates: Mapping[str, float],
+    conditions: Sequence[Conditions] = (),
     faults_of_file: Sequence[str] | None = None,
 ) -> Explanation:
     """Say why a clip scores as it does.
@@ -56,6 +58,7 @@ def explain(
         waveform: ``(C, T)`` of the whole clip.
         score: the verdict on it.
         rates: known rates of the machine by name, Hz.
+        conditions: how normal clips were recorded; empty: unknown.
         faults_of_file: faults that were found in the samples of its file; None: no file.
     """
     grid = feature_grid(usual.sample_rate)
@@ -72,7 +75,7 @@ def explain(
     )
     columns = np.arange(features.fast.shape[-1] + 1) * grid.fast_column_s
     fast = _map(fast_standard, grid.fast_hz, start + columns, _FAST_AROUND)
-    faults = recording_faults(waveform, usual.sample_rate, score, faults_of_file)
+    faults = recording_faults(waveform, part, usual.sample_rate, score, conditions, faults_of_file)
     faults += find_swapped(features, usual, end - start)
     notes = []
     findings = faults
