@@ -22,6 +22,7 @@ from audio_anomaly_detector.data.audio import (
 )
 from audio_anomaly_detector.data.clips import Clip, count_groups
 from audio_anomaly_detector.data.formats import (
+    coded_otherwise,
     lacks_a_band,
     mixed_notes,
     recording_formats,
@@ -430,7 +431,8 @@ class Detector:
         reading = self._read(clip)
         if score is None:
             score = self._of_recording(self._score([reading.waveform], False)[0], reading)
-        return self._explained(reading.waveform, score, rates, rpm, reading.faults)
+        coding = coded_otherwise(reading.info, self.provenance.formats)
+        return self._explained(reading.waveform, score, rates, rpm, reading.faults, coding)
 
     def sound_of_nearest(
         self, explanation: "Explanation", clip: Clip
@@ -463,6 +465,7 @@ class Detector:
         rates: Mapping[str, float] | None,
         rpm: float | None,
         faults_of_file: Sequence[str] | None = None,
+        coding: Sequence[str] = (),
     ) -> "Explanation":
         from audio_anomaly_detector.explaining.explain import explain  # noqa: PLC0415
         from audio_anomaly_detector.explaining.orders import known_rates  # noqa: PLC0415
@@ -484,6 +487,7 @@ class Detector:
             known,
             self.conditions,
             faults_of_file,
+            coding,
         )
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:

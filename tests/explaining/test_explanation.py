@@ -186,6 +186,27 @@ def test_speech_over_a_clip_is_named_whatever_its_score(detector: Detector) -> N
     assert lenient.explain(sound).score.verdict == "normal"
 
 
+def test_a_lower_rate_is_named_whatever_the_score(detector: Detector) -> None:
+    spectrum = np.fft.rfft(machine(FRESH, microphones=2))
+    spectrum[:, np.fft.rfftfreq(len(TIME), 1 / RATE) > 4000] = 0
+    sound = np.fft.irfft(spectrum, len(TIME)).astype(np.float32)
+    lenient = detector.with_threshold(ThresholdConfig(method="value", value=1e6))
+    for judge in (detector, lenient):
+        words = judge.explain(sound).words
+        assert len(words) == 1 and words[0].startswith("the recording: nothing is left of it above")
+    assert lenient.explain(sound).score.verdict == "normal"
+
+
+def test_a_codec_is_named_and_the_machine_explained(detector: Detector, tmp_path: Path) -> None:
+    sound = machine(FRESH, microphones=2)
+    sound += np.float32(0.01 * np.sin(2 * np.pi * 2000 * TIME))
+    path = tmp_path / "clip.ogg"
+    soundfile.write(path, sound.T, RATE, format="OGG", subtype="VORBIS", compression_level=0.0)
+    findings = detector.explain_clip(Clip(path, path.name, 0, KEY)).findings
+    assert findings[0].kind == "recording" and "coded with loss (VORBIS)" in findings[0].text
+    assert "new tone" in [finding.kind for finding in findings]
+
+
 def test_exchanged_microphones_are_no_fault_of_the_machine() -> None:
     def of_two(seed: int) -> np.ndarray:
         return machine(seed, microphones=2) * np.float32([[1.0], [0.6]])

@@ -15,7 +15,7 @@ from audio_anomaly_detector.explaining.explanation import (
 from audio_anomaly_detector.explaining.findings import find_differences
 from audio_anomaly_detector.explaining.levels import find_swapped
 from audio_anomaly_detector.explaining.nearest import nearest_clips
-from audio_anomaly_detector.explaining.recording_faults import recording_faults
+from audio_anomaly_detector.explaining.recording_faults import of_recording, recording_faults
 from audio_anomaly_detector.explaining.shares import family_shares
 from audio_anomaly_detector.explaining.unusual_sound import bring_out
 from audio_anomaly_detector.pipeline import Pipeline
@@ -47,6 +47,7 @@ def explain(
     rates: Mapping[str, float],
     conditions: Sequence[Conditions] = (),
     faults_of_file: Sequence[str] | None = None,
+    coding: Sequence[str] = (),
 ) -> Explanation:
     """Say why a clip scores as it does.
 
@@ -60,6 +61,7 @@ def explain(
         rates: known rates of the machine by name, Hz.
         conditions: how normal clips were recorded; empty: unknown.
         faults_of_file: faults that were found in the samples of its file; None: no file.
+        coding: how its file is coded, if normal clips are not; the machine is heard all the same.
     """
     grid = feature_grid(usual.sample_rate)
     start, end = _span(waveform.shape[1] / usual.sample_rate, score)
@@ -78,9 +80,9 @@ def explain(
     faults = recording_faults(waveform, part, usual.sample_rate, score, conditions, faults_of_file)
     faults += find_swapped(features, usual, end - start)
     notes = []
-    findings = faults
+    findings = [*faults, *(one for one in of_recording(coding) if one not in faults)]
     if not faults:
-        findings = find_differences(
+        findings += find_differences(
             features, usual, end - start, start, rates, anomalous=score.is_anomalous
         )
     else:

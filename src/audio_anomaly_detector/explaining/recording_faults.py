@@ -9,6 +9,7 @@ from audio_anomaly_detector.scoring.clip_features import Waveform
 from audio_anomaly_detector.scoring.conditions import (
     Conditions,
     heard_words,
+    missing_words,
     nearest_conditions,
 )
 
@@ -23,8 +24,8 @@ def recording_faults(
 ) -> list[Finding]:
     """What is wrong with a recording, so that nothing is said of the machine.
 
-    Clipping, drop-outs, why it is called `unlike`, and what is heard over a clip whose score is
-    normal.
+    Clipping, drop-outs, why it is called `unlike`, and, whatever the score, what is missing of its
+    spectrum or heard over it.
 
     Args:
         waveform: ``(C, T)`` of the whole clip.
@@ -44,11 +45,18 @@ def recording_faults(
         said += score.remarks
     elif conditions:
         said += _unlike_conditions(part, conditions)
+    return of_recording(said)
+
+
+def of_recording(said: Sequence[str]) -> list[Finding]:
+    """Findings of the recording from sentences, each once."""
     return [Finding("recording", f"the recording: {text}") for text in dict.fromkeys(said)]
 
 
 def _unlike_conditions(part: Waveform, conditions: Sequence[Conditions]) -> list[str]:
     """What of the recording is unlike the normal clips, whatever the score."""
     of, recorded = nearest_conditions(conditions, part)
+    if recorded.missing_above is not None:
+        return [missing_words(recorded.missing_above)]
     heard = of.heard(part, recorded)
     return [] if heard is None else [heard_words(heard)]

@@ -46,7 +46,10 @@ _UNLIKE_BELOW = 0.05
 _LEAST_OFFSET_DB = 1.0
 
 # A codec or a lower sample rate leaves nothing above its limit; a fault leaves the hall's noise.
+# Beside the end of the spectrum, where the floor of normal clips falls too, less is missing: of 80
+# real clips that were sent over a telephone 10 lacked 11 to 20 dB in the highest band alone.
 _MISSING_DB = 20.0
+_KEPT_DB = 10.0
 # Below the loudest band a floor is that of the recorder.
 _AUDIBLE_DB = 70.0
 
@@ -370,9 +373,11 @@ class Conditions:
         if not missing.any():
             return None
         # A gap below the upper end is no limit of a codec.
-        kept = np.flatnonzero(audible & ~missing)
+        kept = np.flatnonzero(audible & (brought >= self.lowest - _KEPT_DB))
         first = 0 if len(kept) == 0 else int(kept[-1]) + 1
-        return float(spectra.fine_hz[first]) if missing[first:].any() else None
+        if not missing[first:].any():
+            return None
+        return float(spectra.fine_hz[first + int(missing[first:].argmax())])
 
     def _machine_is_as_loud(
         self, waveform: Waveform, recorded: Recorded, spectra: RecordingSpectra
