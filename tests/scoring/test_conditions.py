@@ -189,6 +189,12 @@ def test_music_is_told_from_speech(conditions: Conditions) -> None:
     assert difference(conditions, sung) == "speech is heard over it"
 
 
+def test_a_word_in_the_hall_is_none_of_the_recording(conditions: Conditions) -> None:
+    word = clip()
+    word[0, : RATE // 2] += 0.5 * voice(SECONDS, glide=0.3)[: RATE // 2]
+    assert conditions.heard(word, conditions.compare(word)) is None
+
+
 @pytest.mark.parametrize("pitches", [(147, 220), (220, 220)])
 def test_a_machine_that_works_at_few_speeds_plays_no_music(
     conditions: Conditions, pitches: tuple[int, ...]
