@@ -485,6 +485,7 @@ class Detector:
             waveform,
             score,
             known,
+            lambda changed: self._score_sound([changed])[0].height,
             self.conditions,
             faults_of_file,
             coding,

@@ -1,6 +1,6 @@
 """From a clip and its verdict to an explanation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,12 +8,13 @@ import torch
 from audio_anomaly_detector.data.audio import AudioConfig, to_windows
 from audio_anomaly_detector.explaining.explanation import (
     Explanation,
+    Finding,
     Floats,
     Map,
     Neighbourhood,
 )
 from audio_anomaly_detector.explaining.findings import find_differences
-from audio_anomaly_detector.explaining.levels import find_swapped
+from audio_anomaly_detector.explaining.levels import find_gain, find_swapped
 from audio_anomaly_detector.explaining.nearest import nearest_clips
 from audio_anomaly_detector.explaining.recording_faults import of_recording, recording_faults
 from audio_anomaly_detector.explaining.shares import family_shares
@@ -45,6 +46,7 @@ def explain(
     waveform: Waveform,
     score: Score,
     rates: Mapping[str, float],
+    height: Callable[[Waveform], float],
     conditions: Sequence[Conditions] = (),
     faults_of_file: Sequence[str] | None = None,
     coding: Sequence[str] = (),
@@ -59,6 +61,7 @@ def explain(
         waveform: ``(C, T)`` of the whole clip.
         score: the verdict on it.
         rates: known rates of the machine by name, Hz.
+        height: of the score of another waveform over its threshold.
         conditions: how normal clips were recorded; empty: unknown.
         faults_of_file: faults that were found in the samples of its file; None: no file.
         coding: how its file is coded, if normal clips are not; the machine is heard all the same.
@@ -82,9 +85,16 @@ def explain(
     notes = []
     findings = [*faults, *(one for one in of_recording(coding) if one not in faults)]
     if not faults:
-        findings += find_differences(
-            features, usual, end - start, start, rates, anomalous=score.is_anomalous
-        )
+        # The usual sound is that of the condition that was learned first.
+        groups = conditions[0].groups if len(conditions) == 1 else None
+        gain = [] if groups is None else find_gain(features, usual, end - start, groups)
+        if score.height > 0 and any(height(_without(waveform, one)) > 0 for one in gain):
+            gain = []  # nobody can tell the recorder from the machine
+        # What is compared but the level does not depend on a gain; the score does.
+        anomalous = score.is_anomalous and not gain
+        others = find_differences(features, usual, end - start, start, rates, anomalous=anomalous)
+        findings += gain
+        findings += [one for one in others if not gain or one.kind != "level change"]
     else:
         notes.append(
             "how the clip was recorded changes its sound, so that nothing is said of the machine"
@@ -106,6 +116,11 @@ def explain(
         waveform=part,
         sample_rate=usual.sample_rate,
     )
+
+
+def _without(waveform: Waveform, gain: Finding) -> Waveform:
+    """A waveform at the usual gain."""
+    return np.asarray(waveform * 10 ** (-(gain.db or 0.0) / 20), np.float32)
 
 
 def _span(seconds: float, score: Score) -> tuple[float, float]:
