@@ -51,6 +51,7 @@ from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.false_alarms import false_alarm_facts, false_alarm_notes
 from audio_anomaly_detector.scoring.measurement import clips_at_once
+from audio_anomaly_detector.scoring.network_maps import source_edges
 from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
 from audio_anomaly_detector.threads import each_in_turn
@@ -707,7 +708,11 @@ class Detector:
         )
         if any(len(bank.mean) != microphones for bank in pipeline.banks.values()):
             raise ValueError("banks of another number of microphones")
-        usual = content.get("usual_sound")  # files before 0.3.0 have none
+        usual = None
+        if content.get("usual_sound") is not None:  # files before 0.3.0 have none
+            usual = UsualSound.from_content(content["usual_sound"])
+            edges = {} if networks is None else source_edges(config.logmel, config.despawn)
+            usual.check_sources({name: len(hz) - 1 for name, hz in edges.items()})
         return cls(
             config=config,
             microphones=microphones,
@@ -717,7 +722,7 @@ class Detector:
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
             before=content.get("before"),
-            usual_sound=None if usual is None else UsualSound.from_content(usual),
+            usual_sound=usual,
         )
 
 

@@ -18,6 +18,7 @@ from audio_anomaly_detector.explaining.levels import find_gain, find_swapped
 from audio_anomaly_detector.explaining.nearest import nearest_clips
 from audio_anomaly_detector.explaining.recording_faults import of_recording, recording_faults
 from audio_anomaly_detector.explaining.shares import family_shares
+from audio_anomaly_detector.explaining.sources import source_maps
 from audio_anomaly_detector.explaining.unusual_sound import bring_out
 from audio_anomaly_detector.pipeline import Pipeline
 from audio_anomaly_detector.score import Score
@@ -28,6 +29,7 @@ from audio_anomaly_detector.scoring.clip_features import (
     feature_grid,
 )
 from audio_anomaly_detector.scoring.conditions import Conditions
+from audio_anomaly_detector.scoring.network_maps import source_cells
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
 
 # What is usual: the median of unseen normal clips of 16 synthetic machines with 30 normals (5.3,
@@ -93,8 +95,7 @@ def explain(
         # What is compared but the level does not depend on a gain; the score does.
         anomalous = score.is_anomalous and not gain
         others = find_differences(features, usual, end - start, start, rates, anomalous=anomalous)
-        findings += gain
-        findings += [one for one in others if not gain or one.kind != "level change"]
+        findings += [*gain, *(one for one in others if not gain or one.kind != "level change")]
     else:
         notes.append(
             "how the clip was recorded changes its sound, so that nothing is said of the machine"
@@ -102,15 +103,25 @@ def explain(
     if end - start < waveform.shape[1] / usual.sample_rate:
         notes.append(f"explained is its most unusual part, from {start:.1f} to {end:.1f} s")
     windows = torch.from_numpy(to_windows(part, audio.length, audio.window_slack)).to(device)
-    statistics = pipeline.measure([windows], None).statistics
+    networks = pipeline.networks if usual.networks else None
+    measured = pipeline.measure([windows], networks, with_maps=True)
+    shares = family_shares(pipeline.calibration, score.families)
+    sources = None
+    if networks is not None and measured.maps is not None:
+        cells = source_cells(
+            measured.maps, pipeline.measure.logmel.config, networks.despawn.config, audio.length
+        )
+        of_part = {name: values[0] for name, values in measured.maps.items()}
+        sources = source_maps(usual, of_part, cells, (start, end), narrow, fast, shares)
     return Explanation(
         score=score,
         span=(start, end),
-        shares=family_shares(pipeline.calibration, score.families),
+        shares=shares,
         narrow=narrow,
         fast=fast,
+        sources=sources,
         findings=findings,
-        nearest=nearest_clips(pipeline, statistics, end - start, usual.names),
+        nearest=nearest_clips(pipeline, measured.statistics, end - start, usual.names),
         sound=bring_out(part, usual.sample_rate, narrow, fast),
         notes=notes,
         waveform=part,
