@@ -22,6 +22,7 @@ from audio_anomaly_detector.data.audio import (
 )
 from audio_anomaly_detector.data.clips import Clip, count_groups
 from audio_anomaly_detector.data.formats import (
+    coded_otherwise,
     lacks_a_band,
     mixed_notes,
     recording_formats,
@@ -50,6 +51,7 @@ from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.false_alarms import false_alarm_facts, false_alarm_notes
 from audio_anomaly_detector.scoring.measurement import clips_at_once
+from audio_anomaly_detector.scoring.network_maps import source_edges
 from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
 from audio_anomaly_detector.threads import each_in_turn
@@ -466,7 +468,8 @@ class Detector:
         reading = self._read(clip)
         if score is None:
             score = self._of_recording(self._score([reading.waveform], False)[0], reading)
-        return self._explained(reading.waveform, score, rates, rpm, reading.faults)
+        coding = coded_otherwise(reading.info, self.provenance.formats)
+        return self._explained(reading.waveform, score, rates, rpm, reading.faults, coding)
 
     def sound_of_nearest(
         self, explanation: "Explanation", clip: Clip
@@ -499,6 +502,7 @@ class Detector:
         rates: Mapping[str, float] | None,
         rpm: float | None,
         faults_of_file: Sequence[str] | None = None,
+        coding: Sequence[str] = (),
     ) -> "Explanation":
         from audio_anomaly_detector.explaining.explain import explain  # noqa: PLC0415
         from audio_anomaly_detector.explaining.orders import known_rates  # noqa: PLC0415
@@ -518,7 +522,10 @@ class Detector:
             waveform,
             score,
             known,
+            lambda changed: self._score_sound([changed])[0].height,
+            self.conditions,
             faults_of_file,
+            coding,
         )
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
@@ -737,7 +744,11 @@ class Detector:
         )
         if any(len(bank.mean) != microphones for bank in pipeline.banks.values()):
             raise ValueError("banks of another number of microphones")
-        usual = content.get("usual_sound")  # files before 0.3.0 have none
+        usual = None
+        if content.get("usual_sound") is not None:  # files before 0.3.0 have none
+            usual = UsualSound.from_content(content["usual_sound"])
+            edges = {} if networks is None else source_edges(config.logmel, config.despawn)
+            usual.check_sources({name: len(hz) - 1 for name, hz in edges.items()})
         return cls(
             config=config,
             microphones=microphones,
@@ -747,7 +758,7 @@ class Detector:
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
             before=content.get("before"),
-            usual_sound=None if usual is None else UsualSound.from_content(usual),
+            usual_sound=usual,
         )
 
 

@@ -237,7 +237,11 @@ def _with_speech(clips: Sequence[Clip], config: Config) -> list[str]:
     )
     if usual is None:
         return []
-    return [clip.name for clip, waveform in _read(clips, config) if usual.has_speech(waveform)]
+    return [
+        clip.name
+        for clip, waveform in _read(clips, config)
+        if usual.heard(waveform, usual.compare(waveform)) is not None
+    ]
 
 
 def _without(clips: Sequence[Clip], names: Sequence[str]) -> list[Clip]:

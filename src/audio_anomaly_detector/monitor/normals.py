@@ -98,9 +98,7 @@ class Normals:
         key = MachineKey("watch", machine, "")
         by_hour = len({hour_of(name) for name in names}) >= _LEAST_HOURS
         return [
-            Clip(
-                self.folder / name, name, 0, key, group=f"hour={hour_of(name)}" if by_hour else ""
-            )
+            Clip(self.folder / name, name, 0, key, group=f"hour={hour_of(name)}" if by_hour else "")
             for name in sorted(names)
         ]
 
