@@ -68,6 +68,12 @@ def test_a_clock_that_is_set_back_repeats_no_day() -> None:
     assert state.reference == before
 
 
+def test_a_clock_that_was_wrong_goes_on_at_the_right_day() -> None:
+    state = after_days(np.zeros((3, 24)), first=20_000)
+    state = after_days(np.zeros((3, 24)), state, first=10_000)
+    assert (state.day, len(state.reference)) == (10_002, 5)
+
+
 def test_memory_is_bounded() -> None:
     state = DriftState()
     for number in range(2000):

@@ -26,6 +26,14 @@ def test_at_first_every_window_that_does_not_overlap_is_kept() -> None:
     assert learning.began == 100.0
 
 
+def test_a_clock_that_was_wrong_does_not_end_the_learning() -> None:
+    wrong = replace(USABLE, began=1e9, kept_until=1e9)
+    assert not wrong.wants(1e9 - HOUR, "running", is_unlike=False)  # daylight saving
+    assert wrong.wants(5e8, "running", is_unlike=False)
+    learning = wrong.kept(5e8, 5e8 + 10, is_unlike=False)
+    assert learning.ends(6, 5e8 + 24 * HOUR, SETTINGS)
+
+
 @pytest.mark.parametrize(
     "state, is_unlike, every",
     [("running", False, 360), ("off", False, 1800), ("running", True, 60)],

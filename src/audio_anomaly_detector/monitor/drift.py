@@ -121,11 +121,12 @@ def observe_score(state: DriftState, at: float, score: float) -> DriftState:
 
     Args:
         state: after the observation before.
-        at: time of the window, s since 1970 UTC; one of an earlier day counts for the present one.
+        at: time of the window, s since 1970 UTC; one of the day before counts for the present
+            one, so that a clock that is set back repeats no day.
         score: by the baseline, less the mean of its normal scores, in deviations of these.
     """
-    day = max(state.day, int(at // _DAY_S))
-    if day == state.day:
+    day = int(at // _DAY_S)
+    if state.day - 1 <= day <= state.day:
         most = round(_DAY_S / EVERY_S)
         return replace(state, scores=(*state.scores, score)[-most:])
     if len(state.scores) >= _LEAST_OF_DAY:

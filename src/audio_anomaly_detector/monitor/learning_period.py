@@ -20,6 +20,9 @@ _UNLIKE_EVERY_S, _UNLIKE = 60.0, 30
 # Different hours that a learning period has at least, of a machine that seldom runs.
 _LEAST_HOURS = 6
 
+# A piece that is as much earlier than the last one: the clock was wrong and has been set.
+_CLOCK_S = 86_400.0
+
 _REASONS = {
     "speech": "with speech or music over the machine",
     "repeated": "that repeat others exactly",
@@ -72,8 +75,10 @@ class Learning:
             is_unlike: it is at the level of alarms.
             has_version: the machine is judged.
         """
-        if self.over or at < self.kept_until:
+        if self.over or self.kept_until - _CLOCK_S < at < self.kept_until:
             return False
+        if at < self.kept_until:
+            return True
         if self.fitted_hours == 0:
             return True
         every = _OFF_EVERY_S if state == "off" else _EVERY_S
@@ -85,7 +90,7 @@ class Learning:
         """After a window was kept."""
         return replace(
             self,
-            began=at if self.began is None else self.began,
+            began=at if self.began is None else min(at, self.began),
             kept_until=end,
             fresh=self.fresh + 1,
             unlike=self.unlike + is_unlike,

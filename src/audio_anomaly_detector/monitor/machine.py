@@ -267,7 +267,7 @@ class MachineMonitor:
     def _observe(self, window: Window, heard: _Ready) -> None:
         """Compare a window with the first baseline, now and then."""
         baseline = self._learner.baseline
-        if window.at < self._observed_at + EVERY_S or baseline is None:
+        if baseline is None or abs(window.at - self._observed_at) < EVERY_S:
             return
         detector = baseline.detectors.get(heard.state)
         if detector is None:

@@ -23,17 +23,23 @@ _LOWEST_HZ = 50.0
 _POWER_FLOOR = 1e-12  # -120 dB: below the noise of any converter
 # Windows that a state has at least: a minute of sound.
 _LEAST_WINDOWS = 6
-# Medians of two states lie apart by so many times the sum of their robust deviations (see
-# docs/watching-learning.md for the machines on which it was chosen).
+# Medians of two states lie apart by so many times the sum of their robust deviations. Of eight
+# synthetic machines (40 normals) none had two states while it always ran; with ten windows of the
+# hall alone these were found as off in 8 at 6 dB, 6 at 0 dB and 1 at -6 dB, where the machine is
+# hardly heard. There all of 150 later windows of the hall were off, none of 300 with the machine
+# (2 were taken for a start), and of 240 with a fault of the tuning kind 1 (20 for a start, all of
+# them of valves, which then stick for seconds).
 _APART = 3.0
 _LEAST_DEVIATION_DB = 0.25
 # A machine starts or stops within a window if a part of it, two seconds at least, lies so large a
-# share of the way between two states from the rest, and further than in nearly all normal windows.
+# share of the way between two states from the rest, and further than in nearly all normal windows:
+# 143 of 150 windows of these machines that were off for one half.
 _CHANGE, _LEAST_PART, _NORMAL_STEPS = 0.5, 2, 0.95
 # No band of a quieter state is louder by more than levels vary by chance.
 _NOT_LOUDER_DB = 2.0
 # Sound that is off though it never was off while it was learned: the bands in which the machine is
-# heard, a tenth of all, fall by more than a gain of 6 dB does, and not all bands alike.
+# heard, a tenth of all, fall by more than a gain of 6 dB does, and not all bands alike. That were
+# 104 of 160 windows at 6 dB, 12 at 0 dB and none at -6 dB, and none with a fault.
 _FALLS_DB, _UNEVEN_DB = 10.0, 4.0
 
 
