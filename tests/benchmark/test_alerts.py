@@ -77,7 +77,9 @@ def test_rain_without_a_change_of_the_floor_is_a_false_alarm_and_with_it_a_notic
 def test_a_fault_is_told_after_as_many_windows_as_are_needed() -> None:
     normal, rng = healthy()[NORMAL], np.random.default_rng(0)
     clear = draw_fault(normal, piece(4.0, windows=5), rng)
-    assert detection(clear, THRESHOLDS, RULES) == (RULES.needed,) * 3
+    when = detection(clear, THRESHOLDS, RULES)
+    assert when[:2] == (RULES.needed, RULES.needed)
+    assert when.alarm == RULES.needed + RULES.alarm_after / 10
     warning = draw_fault(normal, piece(2.5, windows=5), rng)
     assert detection(warning, THRESHOLDS, RULES) == (RULES.needed, RULES.needed, None)
     hidden = draw_fault(normal, piece(0.0, windows=5), rng)

@@ -20,7 +20,17 @@ from audio_anomaly_detector.monitor.verdict import Verdict
 
 SECONDS = 10.0
 START = 1_800_000_000.0
-RULES = AlertConfig(keep_firing=60, cooldown=200, unjudged=100, settling=100, lasting=600)
+# Four of five, for short courses.
+RULES = AlertConfig(
+    needed=4,
+    of=5,
+    alarm_after=0,
+    keep_firing=60,
+    cooldown=200,
+    unjudged=100,
+    settling=100,
+    lasting=600,
+)
 # Of a window: normal, warning, alarm; alarm, but recorded otherwise; not judged; machine off.
 KINDS = "nwaru-"
 
@@ -91,6 +101,19 @@ def test_a_warning_becomes_an_alarm_and_never_less_again() -> None:
         ("end", "alarm"),
     ]
     assert told(verdicts("a" * 6)) == [("new", "alarm")]
+
+
+def test_an_alarm_has_lasted_for_some_time() -> None:
+    rules = RULES.model_copy(update={"alarm_after": 100})
+    _, events = heard(verdicts("a" * 30), settings=rules)
+    assert [(event.phase, event.level) for event in events] == [
+        ("new", "warning"),
+        ("update", "alarm"),
+    ]
+    assert events[1].updated - events[0].updated == 100
+    assert told(verdicts("a" * 8 + "w" * 20), rules) == [("new", "warning")]
+    over = "w" * 6 + "n" * 12
+    assert told(verdicts(over + "aaaa"), rules)[2:] == [("new", "warning")], "worse than before"
 
 
 def test_short_calm_does_not_end_an_event() -> None:
@@ -239,7 +262,7 @@ def test_the_course_stays_short_and_keeps_its_ends() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"needed": 6}, {"calm": 4}, {"needed": 0}, {"cooldown": float("nan")}, {"nedeed": 3}],
+    [{"needed": 7}, {"calm": 5}, {"needed": 0}, {"cooldown": float("nan")}, {"nedeed": 3}],
 )
 def test_rules_that_cannot_be_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):

@@ -23,7 +23,7 @@ from audio_anomaly_detector.benchmark.watched_weeks import (
 )
 from audio_anomaly_detector.files import write_csv, write_text
 from audio_anomaly_detector.metrics.intervals import exact_interval
-from audio_anomaly_detector.monitor.alert_config import WINDOW_THRESHOLDS, AlertConfig
+from audio_anomaly_detector.monitor.alert_config import AlertConfig
 from audio_anomaly_detector.provenance import PACKAGE
 from audio_anomaly_detector.seeding import derive_seed
 
@@ -115,9 +115,7 @@ def _page(outcomes: Sequence[Outcome], command: str) -> Iterator[str]:
         "of a healthy machine that reaches the level warning or alarm; notices are counted apart. "
         "Intervals of 95 % are those of a Poisson distribution. A fault counts as found by batch "
         f"scoring if `aad score` calls half of its windows anomalous, at its usual rate of false "
-        f"alarms. Window thresholds: {WINDOW_THRESHOLDS.false_alarm_rate:.1%} of normal windows "
-        f"for warnings, {WINDOW_THRESHOLDS.false_alarms} for alarms. Version of the program: "
-        f"{version(PACKAGE)}.\n"
+        f"alarms. Version of the program: {version(PACKAGE)}.\n"
     )
     by_learned = {
         learned: [one for one in outcomes if one.learned == learned] for learned in LEARNED

@@ -14,12 +14,13 @@ from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.files import temporary_folder
-from audio_anomaly_detector.monitor.alert_config import WINDOW_THRESHOLDS
+from audio_anomaly_detector.monitor.alert_config import window_thresholds
 from audio_anomaly_detector.synthesis.data_set import MachineName, Rendering, Site, SyntheticConfig
 from audio_anomaly_detector.synthesis.sounds import Array
 
 NORMAL, FAULT = "normal", "fault"
 LEARNED = ("10 minutes", "a day")
+_RATE = 16_000  # Hz
 _WINDOW_S = 10
 _MINUTES = 10  # of sound that the first detector learns from, each of another load
 _HOURS, _PER_HOUR = 24, 6  # windows that the second one learns from
@@ -131,10 +132,9 @@ class WatchedMachine:
         """Pieces ``(C, T)`` by sound, each with the kind of its fault."""
         site = self._site(_PIECE_S)
         normal = [_mixed(site.render("normal", _UNSEEN + number)) for number in range(_PIECES)]
-        rate = site.config.sample_rate
         disturbed = {
             name: [
-                ("", disturb(piece, np.random.default_rng([self.seed, place, number]), rate))
+                ("", disturb(piece, np.random.default_rng([self.seed, place, number]), _RATE))
                 for number, piece in enumerate(normal[:_DISTURBED])
             ]
             for place, (name, disturb) in enumerate(DISTURBANCES.items())
@@ -149,11 +149,11 @@ class WatchedMachine:
 
     def _fit(self, folder: Path, learned: str, windows: Sequence[Waveform]) -> Detector:
         """Groups of windows that lie together: minutes of the first, hours of the second."""
-        prefix, rate = learned.replace(" ", ""), self._site(_WINDOW_S).config.sample_rate
+        prefix = learned.replace(" ", "")
         clips = []
         for number, window in enumerate(windows):
             path = folder / f"{prefix}-{number:04d}.wav"
-            sf.write(path, window.T, rate, "PCM_16")
+            sf.write(path, window.T, _RATE, "PCM_16")
             group = f"{prefix} {number // _PER_HOUR}"
             clips.append(Clip(path, path.name, 0, MachineKey("", self.kind, ""), group=group))
         return Detector.fit(clips, load_config("instant"), device="cpu", on_error="stop").detector
@@ -162,8 +162,9 @@ class WatchedMachine:
         self, learned: str, detector: Detector, sound: str, pieces: Sequence[tuple[str, Array]]
     ) -> Iterator[Line]:
         normal = detector.normal_scores
-        threshold = normal.threshold(_WINDOW_S, WINDOW_THRESHOLDS)
-        alarm = normal.alarm(_WINDOW_S, 1, _WINDOW_S, WINDOW_THRESHOLDS)
+        decided = window_thresholds(normal.near(_WINDOW_S).n_groups)
+        threshold = normal.threshold(_WINDOW_S, decided)
+        alarm = normal.alarm(_WINDOW_S, 1, _WINDOW_S, decided)
         for number, (kind, piece) in enumerate(pieces):
             for score in detector.score_waveforms(_windows(piece)):
                 yield Line(
@@ -184,6 +185,7 @@ class WatchedMachine:
             machines=(self.kind,),
             ids=50,
             channels=1,
+            sample_rate=_RATE,
             faults=self.faults,
             seconds=seconds,
             seed=self.seed,
@@ -217,6 +219,6 @@ def _mixed(rendering: Rendering) -> Array:
 
 
 def _windows(recording: Array) -> list[Waveform]:
-    samples = recording.shape[1] // round(recording.shape[1] / 16_000 / _WINDOW_S)
+    samples = _WINDOW_S * _RATE
     starts = range(0, recording.shape[1] - samples + 1, samples)
     return [quantised(recording[:, start : start + samples]) for start in starts]

@@ -119,8 +119,8 @@ def draw_weeks(
         for _ in range(weeks * episode.per_week):
             begin = rng.integers(slots - episode.pieces)
             for slot in range(begin, begin + episode.pieces):
-                of_sound = pieces[episode.sounds[rng.integers(len(episode.sounds))]]
-                piece = of_sound[rng.integers(len(of_sound))]
+                of_sound = pieces[episode.sounds[int(rng.integers(len(episode.sounds)))]]
+                piece = of_sound[int(rng.integers(len(of_sound)))]
                 scores[slot], p_recordings[slot] = piece.scores, piece.p_recordings
                 unlike[slot], causes[slot] = piece.unlike, name
     return Course(

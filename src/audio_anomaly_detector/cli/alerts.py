@@ -33,7 +33,12 @@ def alerts(
     go through weeks with talk, rain, doors, lorries and other gains. Started again it goes on where
     it was stopped.
     """
-    from audio_anomaly_detector.benchmark.alert_pages import PAGE, simulate, write_pages
+    from audio_anomaly_detector.benchmark.alert_pages import (
+        PAGE,
+        Outcome,
+        simulate,
+        write_pages,
+    )
     from audio_anomaly_detector.benchmark.field import TYPES
     from audio_anomaly_detector.benchmark.watched_cells import read_lines, score_missing
     from audio_anomaly_detector.benchmark.watched_machines import WatchedMachine
@@ -43,14 +48,18 @@ def alerts(
     from audio_anomaly_detector.monitor.alert_config import AlertConfig
 
     start_logging(verbose, quiet)
-    faults = "tuning" if tuning else "held_out"
     watched = [
-        WatchedMachine(TYPES[number % len(TYPES)], number // len(TYPES), seed or 0, faults)
+        WatchedMachine(
+            TYPES[number % len(TYPES)],
+            number // len(TYPES),
+            seed or 0,
+            "tuning" if tuning else "held_out",
+        )
         for number in range(machines)
     ]
     with ProgressDisplay(quiet) as progress:
         failures = score_missing(watched, out, workers or cpu_cores(), progress)
-        outcomes = []
+        outcomes: list[Outcome] = []
         for number, machine in enumerate(watched):
             progress.advance("simulating weeks", number, len(watched))
             if lines := read_lines(machine, out):

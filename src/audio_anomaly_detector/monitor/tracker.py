@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from audio_anomaly_detector.monitor.alert_config import AlertConfig
 from audio_anomaly_detector.monitor.event import Event, Level, Phase
@@ -58,7 +58,7 @@ class TrackerState:
         calm: s of calm sound up to now.
         unjudged: s of sound of the running machine up to now that could not be judged.
         doubt: s for which the surroundings are still doubted.
-        doubted: s of sound for which the open event has been a notice for that reason.
+        lasted: s of sound since the open event was told.
         waiting: s until the cooldown is over.
         ended: level of the last event, which the cooldown is of.
         count: events so far.
@@ -71,7 +71,7 @@ class TrackerState:
     calm: float = 0.0
     unjudged: float = 0.0
     doubt: float = 0.0
-    doubted: float = 0.0
+    lasted: float = 0.0
     waiting: float = 0.0
     ended: Level = "notice"
     count: int = 0
@@ -193,8 +193,6 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
     span = recent[-1].end - recent[0].at
     is_doubtful = span >= _wanted(verdict, settings) and _is_doubtful(recent, settings)
     doubt = settings.settling if is_doubtful else max(0.0, state.doubt - heard)
-    is_doubted = state.event is not None and _is_doubted(state.event)
-    doubted = state.doubted + heard if is_doubted else 0.0
     unjudged = state.unjudged + heard if at_work and not verdict.judged else 0.0
     return replace(
         state,
@@ -203,7 +201,7 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
         calm=calm,
         unjudged=unjudged,
         doubt=doubt,
-        doubted=doubted,
+        lasted=0.0 if state.event is None else state.lasted + heard,
         waiting=max(0.0, state.waiting - passed),
     )
 
@@ -218,8 +216,9 @@ def _go_on(
     if verdict.judged and state.calm > 0 and state.calm >= settings.keep_firing:
         return _ended(state, verdict.end, settings.cooldown)
     found = _found(state, verdict, settings)
-    if found is not None and _RANK[found] > _RANK[event.level]:
-        return _told(state, replace(event, level=found), "update", verdict.end)
+    level = event.level if found is None else _level(state, found, settings)
+    if _RANK[level] > _RANK[event.level]:
+        return _told(state, replace(event, level=level), "update", verdict.end)
     return state, []
 
 
@@ -240,7 +239,8 @@ def _opened(
         if state.waiting > 0 and _RANK[found] <= _RANK[state.ended]:
             return state, []
         started = next(one.at for one in state.recent if one.level not in (None, "none"))
-        event = _new(state, "sound", found, started, verdict.end)
+        level = _level(state, found, settings)
+        event = _new(state, "sound", level, started, verdict.end)
         event = replace(event, course=_course((), state.recent))
         return replace(state, event=event, count=state.count + 1, calm=0.0), [event]
     if state.unjudged >= settings.unjudged:
@@ -256,24 +256,27 @@ def _new(state: TrackerState, kind: str, level: Level, started: float, at: float
     return Event(identity, "machine", state.name, kind, "new", level, 0, started, at)
 
 
-def _found(state: TrackerState, verdict: Verdict, settings: AlertConfig) -> Level | None:
+def _found(
+    state: TrackerState, verdict: Verdict, settings: AlertConfig
+) -> Literal["warning", "alarm"] | None:
     """What the last windows amount to together."""
     wanted = _wanted(verdict, settings)
-    if _length(state.recent, _RANK["warning"]) < wanted:
-        return None
-    if state.doubt > 0 and state.doubted < settings.lasting:
+    if _length(state.recent, _RANK["alarm"]) >= wanted:
+        return "alarm"
+    return "warning" if _length(state.recent, _RANK["warning"]) >= wanted else None
+
+
+def _level(state: TrackerState, found: Literal["warning", "alarm"], settings: AlertConfig) -> Level:
+    """What is told of it."""
+    if state.doubt > 0 and state.lasted < settings.lasting:
         return "notice"
-    return "alarm" if _length(state.recent, _RANK["alarm"]) >= wanted else "warning"
+    return "warning" if state.lasted < settings.alarm_after else found
 
 
 def _is_doubtful(windows: Sequence[Heard], settings: AlertConfig) -> bool:
     """Whether the last windows are recorded otherwise than normal ones."""
     logs = [math.log(max(p, _LEAST_P)) for one in windows if (p := one.p_recording) is not None]
     return bool(logs) and sum(logs) < len(logs) * math.log(max(settings.surroundings, _LEAST_P))
-
-
-def _is_doubted(event: Event) -> bool:
-    return event.kind == "sound" and event.level == "notice"
 
 
 def _length(windows: Iterable[Heard], rank: int) -> float:
