@@ -33,8 +33,15 @@ def test_a_piece_is_kept_as_it_is(tmp_path: Path) -> None:
     samples, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
     assert rate == 8000
     np.testing.assert_allclose(samples.T, SOUND, atol=2**-23)
-    assert clip.group == "hour=2026-11-27T03"
     assert clip.label == 0
+
+
+def test_pieces_of_an_hour_are_one_group_where_there_are_enough_hours(tmp_path: Path) -> None:
+    times = [BEGAN + 3600 * hour + 10 * number for hour in range(4) for number in range(2)]
+    normals = filled(tmp_path, 10, times)
+    groups = [clip.group for clip in normals.clips("pump-3", normals.names)]
+    assert groups[:3] == ["hour=2026-11-27T03", "hour=2026-11-27T03", "hour=2026-11-27T04"]
+    assert {clip.group for clip in normals.clips("pump-3", normals.names[:6])} == {""}
 
 
 def test_the_fullest_hour_gives_way_and_stays_spread(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ _LEAST_HOURS = 4
 
 
 def observe(
-    drift: DriftState, at: float, waveform: NDArray[np.float32], baseline: Detector
+    drift: DriftState, at: float, waveform: NDArray[np.float32], baseline: Detector, full: bool
 ) -> DriftState:
     """Take in the gain and the score of a window.
 
@@ -21,11 +21,12 @@ def observe(
         at: time of the window, s since 1970 UTC.
         waveform: of it, ``(C, T)``.
         baseline: of the state that the machine is in.
+        full: it was learned from a whole learning period; scores of others say little of days.
     """
     if baseline.conditions:
         gain = baseline.conditions[0].even_gain(waveform)
         drift = observe_gain(drift, at, gain)
-    usual = _usual(baseline)
+    usual = _usual(baseline) if full else None
     if usual is None:
         return drift
     try:

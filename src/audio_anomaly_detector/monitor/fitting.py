@@ -19,7 +19,7 @@ from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
 from audio_anomaly_detector.files import hold_folder, write_json
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
-from audio_anomaly_detector.monitor.normals import Normals, held_out
+from audio_anomaly_detector.monitor.normals import Normals, held_out, hour_of
 from audio_anomaly_detector.monitor.running import States, band_levels, find_states
 from audio_anomaly_detector.monitor.verdict import MachineState
 from audio_anomaly_detector.monitor.versions import Version, Versions
@@ -170,7 +170,7 @@ def _fitted(clips: Sequence[Clip], config: Config) -> tuple[Detector, Tested]:
     fitted = [clip for clip in clips if not held_out(clip.name)]
     detector = Detector.fit(fitted, config, device="cpu").detector
     tested = tested_on(detector, held)
-    hours = len({clip.group for clip in clips})
+    hours = len({hour_of(clip.name) for clip in clips})
     learned = (
         f"learned from {len(fitted)} pieces of {hours} hour{'s' * (hours > 1)}, {tested.words}"
     )

@@ -275,7 +275,8 @@ class MachineMonitor:
         if self._drift_of != baseline.version.number:
             self._drift, self._drift_of = DriftState(), baseline.version.number
         self._observed_at = window.at
-        self._drift = observe(self._drift, window.at, heard.waveform, detector)
+        full = baseline.version.full
+        self._drift = observe(self._drift, window.at, heard.waveform, detector, full)
         self._save()
 
     def _save(self) -> None:
