@@ -67,7 +67,11 @@ def simulate(
         own = [line for line in lines if line.learned == learned]
         pieces, [first, *_] = pieces_of(own), own
         alarm = first.alarm_threshold
-        thresholds = Thresholds(first.threshold, alarm if isinstance(alarm, float) else None)
+        thresholds = Thresholds(
+            first.threshold,
+            alarm if isinstance(alarm, float) else None,
+            tentative=learned != LEARNED[-1],
+        )
         rng = np.random.default_rng(derive_seed(seed, first.machine, learned))
         told = told_without_fault(draw_weeks(pieces, weeks, rng), thresholds, settings)
         faults = [

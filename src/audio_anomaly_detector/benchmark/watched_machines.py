@@ -14,7 +14,7 @@ from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.files import temporary_folder
-from audio_anomaly_detector.monitor.alert_config import window_thresholds
+from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.synthesis.data_set import MachineName, Rendering, Site, SyntheticConfig
 from audio_anomaly_detector.synthesis.sounds import Array
 
@@ -162,7 +162,7 @@ class WatchedMachine:
         self, learned: str, detector: Detector, sound: str, pieces: Sequence[tuple[str, Array]]
     ) -> Iterator[Line]:
         normal = detector.normal_scores
-        decided = window_thresholds(normal.near(_WINDOW_S).n_groups)
+        decided = MachineConfig().detector_config().scoring.threshold
         threshold = normal.threshold(_WINDOW_S, decided)
         alarm = normal.alarm(_WINDOW_S, 1, _WINDOW_S, decided)
         for number, (kind, piece) in enumerate(pieces):

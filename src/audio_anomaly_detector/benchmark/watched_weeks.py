@@ -5,7 +5,7 @@ here: machine and hall stay alike for half a minute, a talk for two minutes, rai
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,10 +69,11 @@ class Course(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """Of the two levels of a window."""
+    """Of the two levels of a window, and whether they are of the learning period."""
 
     warning: float
     alarm: float | None
+    tentative: bool
 
 
 class Told(NamedTuple):
@@ -134,7 +135,7 @@ def draw_fault(normal: Sequence[Piece], fault: Piece, rng: np.random.Generator) 
     scores, p_recordings, unlike = _normal(normal, _BEFORE_FAULT // per_piece, rng)
     again = -(-_WITH_FAULT // len(fault.scores))
 
-    def after(before: NDArray, of_fault: NDArray) -> NDArray:
+    def after(before: NDArray[Any], of_fault: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([before.ravel(), np.tile(of_fault, again)[:_WITH_FAULT]])
 
     begun = np.repeat([NORMAL, "fault"], [scores.size, _WITH_FAULT])
@@ -201,6 +202,7 @@ def _events(
             threshold=thresholds.warning if judged else None,
             level=level if judged else "none",
             p_recording=p_recording,
+            tentative=thresholds.tentative,
         )
         state, events = advance(state, verdict, settings)
         for event in events:

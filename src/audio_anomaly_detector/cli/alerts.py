@@ -1,12 +1,15 @@
 """`aad alerts`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audio_anomaly_detector.cli import options
 from audio_anomaly_detector.cli.exit_codes import report_failures
+
+if TYPE_CHECKING:
+    pass
 
 
 def alerts(

@@ -4,35 +4,6 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from audio_anomaly_detector.scoring.threshold import ThresholdConfig
-
-# Of windows of 10 s that do not overlap.
-_WINDOWS_PER_DAY = 8640
-_WARNING, _COARSE_WARNING = 0.02, 0.0005
-_ENOUGH_GROUPS = 20
-
-
-def window_thresholds(groups: float) -> ThresholdConfig:
-    """Decision settings for the windows of a watched machine, which `AlertConfig` goes with.
-
-    Chosen on a synthetic fan and a pump with faults of the generator's tuning kind. After a day of
-    learning five of six windows above the threshold of 2 % came less than once in three weeks of
-    normal sound of the fan, and 15 of its 16 faults were above it for five windows; four of five
-    above the threshold of 1 % came 0.7 times a week and found 13 (of the pump neither came, and
-    both found all 12). After ten minutes twelve groups put the threshold of 1 % where 8 % of the
-    fan's normal windows lay above it, and five of six of these came 61 times a week; at 0.05 %,
-    which the gamma fit extrapolates, they did not, and 12 faults were found. The pump's, of which
-    0.01 % lay above that of 0.2 %, were then all missed.
-
-    Args:
-        groups: of normal clips, see `NormalScores.n_groups`; with few there are no alarms.
-    """
-    return ThresholdConfig(
-        false_alarm_rate=_WARNING if groups >= _ENOUGH_GROUPS else _COARSE_WARNING,
-        false_alarms="1/week",
-        clips_per_day=_WINDOWS_PER_DAY,
-    )
-
 
 class AlertConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Rules for the events of one machine."""

@@ -129,7 +129,7 @@ class MachineMonitor:
         for state, own in ready.items():
             for (number, one), score in zip(own, self._scores(state, own), strict=True):
                 window = windows[number]
-                verdict = verdicts[number] = _verdict(window, state, score)
+                verdict = verdicts[number] = _verdict(window, state, score, self.phase != "full")
                 is_normal = verdict.judged and verdict.level == "none"
                 self._unlike_windows = 0 if is_normal else self._unlike_windows + 1
                 is_unlike = self._unlike_windows >= _LASTING
@@ -312,7 +312,7 @@ def _scored(detector: Detector, waveforms: Sequence[NDArray[np.float32]]) -> lis
         return [score for one in waveforms for score in _scored(detector, [one])]
 
 
-def _verdict(window: Window, state: MachineState, score: Score | str) -> Verdict:
+def _verdict(window: Window, state: MachineState, score: Score | str, tentative: bool) -> Verdict:
     if isinstance(score, str):
         return _unjudged(window, state, score)
     if score.verdict == "unlike":
@@ -332,6 +332,7 @@ def _verdict(window: Window, state: MachineState, score: Score | str) -> Verdict
         level,
         score.p_value,
         score.p_recording,
+        tentative,
     )
 
 

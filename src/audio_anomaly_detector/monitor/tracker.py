@@ -216,7 +216,7 @@ def _go_on(
     if verdict.judged and state.calm > 0 and state.calm >= settings.keep_firing:
         return _ended(state, verdict.end, settings.cooldown)
     found = _found(state, verdict, settings)
-    level = event.level if found is None else _level(state, found, settings)
+    level = event.level if found is None else _level(state, found, verdict, settings)
     if _RANK[level] > _RANK[event.level]:
         return _told(state, replace(event, level=level), "update", verdict.end)
     return state, []
@@ -239,7 +239,7 @@ def _opened(
         if state.waiting > 0 and _RANK[found] <= _RANK[state.ended]:
             return state, []
         started = next(one.at for one in state.recent if one.level not in (None, "none"))
-        level = _level(state, found, settings)
+        level = _level(state, found, verdict, settings)
         event = _new(state, "sound", level, started, verdict.end)
         event = replace(event, course=_course((), state.recent))
         return replace(state, event=event, count=state.count + 1, calm=0.0), [event]
@@ -266,9 +266,14 @@ def _found(
     return "warning" if _length(state.recent, _RANK["warning"]) >= wanted else None
 
 
-def _level(state: TrackerState, found: Literal["warning", "alarm"], settings: AlertConfig) -> Level:
+def _level(
+    state: TrackerState,
+    found: Literal["warning", "alarm"],
+    verdict: Verdict,
+    settings: AlertConfig,
+) -> Level:
     """What is told of it."""
-    if state.doubt > 0 and state.lasted < settings.lasting:
+    if (state.doubt > 0 or verdict.tentative) and state.lasted < settings.lasting:
         return "notice"
     return "warning" if state.lasted < settings.alarm_after else found
 

@@ -28,6 +28,8 @@ class Verdict:
         p_value: share of normal windows that score at least as high.
         p_recording: share of normal windows expected to be recorded as differently from the
             others, see `Score.p_recording`; None: it is not known.
+        tentative: judged by a model of the learning period, which has not heard yet how the machine
+            differs from hour to hour.
     """
 
     at: float
@@ -42,6 +44,7 @@ class Verdict:
     level: VerdictLevel = "none"
     p_value: float | None = None
     p_recording: float | None = None
+    tentative: bool = False
 
     @property
     def ratio(self) -> float | None:
