@@ -1,6 +1,7 @@
 """The watch over a plant: sources, machines, events and their delivery, in one process."""
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -43,6 +44,7 @@ _STATUS_EVERY_S = 5.0
 _SAVE_EVERY_S = 60.0
 _CLEAN_EVERY_S = 600.0
 _DELAYS = 1000  # of the last windows
+_LAST_DELIVERIES_S = 5.0  # for what was told last, when the watch ends
 
 
 class Watch:
@@ -253,6 +255,9 @@ class Watch:
             self._hear(source, chunk)
         self._evidence.close()
         self._saver.save([], self._states(), self.plant.sink_names)
+        until = time.monotonic() + _LAST_DELIVERIES_S
+        while time.monotonic() < until and any(map(_has_work, self._deliveries)):
+            time.sleep(0.05)
         write_status(self.plant.data, self.status())
 
     def _clean(self) -> None:
@@ -338,6 +343,12 @@ def _restored(
     except ValueError as error:
         log.error("%s: %s; it begins anew", key, one_line(error))
         return new
+
+
+def _has_work(delivery: DeliveryThread) -> bool:
+    """Whether a sink that works is still to get something."""
+    status = delivery.status()
+    return bool(status.waiting) and status.error is None
 
 
 def _line(name: str, machine: WatchedMachine) -> MachineLine:
