@@ -66,6 +66,9 @@ metrics: {port: 9464}
          "described; there are: yard"),
         ("{source: yard}", "{source: yard, hop: 2}", "line 5: unknown setting "
          "'machines.pump-3.hop'; known here: preset"),
+        ("url:", "raw: '-', url:", "line 3: sources.yard: give one of: microphone"),
+        ("url: ", "rate: 'http://a:secret@b', url: ", "line 3: sources.yard.rate: Input should be "
+         "a valid integer"),
         ("url:", "uri:", "line 3: sources.yard: give one of: microphone"),
         ("url:", "gain: 3, url:", "line 3: unknown setting 'sources.yard.gain'; known here: url"),
         ("pump-3:", "../etc:", "line 5: machines.../etc: String should match pattern"),
@@ -81,6 +84,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, says: str) -
         read(tmp_path, SMALL.replace(old, new, 1))
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -99,12 +99,15 @@ def _check(described: "Plant") -> int:
     failed = 0
     for name, config in described.sources.items():
         try:
-            connection = config.make().open()
+            source = config.make()
+            connection = source.open()
         except UserError as error:
             failed += 1
             out.print(f"source {name}: {one_line(error)}")
             continue
-        out.print(f"source {name}: {connection.sample_rate} Hz, {connection.channels} channel(s)")
+        # Of files each has its own.
+        what = f"{connection.sample_rate} Hz, {connection.channels} channel(s)"
+        out.print(f"source {name}: {what if source.live else 'can be read'}")
         connection.close()
     site = Site(described.site, described.time_zone, tuple(described.machines))
     for name, sink in zip(described.sink_names, described.sinks, strict=True):

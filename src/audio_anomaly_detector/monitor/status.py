@@ -78,6 +78,7 @@ class Status:
         events: told since the start, by level.
         waiting: deliveries that wait, by sink.
         failures: deliveries that failed since the start, by sink.
+        ended: the watch was ended in order.
     """
 
     at: float
@@ -90,11 +91,14 @@ class Status:
     events: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
+    ended: bool = False
 
     def problems(self, now: float) -> list[str]:
         """What is wrong with the watch itself, a sentence each; none: it is well."""
         found = []
-        if now - self.at > STALE_S:
+        if self.ended:
+            found.append("the watch was ended; start 'aad watch' again")
+        elif now - self.at > STALE_S:
             found.append(f"no sign of life for {now - self.at:.0f} s: is 'aad watch' running?")
         for source in self.sources:
             found += [f"source {source.name}: {fault}" for fault in source.faults]

@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -258,7 +259,7 @@ class Watch:
         until = time.monotonic() + _LAST_DELIVERIES_S
         while time.monotonic() < until and any(map(_has_work, self._deliveries)):
             time.sleep(0.05)
-        write_status(self.plant.data, self.status())
+        write_status(self.plant.data, replace(self.status(), ended=True))
 
     def _clean(self) -> None:
         try:

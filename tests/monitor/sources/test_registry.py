@@ -3,8 +3,8 @@
 import pytest
 from pydantic import BaseModel
 
-from audio_anomaly_detector.errors import UserError, without_passwords
-from audio_anomaly_detector.monitor.sources import SOURCES, read_source
+from audio_anomaly_detector.errors import without_passwords
+from audio_anomaly_detector.monitor.sources import SOURCES
 
 EXAMPLES: dict[str, dict[str, object]] = {
     "microphone": {"microphone": "UMC404"},
@@ -19,34 +19,15 @@ EXAMPLES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("key", SOURCES)
 def test_each_kind_can_be_made_without_reaching_it(key: str) -> None:
-    config = read_source(EXAMPLES[key])
-    assert isinstance(config, SOURCES[key])
-    source = config.make()
+    source = SOURCES[key].model_validate(EXAMPLES[key]).make()
     assert source.live == (key not in ("folder", "file"))
 
 
-@pytest.mark.parametrize("config", set(SOURCES.values()))
+@pytest.mark.parametrize("config", dict.fromkeys(SOURCES.values()))
 def test_every_setting_is_described_and_no_other_is_taken(config: type[BaseModel]) -> None:
     assert all(field.description for field in config.model_fields.values())
     assert config.model_config["extra"] == "forbid"
     assert config.model_config["frozen"]
-
-
-@pytest.mark.parametrize(
-    "tree, message",
-    [
-        ({}, "does not say what is heard; give one of microphone, url, input"),
-        ({"url": "http://a", "raw": "-"}, "has url and raw; give one of"),
-        ({"url": "http://a", "rates": 8000}, "unknown setting 'rates'; known here: url, input"),
-        ({"raw": "-"}, "setting 'rate' is missing"),
-        ({"url": "http://a", "rate": "http://me:s3cret@host"}, r"http://me:\*\*\*@host"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(tree: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message) as error:
-        read_source(tree)
-    assert "\n" not in str(error.value)
-    assert "s3cret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
