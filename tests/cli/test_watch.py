@@ -129,3 +129,13 @@ def test_it_ends_by_itself_with_its_sources_and_logs_json(tmp_path: Path) -> Non
     assert run.returncode == 0
     assert "watching 1 machine through 1 source" in run.stderr
     assert "every source has ended" in run.stderr
+
+
+@pytest.mark.parametrize("verb", ["watch", "events", "silence"])
+def test_without_the_extra_it_says_what_to_install(
+    plant: Path, aad: Aad, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr("audio_anomaly_detector.cli.plants.find_spec", lambda name: None)
+    result = aad(verb, plant)
+    assert result.code == 2
+    assert "pip install 'audio-anomaly-detector[watch]'" in result.err

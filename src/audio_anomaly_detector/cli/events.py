@@ -7,6 +7,7 @@ import typer
 
 from audio_anomaly_detector.cli import options
 from audio_anomaly_detector.cli.exit_codes import DONE
+from audio_anomaly_detector.cli.plants import described_plant
 from audio_anomaly_detector.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -32,10 +33,9 @@ def events(
 
     from audio_anomaly_detector.cli.console import out
     from audio_anomaly_detector.monitor.durations import parse_duration
-    from audio_anomaly_detector.monitor.plant import read_plant
     from audio_anomaly_detector.monitor.store.store import Store
 
-    described = read_plant(plant)
+    described = described_plant(plant)
     try:
         back = parse_duration(since)
     except ValueError as error:

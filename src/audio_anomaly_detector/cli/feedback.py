@@ -6,6 +6,7 @@ import typer
 
 from audio_anomaly_detector.cli import options
 from audio_anomaly_detector.cli.exit_codes import DONE, FAILED
+from audio_anomaly_detector.cli.plants import described_plant
 from audio_anomaly_detector.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ def feedback(
     Works whether the watch is running or not. The ids of events are listed by `aad events`.
     """
     from audio_anomaly_detector.monitor.commands import Command
-    from audio_anomaly_detector.monitor.plant import read_plant
 
     asked: dict[Verb, bool] = {
         "normal": normal is not None,
@@ -61,7 +61,7 @@ def feedback(
     if try_only and normal is None:
         raise UserError("--try says what --normal would change; give --normal EVENT with it")
     command = Command(verbs[0], machine, normal or fault, version, try_only, note)
-    answer = _answer(read_plant(plant), command)
+    answer = _answer(described_plant(plant), command)
     if not answer.done:
         raise UserError(answer.words[0])
     for words in answer.words:

@@ -8,6 +8,7 @@ import typer
 
 from audio_anomaly_detector.cli import options
 from audio_anomaly_detector.cli.exit_codes import DONE
+from audio_anomaly_detector.cli.plants import described_plant
 from audio_anomaly_detector.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -32,10 +33,9 @@ def silence(
 
     What still lasts when the silence ends is told then.
     """
-    from audio_anomaly_detector.monitor.plant import read_plant
     from audio_anomaly_detector.monitor.store.store import Store
 
-    described = read_plant(plant)
+    described = described_plant(plant)
     store = Store.open(described.store_url)
     try:
         if end is not None:

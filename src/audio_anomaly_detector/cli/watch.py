@@ -6,6 +6,7 @@ import typer
 
 from audio_anomaly_detector.cli import options
 from audio_anomaly_detector.cli.exit_codes import DONE, SOME_FAILED
+from audio_anomaly_detector.cli.plants import described_plant
 from audio_anomaly_detector.errors import Interrupted, UserError, one_line
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def watch(
     PLANT is a YAML file that names sources of sound, machines, and where events are sent. What is
     learned and found is kept in its `data` folder: end the program and start it again at any time.
     """
-    from audio_anomaly_detector.monitor.plant import read_plant
-
-    described = read_plant(plant)
+    described = described_plant(plant)
     if status:
         return _show_status(described, as_json, quiet)
     _start_log(log, verbose, quiet)
