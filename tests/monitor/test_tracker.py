@@ -185,6 +185,13 @@ def test_windows_before_a_gap_are_no_evidence_and_gaps_are_no_calm() -> None:
     assert heard(calm, state)[1] == []
 
 
+def test_what_a_model_of_the_learning_period_finds_is_a_notice() -> None:
+    tentative = [replace(one, tentative=True) for one in verdicts("wwwwww")]
+    assert told(tentative) == [("new", "notice")]
+    later = [replace(one, at=one.at + 60, end=one.end + 60) for one in verdicts("wwwwww")]
+    assert told([*tentative, *later]) == [("new", "notice"), ("update", "warning")]
+
+
 def test_rain_is_a_notice() -> None:
     assert told(verdicts("n" * 5 + "r" * 30 + "n" * 30)) == [("new", "notice"), ("end", "notice")]
     assert told(verdicts("r" * 6 + "w" * 5 + "n" * 20))[1:] == [("end", "notice")], "it abates"
