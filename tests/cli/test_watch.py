@@ -127,8 +127,10 @@ def test_it_ends_by_itself_with_its_sources_and_logs_json(tmp_path: Path) -> Non
         [*program, "--log", "json"], capture_output=True, text=True, check=False, timeout=120
     )
     assert run.returncode == 0
-    assert "watching 1 machine through 1 source" in run.stderr
-    assert "every source has ended" in run.stderr
+    lines = [json.loads(line) for line in run.stderr.splitlines()]
+    assert "watching 1 machine through 1 source" in lines[0]["event"]
+    assert lines[-1]["event"] == "every source has ended"
+    assert all(line["level"] and line["timestamp"].endswith("Z") for line in lines)
 
 
 @pytest.mark.parametrize("verb", ["watch", "events", "silence"])

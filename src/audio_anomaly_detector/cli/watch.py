@@ -1,5 +1,6 @@
 """`aad watch`."""
 
+import logging
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from audio_anomaly_detector.monitor.plant import Plant
     from audio_anomaly_detector.monitor.status import Status
 
+log = logging.getLogger(__name__)
+
 
 def watch(
     plant: options.PlantFile,
@@ -27,8 +30,9 @@ def watch(
         ),
     ] = False,
     as_json: options.AsJson = False,
-    log: Annotated[
-        Literal["text", "json"], typer.Option(help="Form of the log on standard error.")
+    log_form: Annotated[
+        Literal["text", "json"],
+        typer.Option("--log", help="Form of the log on standard error."),
     ] = "text",
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
@@ -41,7 +45,7 @@ def watch(
     described = described_plant(plant)
     if status:
         return _show_status(described, as_json, quiet)
-    _start_log(log, verbose, quiet)
+    _start_log(log_form, verbose, quiet)
     if check:
         return _check(described)
     return _run(described, quiet)
@@ -68,8 +72,7 @@ def _run(described: "Plant", quiet: bool) -> int:
     watching = Watch(described, lambda event: None if quiet else tell(event))
     try:
         with watching.running():
-            if not quiet:
-                err.print(_begun(described))
+            log.info(_begun(described))
             while watching.step():
                 pass
     except Interrupted:
@@ -77,8 +80,7 @@ def _run(described: "Plant", quiet: bool) -> int:
         return DONE
     finally:
         watching.close()
-    if not quiet:
-        err.print("every source has ended")
+    log.info("every source has ended")
     return DONE
 
 

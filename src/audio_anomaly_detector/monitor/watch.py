@@ -82,6 +82,10 @@ class Watch:
         self._source_events = _restored(states, "sources", SourcesState.from_dict, SourcesState())
         self._evidence = Evidence(self.folders, plant.clips, self._longest_s())
         self.machines = {name: self._machine(name, states) for name in plant.machines}
+        self._heard_by = {
+            name: [machine for machine in self.machines.values() if machine.source == name]
+            for name in plant.sources
+        }
         self._faults: dict[str, SourceFaults] = {}
         self._silenced: frozenset[str] = frozenset()
         self._windows = self._unjudged = 0
@@ -200,23 +204,22 @@ class Watch:
         self._evidence.push(source, chunk)
         faults = self._faults.get(source, SourceFaults()).sentences
         events: list[Event] = []
-        for machine in self.machines.values():
-            if machine.source == source:
-                events += machine.hear(chunk, {str(kind): said for kind, said in faults.items()})
+        for machine in self._heard_by[source]:
+            events += machine.hear(chunk, {str(kind): said for kind, said in faults.items()})
         if events:
             self._tell_events(events)
 
     def _look(self) -> None:
         """At faults of sources, silences and what people ask."""
         self._silenced = frozenset(one.name for one in self.store.silences(self._clock.wall()))
-        faults = {one.status().name: one.status().faults for one in self._supervisors}
-        self._faults = faults
+        statuses = [supervisor.status() for supervisor in self._supervisors]
+        self._faults = {one.name: one.faults for one in statuses}
         self._source_events, events = advance_sources(
             self._source_events,
             self._clock.wall(),
             {
                 name: {str(kind): said for kind, said in of.sentences.items()}
-                for name, of in faults.items()
+                for name, of in self._faults.items()
             },
             self.plant.source_alerts,
         )
