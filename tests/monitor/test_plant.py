@@ -59,6 +59,27 @@ metrics: {port: 9464}
     assert plant.data == Path("/var/lib/aad")
 
 
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "hall"
+    folder.mkdir()
+    text = """
+sources:
+  a: {file: a.wav}
+  b: {folder: ../recordings}
+  c: {raw: pipe, rate: 8000}
+  d: {raw: "-", rate: 8000}
+  e: {file: /srv/e.wav}
+machines: {pump-3: {source: a}}
+"""
+    sources = read(folder, text).sources
+    assert [getattr(sources[name], "file", None) for name in "ae"] == [
+        folder / "a.wav",
+        Path("/srv/e.wav"),
+    ]
+    assert getattr(sources["b"], "folder", None) == folder / "../recordings"
+    assert [getattr(sources[name], "raw", None) for name in "cd"] == [str(folder / "pipe"), "-"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

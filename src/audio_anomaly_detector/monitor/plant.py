@@ -149,5 +149,18 @@ def read_plant(file: Path) -> Plant:
     Raises:
         UserError: anything in it is wrong, with its line.
     """
-    plant = read_settings(Plant, file)
-    return plant.model_copy(update={"data": file.resolve().parent / plant.data})
+    plant, folder = read_settings(Plant, file), file.resolve().parent
+    sources = {name: _relative_to(folder, config) for name, config in plant.sources.items()}
+    return plant.model_copy(update={"data": folder / plant.data, "sources": sources})
+
+
+def _relative_to(folder: Path, config: Any) -> Any:
+    """The settings of a source, whose paths are relative to a folder."""
+    changed: dict[str, Any] = {
+        key: folder / path
+        for key in ("folder", "file")
+        if (path := getattr(config, key, None)) is not None
+    }
+    if isinstance(config, RawInputConfig) and config.raw != "-":
+        changed["raw"] = str(folder / config.raw)
+    return config.model_copy(update=changed)
