@@ -54,6 +54,10 @@ def test_settings_of_alternatives_and_durations_are_read(tmp_path: Path) -> None
             "shapes:\n  a:\n    circle: 2\n    color: blue\n",
             "line 4: unknown setting 'shapes.a.color'; known here: circle, colour",
         ),
+        ("shapes: {}\n? [a, b]\n: 3\n", "line 2: a list or section cannot be a name"),
+        ("shapes: {}\nshown_for: 2020-13-45\n", "line 2: month must be in 1..12: put it in quotes"),
+        ("shapes: {}\nshown_for: " + "9" * 5000, "line 2: Exceeds the limit"),
+        ("shapes: " + "[" * 3000, "is nested too deeply"),
         (
             "shapes:\n  a: {square: 1}\nlayer: []\n",
             "line 3: unknown setting 'layer'; known here: shapes, layers, shown_for",

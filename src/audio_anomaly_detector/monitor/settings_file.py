@@ -21,6 +21,10 @@ class _Loader(yaml.SafeLoader):
         seen: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a list or section cannot be a name", key.start_mark
+                )
             if key.value in seen and key.value != "<<":
                 raise yaml.constructor.ConstructorError(
                     None,
@@ -30,6 +34,14 @@ class _Loader(yaml.SafeLoader):
                 )
             seen[str(key.value)] = line
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """A value; one that looks like a date or number and is none is named with its line."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            problem = f"{one_line(error)[:_LONGEST_VALUE]}: put it in quotes if it is a text"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def read_settings(kind: type[Settings], file: Path) -> Settings:
@@ -47,6 +59,8 @@ def read_settings(kind: type[Settings], file: Path) -> Settings:
     try:
         root = yaml.compose(text, _Loader)
         tree = yaml.load(text, _Loader)
+    except RecursionError as error:
+        raise UserError(f"{file}: is nested too deeply; a plant has four levels") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f" line {mark.line + 1}:"

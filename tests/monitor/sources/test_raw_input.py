@@ -35,6 +35,29 @@ def test_formats(form: str, data: bytes) -> None:
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), samples)
 
 
+def test_a_named_pipe_that_is_ready_and_empty_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sound"
+    os.mkfifo(path)
+    connection = RawInputConfig(raw=str(path), rate=16000).make().open()
+    writer = os.open(path, os.O_WRONLY)
+    os.write(writer, b"\0\0" * 10)
+    real, refusals = os.read, [BlockingIOError(11, "Resource temporarily unavailable")]
+
+    def read(descriptor: int, most: int) -> bytes:
+        if refusals:
+            raise refusals.pop()
+        return real(descriptor, most)
+
+    monkeypatch.setattr(os, "read", read)
+    received = connection.read()
+    assert received is not None
+    assert received.samples.shape == (1, 10)
+    connection.close()
+    os.close(writer)
+
+
 def test_a_named_pipe_is_read_again_when_its_writer_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "sound"
     os.mkfifo(path)

@@ -6,6 +6,7 @@ import threading
 import time
 
 _READ = 1 << 16
+_PAUSE_S = 0.005  # before a pipe is looked at again that was ready and empty
 
 
 class Pipe:
@@ -48,12 +49,18 @@ class Pipe:
         with self._reading:
             if self._ended:
                 return b""
-            ready = [key.fd for key, _ in self._selector.select(timeout)]
-            if self._ended:
-                return b""
-            if self._descriptor not in ready:
-                return None
-            return os.read(self._descriptor, most)
+            until = None if timeout is None else time.monotonic() + timeout
+            while True:
+                wait = None if until is None else max(0.0, until - time.monotonic())
+                ready = [key.fd for key, _ in self._selector.select(wait)]
+                if self._ended:
+                    return b""
+                if self._descriptor not in ready:
+                    return None
+                try:
+                    return os.read(self._descriptor, most)
+                except BlockingIOError:  # a named pipe may be called ready and hold nothing
+                    time.sleep(_PAUSE_S)
 
     def read_exactly(self, count: int, until: float) -> bytes:
         """So many bytes, or fewer if there are no more until a time of the monotonic clock.
