@@ -44,6 +44,7 @@ _LOOK_EVERY_S = 1.0  # at sources, silences and commands
 _STATUS_EVERY_S = 5.0
 _SAVE_EVERY_S = 60.0
 _CLEAN_EVERY_S = 600.0
+_DAY_S = 86400.0
 _DELAYS = 1000  # of the last windows
 _LAST_DELIVERIES_S = 5.0  # for what was told last, when the watch ends
 
@@ -88,6 +89,7 @@ class Watch:
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._counts: Counter[str] = Counter()
         self._due: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
         self._supervisors: list[Supervisor] = []
         self._deliveries: list[DeliveryThread] = []
 
@@ -144,13 +146,16 @@ class Watch:
         for source, chunk in taken:
             self._hear(source, chunk)
         if self._is_due("look", _LOOK_EVERY_S):
-            self._look()
+            with self._going_on("look"):
+                self._look()
         if self._is_due("status", _STATUS_EVERY_S):
-            write_status(self.plant.data, self.status())
+            with self._going_on("status"):
+                write_status(self.plant.data, self.status())
         if self._is_due("save", _SAVE_EVERY_S):
             self._saver.save([], self._states(), self.plant.sink_names)
         if self._is_due("clean", _CLEAN_EVERY_S):
-            self._clean()
+            with self._going_on("clean"):
+                self._clean()
         return bool(taken) or not ended
 
     def carry_out(self, command: commands.Command) -> commands.Answer:
@@ -208,7 +213,9 @@ class Watch:
 
     def _look(self) -> None:
         """At faults of sources, silences and what people ask."""
-        self._silenced = frozenset(one.name for one in self.store.silences(self._clock.wall()))
+        with self._going_on("silences"):
+            silences = self.store.silences(self._clock.wall())
+            self._silenced = frozenset(one.name for one in silences)
         faults = {one.status().name: one.status().faults for one in self._supervisors}
         self._faults = faults
         self._source_events, events = advance_sources(
@@ -259,16 +266,31 @@ class Watch:
         until = time.monotonic() + _LAST_DELIVERIES_S
         while time.monotonic() < until and any(map(_has_work, self._deliveries)):
             time.sleep(0.05)
-        write_status(self.plant.data, replace(self.status(), ended=True))
+        with self._going_on("status"):
+            write_status(self.plant.data, replace(self.status(), ended=True))
 
     def _clean(self) -> None:
-        try:
-            done = self.folders.clean(self.store, self._clock.wall())
-        except UserError as error:
-            log.error("%s", one_line(error))
-            return
+        now = self._clock.wall()
+        self.store.remove_events(now - self.plant.clips.days * _DAY_S)
+        done = self.folders.clean(self.store, now)
+        self._evidence.has_room = done.room
         if done.removed or done.failed or not done.room:
             log.warning("%s", done)
+
+    @contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """What a full disk or a store out of reach prevents is done when it can be again.
+
+        It is logged once: the machines are heard meanwhile.
+        """
+        try:
+            yield
+        except UserError as error:
+            if what not in self._troubles:
+                log.error("%s", one_line(error))
+            self._troubles[what] = one_line(error)
+        else:
+            self._troubles.pop(what, None)
 
     def _is_due(self, what: str, every: float) -> bool:
         now = self._clock.monotonic()
