@@ -42,7 +42,7 @@ class Notice:
         words: what it is, a sentence.
     """
 
-    kind: Literal["gain", "drift"]
+    kind: Literal["gain", "drift", "damaged"]
     since: float
     words: str
 

@@ -16,9 +16,9 @@ class Event:
         id: the same from start to end.
         subject: what it is about: the sound of a machine, a source of sound, the service itself.
         name: of the machine or source.
-        kind: what it is, in a word of the program: ``sound`` (the machine sounds wrong), ``gain``
-            and ``drift`` of machines; ``unreachable``, ``stale``, ``silence``, ``clipping``,
-            ``dead channel``, ``rate``, ``loss`` of sources.
+        kind: what it is, in a word of the program: ``sound`` (the machine sounds wrong), ``gain``,
+            ``drift`` and ``damaged`` of machines; ``unreachable``, ``stale``, ``silence``,
+            ``clipping``, ``dead channel``, ``rate``, ``loss`` of sources.
         phase: of its course.
         level: the highest so far.
         revision: 0 for a new event, one more for each time it was told again.

@@ -41,10 +41,14 @@ class Evidence:
         folders: of the events.
         settings: how much sound.
         longest_s: from the first window of an event to its being told, at most.
+
+    Attributes:
+        has_room: there is room on the disk for sound; pictures are small, and are always kept.
     """
 
     def __init__(self, folders: EventFolders, settings: ClipConfig, longest_s: float) -> None:
         self._folders, self._settings = folders, settings
+        self.has_room = True
         self._kept_s = settings.before_s + longest_s + settings.after_s
         self._rings: dict[str, RingBuffer] = {}
         self._awaited: dict[str, list[_Awaited]] = {}
@@ -91,6 +95,9 @@ class Evidence:
         return not one.moment <= end < one.moment + self._settings.after_s
 
     def _write_sound(self, one: _Awaited, ring: RingBuffer) -> None:
+        if not self.has_room:
+            log.warning("%s: its sound is not kept, as the disk is full", one.folder)
+            return
         # The moment itself may be the end of what was heard.
         last = one.moment - 1e-3
         sound = ring.cut(last, one.before_s, self._settings.after_s)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audio_anomaly_detector.monitor.drift import Notice
-from audio_anomaly_detector.monitor.event import Event
+from audio_anomaly_detector.monitor.event import Event, Level
 from audio_anomaly_detector.monitor.tracker import event_from_dict, event_id
 
 
@@ -41,7 +41,11 @@ class NoticeState:
 
 
 def advance_notices(
-    state: NoticeState, name: str, notices: Sequence[Notice], now: float
+    state: NoticeState,
+    name: str,
+    notices: Sequence[Notice],
+    now: float,
+    level: Level = "notice",
 ) -> tuple[NoticeState, list[Event]]:
     """Take the slow changes that a machine shows now.
 
@@ -50,6 +54,7 @@ def advance_notices(
         name: of the machine.
         notices: that last.
         now: s since 1970 UTC.
+        level: of the events.
 
     Returns:
         the state with them, and what there is to tell.
@@ -71,7 +76,7 @@ def advance_notices(
                 name,
                 kind,
                 "new",
-                "notice",
+                level,
                 0,
                 notice.since,
                 max(now, notice.since),

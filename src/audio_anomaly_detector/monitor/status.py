@@ -9,6 +9,7 @@ from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_json
 
 FILE = "status.json"
+DAMAGED = "damaged"  # instead of a phase: what was learned cannot be read
 # Seconds after which a status is too old: several of the times between two of them.
 STALE_S = 30.0
 
@@ -43,7 +44,7 @@ class MachineLine:
     Args:
         name: of the machine.
         source: that hears it.
-        phase: of learning.
+        phase: of learning, or `DAMAGED`.
         state: the machine's, such as ``running``.
         model: version of the model that serves; None: none yet.
         height: last score above its threshold; None: not judged.
@@ -102,6 +103,11 @@ class Status:
             found.append(f"no sign of life for {now - self.at:.0f} s: is 'aad watch' running?")
         for source in self.sources:
             found += [f"source {source.name}: {fault}" for fault in source.faults]
+        found += [
+            f"machine {machine.name}: is not watched: {machine.reason}"
+            for machine in self.machines
+            if machine.phase == DAMAGED
+        ]
         found += [
             f"{count} notifications wait for {sink}"
             for sink, count in self.waiting.items()

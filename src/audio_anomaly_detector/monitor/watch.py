@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from audio_anomaly_detector.monitor import commands
 from audio_anomaly_detector.monitor.alerts import Quiet, ToldState, to_tell
 from audio_anomaly_detector.monitor.carrying_out import carry_out
 from audio_anomaly_detector.monitor.clock import Clock, SystemClock
+from audio_anomaly_detector.monitor.damaged import DamagedMachine
 from audio_anomaly_detector.monitor.event import Event
 from audio_anomaly_detector.monitor.evidence import Evidence
 from audio_anomaly_detector.monitor.fits import Fits, FitsAtOnce, FitsInChild
@@ -29,12 +30,19 @@ from audio_anomaly_detector.monitor.sound import Chunk, Window
 from audio_anomaly_detector.monitor.source_alerts import SourcesState, advance_sources
 from audio_anomaly_detector.monitor.sources.faults import SourceFaults
 from audio_anomaly_detector.monitor.sources.supervisor import Supervisor
-from audio_anomaly_detector.monitor.status import MachineLine, SourceLine, Status, write_status
+from audio_anomaly_detector.monitor.status import (
+    DAMAGED,
+    MachineLine,
+    SourceLine,
+    Status,
+    write_status,
+)
 from audio_anomaly_detector.monitor.store.clips import EventFolders
 from audio_anomaly_detector.monitor.store.saving import Saver
 from audio_anomaly_detector.monitor.store.store import Store
 from audio_anomaly_detector.monitor.tracker import TrackerState
 from audio_anomaly_detector.monitor.verdict import Verdict
+from audio_anomaly_detector.monitor.versions import Versions
 from audio_anomaly_detector.monitor.watched import WatchedMachine
 
 log = logging.getLogger(__name__)
@@ -44,6 +52,7 @@ _LOOK_EVERY_S = 1.0  # at sources, silences and commands
 _STATUS_EVERY_S = 5.0
 _SAVE_EVERY_S = 60.0
 _CLEAN_EVERY_S = 600.0
+_DAY_S = 86400.0
 _DELAYS = 1000  # of the last windows
 _LAST_DELIVERIES_S = 5.0  # for what was told last, when the watch ends
 
@@ -81,7 +90,15 @@ class Watch:
         self._told = _restored(states, "told", ToldState.from_dict, ToldState())
         self._source_events = _restored(states, "sources", SourcesState.from_dict, SourcesState())
         self._evidence = Evidence(self.folders, plant.clips, self._longest_s())
-        self.machines = {name: self._machine(name, states) for name in plant.machines}
+        self.machines: dict[str, WatchedMachine] = {}
+        self._damaged: dict[str, DamagedMachine] = {}
+        for name in plant.machines:
+            try:
+                self.machines[name] = self._machine(name, states)
+            except UserError as error:  # the others are watched all the same
+                log.error("%s: is not watched: %s", name, one_line(error))
+                told = _restored(states, f"notices:{name}", NoticeState.from_dict, NoticeState())
+                self._damaged[name] = DamagedMachine(one_line(error), self._started, told)
         self._heard_by = {
             name: [machine for machine in self.machines.values() if machine.source == name]
             for name in plant.sources
@@ -92,6 +109,7 @@ class Watch:
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._counts: Counter[str] = Counter()
         self._due: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
         self._supervisors: list[Supervisor] = []
         self._deliveries: list[DeliveryThread] = []
 
@@ -148,18 +166,23 @@ class Watch:
         for source, chunk in taken:
             self._hear(source, chunk)
         if self._is_due("look", _LOOK_EVERY_S):
-            self._look()
+            with self._going_on("look"):
+                self._look()
         if self._is_due("status", _STATUS_EVERY_S):
-            write_status(self.plant.data, self.status())
+            with self._going_on("status"):
+                write_status(self.plant.data, self.status())
         if self._is_due("save", _SAVE_EVERY_S):
             self._saver.save([], self._states(), self.plant.sink_names)
         if self._is_due("clean", _CLEAN_EVERY_S):
-            self._clean()
+            with self._going_on("clean"):
+                self._clean()
         return bool(taken) or not ended
 
     def carry_out(self, command: commands.Command) -> commands.Answer:
         """Do what a person asks."""
         try:
+            if command.machine in self._damaged:
+                self._mend(command)
             words, events = carry_out(
                 command, self.machines, self.store, self.folders, self._clock.wall()
             )
@@ -191,7 +214,7 @@ class Watch:
             at=self._clock.wall(),
             started=self._started,
             sources=tuple(sources),
-            machines=tuple(_line(name, machine) for name, machine in self.machines.items()),
+            machines=tuple(self._line(name) for name in self.plant.machines),
             windows=self._windows,
             unjudged=self._unjudged,
             delay_s=(middle, late),
@@ -211,7 +234,9 @@ class Watch:
 
     def _look(self) -> None:
         """At faults of sources, silences and what people ask."""
-        self._silenced = frozenset(one.name for one in self.store.silences(self._clock.wall()))
+        with self._going_on("silences"):
+            silences = self.store.silences(self._clock.wall())
+            self._silenced = frozenset(one.name for one in silences)
         statuses = [supervisor.status() for supervisor in self._supervisors]
         self._faults = {one.name: one.faults for one in statuses}
         self._source_events, events = advance_sources(
@@ -224,15 +249,49 @@ class Watch:
             self.plant.source_alerts,
         )
         self._tell_events(events)
+        if self._is_due("damaged", _SAVE_EVERY_S):
+            self._look_at_damaged()
         for path, command in commands.waiting(self.plant.data):
             commands.reply(path, self.carry_out(command))
+
+    def _look_at_damaged(self) -> None:
+        """Tell which machines cannot be watched, and try whether somebody has mended them."""
+        for name, machine in list(self._damaged.items()):
+            with suppress(UserError):
+                self._restore_machine(name)
+                continue
+            self._damaged[name], events = machine.told(name, self._clock.wall())
+            self._tell_events(events)
+
+    def _mend(self, command: commands.Command) -> None:
+        """Use the version that is asked for where the one in use is damaged.
+
+        Raises:
+            UserError: it cannot be used, or something else is asked of the machine.
+        """
+        name = command.machine
+        if command.verb != "version":
+            raise UserError(f"{name}: is not watched: {self._damaged[name].why}")
+        Versions(self.plant.data / "machines" / name / "models").use(command.version or 0)
+        self._restore_machine(name)
+
+    def _restore_machine(self, name: str) -> None:
+        """Watch a machine that was damaged.
+
+        Raises:
+            UserError: it still is.
+        """
+        states = {**self.store.states(), **self._states()}
+        self.machines[name] = self._machine(name, states)
+        del self._damaged[name]
+        log.warning("%s: is watched again", name)
 
     def _tell_events(self, events: Sequence[Event]) -> None:
         """Save events and tell those that are to be told now."""
         quiet = Quiet(
             self._silenced,
             {name for name, of in self._faults.items() if of},
-            {name: machine.source for name, machine in self.machines.items()},
+            {name: machine.source for name, machine in self.plant.machines.items()},
         )
         self._told, told = to_tell(self._told, events, quiet)
         told_ids = {event.id for event in told}
@@ -251,6 +310,8 @@ class Watch:
         for name, machine in self.machines.items():
             states[f"machine:{name}"] = machine.tracker.to_dict()
             states[f"notices:{name}"] = machine.notices.to_dict()
+        for name, damaged in self._damaged.items():
+            states[f"notices:{name}"] = damaged.notices.to_dict()
         return states
 
     def _end(self) -> None:
@@ -262,16 +323,31 @@ class Watch:
         until = time.monotonic() + _LAST_DELIVERIES_S
         while time.monotonic() < until and any(map(_has_work, self._deliveries)):
             time.sleep(0.05)
-        write_status(self.plant.data, replace(self.status(), ended=True))
+        with self._going_on("status"):
+            write_status(self.plant.data, replace(self.status(), ended=True))
 
     def _clean(self) -> None:
-        try:
-            done = self.folders.clean(self.store, self._clock.wall())
-        except UserError as error:
-            log.error("%s", one_line(error))
-            return
+        now = self._clock.wall()
+        self.store.remove_events(now - self.plant.clips.days * _DAY_S)
+        done = self.folders.clean(self.store, now)
+        self._evidence.has_room = done.room
         if done.removed or done.failed or not done.room:
             log.warning("%s", done)
+
+    @contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """What a full disk or a store out of reach prevents is done when it can be again.
+
+        It is logged once: the machines are heard meanwhile.
+        """
+        try:
+            yield
+        except UserError as error:
+            if what not in self._troubles:
+                log.error("%s", one_line(error))
+            self._troubles[what] = one_line(error)
+        else:
+            self._troubles.pop(what, None)
 
     def _is_due(self, what: str, every: float) -> bool:
         now = self._clock.monotonic()
@@ -285,6 +361,12 @@ class Watch:
         self._unjudged += not verdict.judged
         if self._is_live:
             self._delays.append(max(0.0, self._clock.wall() - window.end))
+
+    def _line(self, name: str) -> MachineLine:
+        if name in self.machines:
+            return _line(name, self.machines[name])
+        source, why = self.plant.machines[name].source, self._damaged[name].why
+        return MachineLine(name, source, DAMAGED, "unknown", None, None, why)
 
     def _longest_s(self) -> float:
         """Of sound from the first window of an event to its being told."""
