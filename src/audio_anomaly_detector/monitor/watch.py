@@ -91,18 +91,15 @@ class Watch:
         self._source_events = _restored(states, "sources", SourcesState.from_dict, SourcesState())
         self._evidence = Evidence(self.folders, plant.clips, self._longest_s())
         self.machines: dict[str, WatchedMachine] = {}
+        self._heard_by: dict[str, list[WatchedMachine]] = {name: [] for name in plant.sources}
         self._damaged: dict[str, DamagedMachine] = {}
         for name in plant.machines:
             try:
-                self.machines[name] = self._machine(name, states)
+                self._add_machine(name, states)
             except UserError as error:  # the others are watched all the same
                 log.error("%s: is not watched: %s", name, one_line(error))
                 told = _restored(states, f"notices:{name}", NoticeState.from_dict, NoticeState())
                 self._damaged[name] = DamagedMachine(one_line(error), self._started, told)
-        self._heard_by = {
-            name: [machine for machine in self.machines.values() if machine.source == name]
-            for name in plant.sources
-        }
         self._faults: dict[str, SourceFaults] = {}
         self._silenced: frozenset[str] = frozenset()
         self._windows = self._unjudged = 0
@@ -282,7 +279,7 @@ class Watch:
             UserError: it still is.
         """
         states = {**self.store.states(), **self._states()}
-        self.machines[name] = self._machine(name, states)
+        self._add_machine(name, states)
         del self._damaged[name]
         log.warning("%s: is watched again", name)
 
@@ -376,10 +373,15 @@ class Watch:
         ]
         return (self.plant.alerts.of + 1) * max(seconds)
 
-    def _machine(self, name: str, states: Mapping[str, Any]) -> WatchedMachine:
+    def _add_machine(self, name: str, states: Mapping[str, Any]) -> None:
+        """Watch a machine from now on.
+
+        Raises:
+            UserError: what was learned of it is damaged.
+        """
         settings = self.plant.machines[name]
         folder = self.plant.data / "machines" / name
-        return WatchedMachine(
+        machine = WatchedMachine(
             MachineMonitor(name, settings, folder, self._clock, self._fits),
             settings.source,
             self.plant.alerts,
@@ -388,6 +390,8 @@ class Watch:
             self._evidence,
             self._note,
         )
+        self.machines[name] = machine
+        self._heard_by[settings.source].append(machine)
 
     def _made_supervisors(self) -> list[Supervisor]:
         self._supervisors = [
