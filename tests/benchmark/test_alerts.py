@@ -28,7 +28,7 @@ from audio_anomaly_detector.benchmark.watched_weeks import (
 from audio_anomaly_detector.monitor.alert_config import AlertConfig
 
 RULES = AlertConfig()
-THRESHOLDS = Thresholds(2.0, 3.0)
+THRESHOLDS = Thresholds(2.0, 3.0, tentative=False)
 RATE = 16_000
 
 

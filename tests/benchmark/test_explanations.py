@@ -196,6 +196,7 @@ def explained(narrow: Map) -> Explanation:
         {},
         narrow,
         empty,
+        None,
         [],
         [],
         None,
