@@ -172,7 +172,8 @@ def _print_status(status: "Status") -> None:
         )
     out.print(machines)
     for machine in status.machines:
-        for note in [*machine.notes, *([machine.reason] if machine.reason else [])]:
+        # While it is learned, the reason is one of the notes.
+        for note in dict.fromkeys([*machine.notes, *([machine.reason] if machine.reason else [])]):
             out.print(f"{machine.name}: {note}")
     middle, late = status.delay_s
     out.print(

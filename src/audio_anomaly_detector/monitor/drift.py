@@ -42,7 +42,7 @@ class Notice:
         words: what it is, a sentence.
     """
 
-    kind: Literal["gain", "drift", "damaged"]
+    kind: Literal["gain", "drift", "damaged", "undelivered"]
     since: float
     words: str
 

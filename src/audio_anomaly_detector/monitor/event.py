@@ -18,7 +18,8 @@ class Event:
         name: of the machine or source.
         kind: what it is, in a word of the program: ``sound`` (the machine sounds wrong), ``gain``,
             ``drift`` and ``damaged`` of machines; ``unreachable``, ``stale``, ``silence``,
-            ``clipping``, ``dead channel``, ``rate``, ``loss`` of sources.
+            ``clipping``, ``dead channel``, ``rate``, ``loss`` of sources; ``undelivered`` of
+            the service.
         phase: of its course.
         level: the highest so far.
         revision: 0 for a new event, one more for each time it was told again.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audio_anomaly_detector.monitor.drift import Notice
-from audio_anomaly_detector.monitor.event import Event, Level
+from audio_anomaly_detector.monitor.event import Event, Level, Subject
 from audio_anomaly_detector.monitor.tracker import event_from_dict, event_id
 
 
@@ -46,6 +46,7 @@ def advance_notices(
     notices: Sequence[Notice],
     now: float,
     level: Level = "notice",
+    subject: Subject = "machine",
 ) -> tuple[NoticeState, list[Event]]:
     """Take the slow changes that a machine shows now.
 
@@ -55,6 +56,7 @@ def advance_notices(
         notices: that last.
         now: s since 1970 UTC.
         level: of the events.
+        subject: that the name is of.
 
     Returns:
         the state with them, and what there is to tell.
@@ -68,11 +70,11 @@ def advance_notices(
         told.append(replace(event, phase="end", revision=event.revision + 1, updated=at, ended=at))
     for kind, notice in lasting.items():
         if kind not in events:
-            identity = event_id("machine", name, count, notice.since)
+            identity = event_id(subject, name, count, notice.since)
             # Ids of the machine's other events count for themselves.
             event = Event(
                 f"{identity}-{kind}",
-                "machine",
+                subject,
                 name,
                 kind,
                 "new",

@@ -41,6 +41,7 @@ from audio_anomaly_detector.monitor.store.clips import EventFolders
 from audio_anomaly_detector.monitor.store.saving import Saver
 from audio_anomaly_detector.monitor.store.store import Store
 from audio_anomaly_detector.monitor.tracker import TrackerState
+from audio_anomaly_detector.monitor.undelivered import Undelivered
 from audio_anomaly_detector.monitor.verdict import Verdict
 from audio_anomaly_detector.monitor.versions import Versions
 from audio_anomaly_detector.monitor.watched import WatchedMachine
@@ -100,6 +101,12 @@ class Watch:
                 log.error("%s: is not watched: %s", name, one_line(error))
                 told = _restored(states, f"notices:{name}", NoticeState.from_dict, NoticeState())
                 self._damaged[name] = DamagedMachine(one_line(error), self._started, told)
+        self._undelivered = {
+            name: Undelivered(
+                _restored(states, f"sink:{name}", NoticeState.from_dict, NoticeState())
+            )
+            for name in plant.sink_names
+        }
         self._faults: dict[str, SourceFaults] = {}
         self._silenced: frozenset[str] = frozenset()
         self._windows = self._unjudged = 0
@@ -246,6 +253,8 @@ class Watch:
             self.plant.source_alerts,
         )
         self._tell_events(events)
+        for name, undelivered in self._undelivered.items():
+            self._tell_events(undelivered.told(name, self._clock.wall()))
         if self._is_due("damaged", _SAVE_EVERY_S):
             self._look_at_damaged()
         for path, command in commands.waiting(self.plant.data):
@@ -309,6 +318,8 @@ class Watch:
             states[f"notices:{name}"] = machine.notices.to_dict()
         for name, damaged in self._damaged.items():
             states[f"notices:{name}"] = damaged.notices.to_dict()
+        for name, undelivered in self._undelivered.items():
+            states[f"sink:{name}"] = undelivered.notices.to_dict()
         return states
 
     def _end(self) -> None:
@@ -358,6 +369,9 @@ class Watch:
         self._unjudged += not verdict.judged
         if self._is_live:
             self._delays.append(max(0.0, self._clock.wall() - window.end))
+
+    def _gave_up(self, sink: str, count: int) -> None:
+        self._undelivered[sink].gave_up(count, self._clock.wall())
 
     def _line(self, name: str) -> MachineLine:
         if name in self.machines:
@@ -416,7 +430,9 @@ class Watch:
         )
         self.store.drop_other_sinks(self.plant.sink_names)
         self._deliveries = [
-            DeliveryThread(self.store, config.make(site), self._clock, self.plant.delivery)
+            DeliveryThread(
+                self.store, config.make(site), self._clock, self.plant.delivery, self._gave_up
+            )
             for config in self.plant.sinks
         ]
         return self._deliveries
