@@ -28,6 +28,7 @@ endif
 
 # A quarter of an hour of a synthetic fan whose bearing fails, watched in two minutes of CPU time.
 demo-watch: $(VENV)/.installed
+	rm -rf out/demo-watch
 	$(BIN)/python examples/watch_demo.py out/demo-watch
 	$(BIN)/aad watch out/demo-watch/plant.yaml
 
