@@ -1,6 +1,6 @@
 """How many sources `aad watch` hears on one core, how late its verdicts come, whether memory grows.
 
-    python -m performance.watching --sources 50 --seconds 120
+    python -m performance.watching --sources 50 --seconds 170
 
 Each source is a named pipe into which another process writes a synthetic fan in real time; each has
 a machine of its own, with a model of ten minutes.
@@ -27,14 +27,14 @@ from audio_anomaly_detector.synthesis.data_set import Site, SyntheticConfig
 _RATE = 16_000
 _LEARNED_PIECES, _PLAYED_PIECES = 62, 12  # of ten seconds
 _BLOCK_S = 0.25
-_SETTLED_S = 30.0  # after which memory is read for the first time
+_SETTLED_S = 100.0  # after which every buffer is full and memory is read for the first time
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sources", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=float, default=170.0)
     parser.add_argument("--preset", default="instant")
     given = parser.parse_args(arguments)
     if hasattr(os, "sched_setaffinity"):
