@@ -10,6 +10,7 @@ from audio_anomaly_detector.monitor.machine import MachineMonitor
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.sound import Samples, Window
 from audio_anomaly_detector.monitor.verdict import Verdict
+from monitor.told_events import SetClock
 from synthetic_data import SAMPLE_RATE, hum, knock
 
 SECONDS = 4.0
@@ -28,23 +29,10 @@ SETTINGS = MachineConfig(
 )
 
 
-class SetClock:
-    """A clock that tests set."""
-
-    def __init__(self, now: float = BEGAN) -> None:
-        self.now = now
-
-    def wall(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 def monitor(
     folder: Path, fits: Fits | None = None, settings: MachineConfig = SETTINGS
 ) -> MachineMonitor:
-    return MachineMonitor("pump-3", settings, folder, SetClock(), fits or FitsAtOnce())
+    return MachineMonitor("pump-3", settings, folder, SetClock(BEGAN), fits or FitsAtOnce())
 
 
 def humming(seed: int) -> Samples:

@@ -326,10 +326,7 @@ class Detector:
         Raises:
             UserError: as `score`; or the banks have no room for them.
         """
-        checked = [
-            checked_waveform(waveform, self.config.audio, self.microphones)
-            for waveform in waveforms
-        ]
+        checked = self._checked(waveforms)
         capacity = self.config.scoring.bank_capacity
         held = max((len(bank.clips) for bank in self.pipeline.banks.values()), default=0)
         if held + len(checked) > capacity:
@@ -337,11 +334,7 @@ class Detector:
                 f"the banks hold {held} of at most {capacity} clips, no room for {len(checked)} "
                 "more; fit the detector again with them"
             )
-        length, slack = self.config.audio.length, self.config.audio.window_slack
-        windows = [torch.from_numpy(to_windows(one, length, slack)) for one in checked]
-        measured = self.pipeline.measure(
-            [one.to(self.device) for one in windows], self.pipeline.networks
-        )
+        measured = self.pipeline.measure(self._windows(checked), self.pipeline.networks)
         banks = {
             name: replace(
                 bank, clips=torch.cat([bank.clips, bank.located(measured.statistics[name])])
@@ -408,11 +401,7 @@ class Detector:
         self, waveforms: Sequence[ArrayLike], with_map: bool = False
     ) -> list[Score]:
         """Score several waveforms ``(C, T)`` together; see `score`."""
-        checked = [
-            checked_waveform(waveform, self.config.audio, self.microphones)
-            for waveform in waveforms
-        ]
-        return self._score(checked, with_map)
+        return self._score(self._checked(waveforms), with_map)
 
     def score_clip(self, clip: Clip, with_map: bool = False) -> Score:
         """Score a clip from its file.
@@ -583,6 +572,19 @@ class Detector:
         unlike = unlike_normals(reading.info, self.provenance.formats, self.sample_rate)
         return reading._replace(remarks=[*reading.remarks, *unlike])
 
+    def _checked(self, waveforms: Sequence[ArrayLike]) -> list[NDArray[np.float32]]:
+        return [
+            checked_waveform(waveform, self.config.audio, self.microphones)
+            for waveform in waveforms
+        ]
+
+    def _windows(self, waveforms: Sequence[NDArray[np.float32]]) -> list[Tensor]:
+        """The windows ``(W, C, T)`` of each waveform, on the device."""
+        length, slack = self.config.audio.length, self.config.audio.window_slack
+        return [
+            torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
+        ]
+
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``, and ask of the anomalous ones how they were recorded."""
         verdicts = self._score_sound(waveforms, with_map)
@@ -592,10 +594,7 @@ class Detector:
         self, waveforms: Sequence[NDArray[np.float32]], with_map: bool = False
     ) -> list[Score]:
         """Score waveforms ``(C, T)`` by their sound alone."""
-        length, slack = self.config.audio.length, self.config.audio.window_slack
-        windows = [
-            torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
-        ]
+        windows = self._windows(waveforms)
         seconds = [one.shape[-1] / self.sample_rate for one in waveforms]
         found = self.pipeline.score(windows, seconds, with_maps=with_map)
         scores = []
@@ -603,7 +602,9 @@ class Detector:
             map_ = None
             if found.maps is not None:
                 hop = self.config.logmel.hop_length
-                map_ = _clip_map(found.maps[clip], waveforms[clip].shape[-1], length, hop)
+                map_ = _clip_map(
+                    found.maps[clip], waveforms[clip].shape[-1], self.config.audio.length, hop
+                )
             verdict = judged(
                 self,
                 score,

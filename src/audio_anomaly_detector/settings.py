@@ -90,7 +90,7 @@ def _first_problem(kind: type[BaseModel], errors: Sequence["ErrorDetails"]) -> s
     key, value = ".".join(path), first["input"]
     if first["type"] == "model_type":
         return (
-            f"setting '{key}' = {_short(value)}: this is a section, give its settings, "
+            f"setting '{key}' = {shortened(value)}: this is a section, give its settings, "
             f"such as --set {key}.KEY=VALUE; it holds: {known}"
         )
     if first["type"] == "missing":
@@ -101,7 +101,7 @@ def _first_problem(kind: type[BaseModel], errors: Sequence["ErrorDetails"]) -> s
     # One field of several types has an error for each of them.
     same = [one for one in errors if one["loc"][: len(path) + 1] == first["loc"][: len(path) + 1]]
     messages = dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in same)
-    where = f"setting '{key}' = {_short(value)}: " if key else ""
+    where = f"setting '{key}' = {shortened(value)}: " if key else ""
     return where + " or ".join(messages)
 
 
@@ -121,6 +121,7 @@ def _deepest_section(
     return kind, path
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
+    """A wrong value as a message repeats it, without passwords of addresses."""
     text = without_passwords(repr(value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"

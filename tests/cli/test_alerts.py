@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from audio_anomaly_detector.benchmark.disturbances import DISTURBANCES
-from audio_anomaly_detector.benchmark.field_cells import origin
-from audio_anomaly_detector.benchmark.watched_cells import CELLS
+from audio_anomaly_detector.benchmark.machine_cells import CELLS, origin
 from audio_anomaly_detector.benchmark.watched_machines import (
     FAULT,
     LEARNED,

@@ -1,15 +1,12 @@
 """`aad alerts`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from audio_anomaly_detector.cli import options
 from audio_anomaly_detector.cli.exit_codes import report_failures
-
-if TYPE_CHECKING:
-    pass
 
 
 def alerts(
@@ -25,10 +22,7 @@ def alerts(
     seed: options.Seed = 0,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="INT", help="Machines at a time.  [default: one a core]"),
-    ] = None,
+    workers: options.MachinesAtATime = None,
 ) -> int:
     """Measure how often watched machines are told of without a fault, and how soon with one.
 

@@ -262,6 +262,10 @@ Runtime = Annotated[
         rich_help_panel=COMPUTING,
     ),
 ]
+MachinesAtATime = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="INT", help="Machines at a time.  [default: one a core]"),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", metavar="", help="Machine-readable output on stdout.")
 ]

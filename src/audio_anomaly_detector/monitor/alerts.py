@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audio_anomaly_detector.monitor.event import Event
-from audio_anomaly_detector.monitor.tracker import event_from_dict
 from audio_anomaly_detector.monitor.verdict import Verdict
 
 EVERYTHING = "*"  # name of a silence
@@ -57,7 +56,7 @@ class ToldState:
             ValueError: it is none.
         """
         try:
-            held = {key: event_from_dict(event) for key, event in content["held"].items()}
+            held = {key: Event.from_dict(event) for key, event in content["held"].items()}
             return cls(frozenset(content["told"]), held)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no state of what was told ({error})") from error

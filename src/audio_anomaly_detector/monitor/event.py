@@ -52,3 +52,9 @@ class Event:
             "words": list(self.words),
             "course": [list(point) for point in self.course],
         }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Event":
+        """The event of `to_dict`; raises `TypeError` or `KeyError` if it is none."""
+        course = tuple((float(at), float(value)) for at, value in content["course"])
+        return cls(**{**content, "words": tuple(content["words"]), "course": course})

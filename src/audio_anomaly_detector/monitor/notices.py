@@ -6,7 +6,7 @@ from typing import Any
 
 from audio_anomaly_detector.monitor.drift import Notice
 from audio_anomaly_detector.monitor.event import Event, Level, Subject
-from audio_anomaly_detector.monitor.tracker import event_from_dict, event_id
+from audio_anomaly_detector.monitor.tracker import event_id
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class NoticeState:
             ValueError: it is none.
         """
         try:
-            events = {kind: event_from_dict(event) for kind, event in content["events"].items()}
+            events = {kind: Event.from_dict(event) for kind, event in content["events"].items()}
             return cls(events, content["count"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no state of slow changes ({error})") from error

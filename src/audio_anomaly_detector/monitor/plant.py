@@ -30,10 +30,18 @@ from audio_anomaly_detector.monitor.store.clips import ClipConfig
 Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,63}$")]
 
 
-def _kind(value: Any, known: Mapping[str, type[BaseModel]]) -> str | None:
-    """Name of the alternative that settings are, by the one key that tells it."""
-    found = [known[key] for key in known if isinstance(value, dict) and key in value]
-    return found[0].__name__ if len(found) == 1 else None
+def _by_key(known: Mapping[str, type[BaseModel]]) -> Discriminator:
+    """Tells alternatives apart by the one key that names their kind; see `settings_file`."""
+
+    def kind(value: Any) -> str | None:
+        found = [known[key] for key in known if isinstance(value, dict) and key in value]
+        return found[0].__name__ if len(found) == 1 else None
+
+    return Discriminator(
+        kind,
+        custom_error_type="kind",
+        custom_error_message=f"give one of: {', '.join(known)}",
+    )
 
 
 SourceConfig = Annotated[
@@ -42,11 +50,7 @@ SourceConfig = Annotated[
     | Annotated[RawInputConfig, Tag(RawInputConfig.__name__)]
     | Annotated[FfmpegConfig, Tag(FfmpegConfig.__name__)]
     | Annotated[MqttAudioConfig, Tag(MqttAudioConfig.__name__)],
-    Discriminator(
-        lambda value: _kind(value, SOURCES),
-        custom_error_type="source_kind",
-        custom_error_message=f"give one of: {', '.join(SOURCES)}",
-    ),
+    _by_key(SOURCES),
 ]
 SinkSettings = Annotated[
     Annotated[MqttConfig, Tag(MqttConfig.__name__)]
@@ -54,11 +58,7 @@ SinkSettings = Annotated[
     | Annotated[NotifyConfig, Tag(NotifyConfig.__name__)]
     | Annotated[LinesConfig, Tag(LinesConfig.__name__)]
     | Annotated[CommandConfig, Tag(CommandConfig.__name__)],
-    Discriminator(
-        lambda value: _kind(value, SINKS),
-        custom_error_type="sink_kind",
-        custom_error_message=f"give one of: {', '.join(SINKS)}",
-    ),
+    _by_key(SINKS),
 ]
 
 

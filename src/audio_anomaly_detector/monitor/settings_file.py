@@ -8,10 +8,11 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, SecretStr, Tag, ValidationError
 
-from audio_anomaly_detector.errors import UserError, one_line, without_passwords
+from audio_anomaly_detector.errors import UserError, one_line
+from audio_anomaly_detector.settings import shortened
 
 Settings = TypeVar("Settings", bound=BaseModel)
-_LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
+_LONGEST_PROBLEM = 60  # characters of what Python says of a value
 
 
 class _Loader(yaml.SafeLoader):
@@ -40,7 +41,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except ValueError as error:
-            problem = f"{one_line(error)[:_LONGEST_VALUE]}: put it in quotes if it is a text"
+            problem = f"{one_line(error)[:_LONGEST_PROBLEM]}: put it in quotes if it is a text"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
@@ -105,8 +106,7 @@ def _shown(value: object, kind: type[BaseModel], location: Sequence[str | int]) 
     field = _settings_at(kind, location[:-1]).model_fields.get(str(location[-1]))
     if field is not None and SecretStr in _classes(field.annotation):
         return ""
-    shown = without_passwords(repr(value))
-    return f" (it is {shown[:_LONGEST_VALUE]}{' …' * (len(shown) > _LONGEST_VALUE)})"
+    return f" (it is {shortened(value)})"
 
 
 def _place(node: yaml.Node | None, location: Sequence[str | int]) -> tuple[int, list[str]]:
@@ -114,7 +114,6 @@ def _place(node: yaml.Node | None, location: Sequence[str | int]) -> tuple[int, 
 
     Names of alternatives (tags), which pydantic puts among the keys, stand in no file and are
     skipped; they must be no keys.
-
     """
     line, path = 1, []
     for part in location:

@@ -32,23 +32,5 @@ class Chunk:
         return self.at + self.samples.shape[1] / self.sample_rate
 
 
-@dataclass(frozen=True)
-class Window:
-    """A piece of sound that is scored, of one stretch.
-
-    Args:
-        samples: ``(C, T)``, full scale ±1, at the rate of its source.
-        sample_rate: Hz.
-        stretch: see `Chunk`.
-        at: when its first sample was heard, s since 1970 UTC.
-    """
-
-    samples: Samples
-    sample_rate: int
-    stretch: int
-    at: float
-
-    @property
-    def end(self) -> float:
-        """When the sample after the last one is heard, s since 1970 UTC."""
-        return self.at + self.samples.shape[1] / self.sample_rate
+class Window(Chunk):
+    """A piece of sound that is scored."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from audio_anomaly_detector.monitor.alert_config import SourceAlertConfig
 from audio_anomaly_detector.monitor.event import Event, Level, Phase, Subject
-from audio_anomaly_detector.monitor.tracker import event_from_dict, event_id
+from audio_anomaly_detector.monitor.tracker import event_id
 
 # Between two calls: more has passed while nobody looked.
 _MOST_PASSED_S = 60.0
@@ -84,11 +84,11 @@ class SourcesState:
         try:
             sources = {
                 name: SourceState(
-                    **{**one, "event": one["event"] and event_from_dict(one["event"])}
+                    **{**one, "event": one["event"] and Event.from_dict(one["event"])}
                 )
                 for name, one in content["sources"].items()
             }
-            together = content["together"] and event_from_dict(content["together"])
+            together = content["together"] and Event.from_dict(content["together"])
             return cls(**{**content, "sources": sources, "together": together})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no state of sources ({error})") from error

@@ -90,16 +90,10 @@ class TrackerState:
         """
         try:
             recent = tuple(Heard(**window) for window in content["recent"])
-            event = None if content["event"] is None else event_from_dict(content["event"])
+            event = None if content["event"] is None else Event.from_dict(content["event"])
             return cls(**{**content, "recent": recent, "event": event})
         except (KeyError, TypeError) as error:
             raise ValueError(f"no state of a tracker ({error})") from error
-
-
-def event_from_dict(content: dict[str, Any]) -> Event:
-    """The event of `Event.to_dict`; raises `TypeError` or `KeyError` if it is none."""
-    course = tuple((float(at), float(value)) for at, value in content["course"])
-    return Event(**{**content, "words": tuple(content["words"]), "course": course})
 
 
 def advance(

@@ -28,7 +28,6 @@ from audio_anomaly_detector.monitor.sinks.delivery import DeliveryThread
 from audio_anomaly_detector.monitor.sinks.sink import Site
 from audio_anomaly_detector.monitor.sound import Chunk, Window
 from audio_anomaly_detector.monitor.source_alerts import SourcesState, advance_sources
-from audio_anomaly_detector.monitor.sources.faults import SourceFaults
 from audio_anomaly_detector.monitor.sources.supervisor import Supervisor
 from audio_anomaly_detector.monitor.status import (
     DAMAGED,
@@ -107,7 +106,7 @@ class Watch:
             )
             for name in plant.sink_names
         }
-        self._faults: dict[str, SourceFaults] = {}
+        self._faults: dict[str, dict[str, str]] = {}  # of each source, a sentence by kind
         self._silenced: frozenset[str] = frozenset()
         self._windows = self._unjudged = 0
         self._delays: deque[float] = deque(maxlen=_DELAYS)
@@ -229,10 +228,10 @@ class Watch:
 
     def _hear(self, source: str, chunk: Chunk) -> None:
         self._evidence.push(source, chunk)
-        faults = self._faults.get(source, SourceFaults()).sentences
+        faults = self._faults.get(source, {})
         events: list[Event] = []
         for machine in self._heard_by[source]:
-            events += machine.hear(chunk, {str(kind): said for kind, said in faults.items()})
+            events += machine.hear(chunk, faults)
         if events:
             self._tell_events(events)
 
@@ -242,15 +241,12 @@ class Watch:
             silences = self.store.silences(self._clock.wall())
             self._silenced = frozenset(one.name for one in silences)
         statuses = [supervisor.status() for supervisor in self._supervisors]
-        self._faults = {one.name: one.faults for one in statuses}
+        self._faults = {
+            one.name: {str(kind): said for kind, said in one.faults.sentences.items()}
+            for one in statuses
+        }
         self._source_events, events = advance_sources(
-            self._source_events,
-            self._clock.wall(),
-            {
-                name: {str(kind): said for kind, said in of.sentences.items()}
-                for name, of in self._faults.items()
-            },
-            self.plant.source_alerts,
+            self._source_events, self._clock.wall(), self._faults, self.plant.source_alerts
         )
         self._tell_events(events)
         for name, undelivered in self._undelivered.items():

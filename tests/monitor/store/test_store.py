@@ -2,11 +2,9 @@
 
 import math
 import os
-import shutil
 import sqlite3
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +17,7 @@ from audio_anomaly_detector.monitor.store.database import StoreError
 from audio_anomaly_detector.monitor.store.saving import Saver
 from audio_anomaly_detector.monitor.store.store import Store
 from monitor.told_events import NOON, SetClock, ended, event
+from small_disks import small_disk_at
 
 HOSTILE = [
     "../../etc/passwd",
@@ -270,21 +269,8 @@ class Disk:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Disk]:
     place = tmp_path / "disk"
-    place.mkdir()
-    if sys.platform != "linux" or os.geteuid() or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
-    try:
+    with small_disk_at(place, "1m", lazily=True):
         yield Disk(place)
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
 
 
 def _fill(folder: Path) -> None:
