@@ -423,6 +423,7 @@ class Watch:
             self.plant.time_zone,
             tuple(self.plant.machines),
             tuple(self.store.open_events()),
+            self.folders.folder,
         )
         self.store.drop_other_sinks(self.plant.sink_names)
         self._deliveries = [

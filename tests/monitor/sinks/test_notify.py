@@ -2,12 +2,14 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.monitor.sinks.notify import NotifyConfig, NotifySink
 from audio_anomaly_detector.monitor.sinks.sink import SinkError, Site
+from audio_anomaly_detector.monitor.store.clips import PICTURE
 from audio_anomaly_detector.settings import validated
 from monitor.told_events import ended, event
 
@@ -19,17 +21,19 @@ class Service:
 
     def __init__(self, answer: bool = True, error: Exception | None = None) -> None:
         self.got: list[tuple[str, str]] = []
+        self.attached: list[str | None] = []
         self._answer, self._error = answer, error
 
-    def notify(self, body: str, title: str, notify_type: str) -> bool:
+    def notify(self, body: str, title: str, notify_type: str, attach: str | None) -> bool:
         if self._error is not None:
             raise self._error
         self.got.append((title, notify_type))
+        self.attached.append(attach)
         return self._answer
 
 
-def _sink(service: Service) -> NotifySink:
-    return NotifySink(validated(NotifyConfig, {"notify": "json://host"}), SITE, service)
+def _sink(service: Service, site: Site = SITE) -> NotifySink:
+    return NotifySink(validated(NotifyConfig, {"notify": "json://host"}), site, service)
 
 
 def test_title_and_look_of_each_phase() -> None:
@@ -42,6 +46,16 @@ def test_title_and_look_of_each_phase() -> None:
         ("pump-3: alarm: new tone at 3 kHz since 16:13", "failure"),
         ("pump-3: over: new tone at 3 kHz, 16:13 to 16:14", "success"),
     ]
+
+
+def test_the_picture_goes_along_while_the_event_lasts(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / PICTURE).write_bytes(b"png")
+    service, site = Service(), replace(SITE, events=tmp_path)
+    sink, one = _sink(service, site), replace(event(), folder="kept")
+    for state in (one, ended(one), replace(one, folder="removed"), replace(one, folder=None)):
+        sink.send(state.to_dict(), "key")
+    assert service.attached == [str(tmp_path / "kept" / PICTURE), None, None, None]
 
 
 @pytest.mark.parametrize(

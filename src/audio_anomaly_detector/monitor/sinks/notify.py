@@ -17,12 +17,15 @@ _LOOKS = {"notice": "info", "warning": "warning", "alarm": "failure"}
 class Service(Protocol):
     """What apprise makes of an address."""
 
-    def notify(self, body: str, title: str, notify_type: str) -> bool:
-        """Send; returns whether the service took it."""
+    def notify(self, body: str, title: str, notify_type: str, attach: str | None) -> bool:
+        """Send; returns whether the service took it. Services without attachments ignore it."""
 
 
 class NotifyConfig(SinkConfig):
-    """Each event is a message of a few lines; several addresses are several sinks."""
+    """Each event is a message of a few lines, with its picture where the service takes one.
+
+    Several addresses are several sinks.
+    """
 
     notify: SecretStr = Field(
         description="the address in the form of apprise, such as mailto:// or ntfy://"
@@ -48,9 +51,15 @@ class NotifySink:
     def send(self, event: Mapping[str, Any], key: str) -> None:
         """See `Sink`."""
         title, body = message(event, self._site.name, self._site.zone)
-        look = "success" if event["phase"] == "end" else _LOOKS[event["level"]]
+        is_over = event["phase"] == "end"
+        picture = None if is_over else self._site.picture(event)
         try:
-            taken = self._service.notify(body=body, title=title, notify_type=look)
+            taken = self._service.notify(
+                body=body,
+                title=title,
+                notify_type="success" if is_over else _LOOKS[event["level"]],
+                attach=None if picture is None else str(picture),
+            )
         # Plugins of a hundred services: what they raise is as various.
         except Exception as error:
             kind = type(error).__name__

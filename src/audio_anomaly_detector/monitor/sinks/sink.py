@@ -4,6 +4,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.monitor.event import Event, Level, Phase, Subject
 from audio_anomaly_detector.monitor.sinks.message import message
+from audio_anomaly_detector.monitor.store.clips import PICTURE
 
 _LEVELS: tuple[Level, ...] = ("notice", "warning", "alarm")
 
@@ -37,12 +39,21 @@ class Site:
         zone: its time zone, such as ``Europe/Berlin``.
         machines: their names.
         open_events: that had not ended when the program started.
+        events: folder of the sound and pictures of events; None: there is none.
     """
 
     name: str
     zone: str
     machines: tuple[str, ...] = ()
     open_events: tuple[Event, ...] = field(default=(), repr=False)
+    events: Path | None = None
+
+    def picture(self, event: Mapping[str, Any]) -> Path | None:
+        """The picture of an event, as plain data, if it was kept."""
+        if self.events is None or event["folder"] is None:
+            return None
+        path = self.events / event["folder"] / PICTURE
+        return path if path.is_file() else None
 
 
 class Sink(Protocol):
