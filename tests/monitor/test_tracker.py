@@ -24,6 +24,7 @@ START = 1_800_000_000.0
 RULES = AlertConfig(
     needed=4,
     of=5,
+    warning_after=0,
     alarm_after=0,
     keep_firing=60,
     cooldown=200,
@@ -113,7 +114,29 @@ def test_an_alarm_has_lasted_for_some_time() -> None:
     assert events[1].updated - events[0].updated == 100
     assert told(verdicts("a" * 8 + "w" * 20), rules) == [("new", "warning")]
     over = "w" * 6 + "n" * 12
-    assert told(verdicts(over + "aaaa"), rules)[2:] == [("new", "warning")], "worse than before"
+    assert told(verdicts(over + "a" * 13), rules)[2:] == [], "no worse than before yet"
+    assert told(verdicts(over + "a" * 14), rules)[2:] == [("new", "alarm")]
+
+
+def test_a_warning_has_lasted_for_some_time() -> None:
+    rules = RULES.model_copy(update={"warning_after": 100, "alarm_after": 150})
+    _, events = heard(verdicts("a" * 30), settings=rules)
+    assert [(event.phase, event.level) for event in events] == [
+        ("new", "notice"),
+        ("update", "warning"),
+        ("update", "alarm"),
+    ]
+    assert [event.updated - events[0].updated for event in events] == [0, 100, 150]
+    assert told(verdicts("w" * 12 + "n" * 12), rules) == [("new", "notice"), ("end", "notice")]
+
+
+def test_what_lasts_through_the_cooldown_is_told_as_soon_as_it_is_worse() -> None:
+    rules = RULES.model_copy(update={"warning_after": 100, "alarm_after": 150})
+    over = "w" * 6 + "n" * 12  # a notice
+    assert told(verdicts(over + "w" * 13), rules)[2:] == []
+    assert told(verdicts(over + "w" * 14), rules)[2:] == [("new", "warning")]
+    # What was calm in between begins anew.
+    assert told(verdicts(over + "w" * 8 + "n" * 12 + "w" * 8), rules)[2:] == [("new", "notice")]
 
 
 def test_short_calm_does_not_end_an_event() -> None:

@@ -1,7 +1,7 @@
 """Weeks of a watched machine, put together from scored pieces of sound and given to the tracker.
 
 The pieces are those of `watched_machines`, so that a month takes minutes. What lasts in life lasts
-here: machine and hall stay alike for half a minute, a talk for two minutes, rain for an hour.
+here: machine and hall stay alike for half a minute, a talk for some minutes, rain for an hour.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ class Episode(NamedTuple):
 
     Attributes:
         sounds: of its pieces, each drawn from these.
-        pieces: how many it lasts.
+        pieces: how many it lasts in the mean; the length is drawn from a geometric distribution.
         per_week: how often it comes.
     """
 
@@ -42,13 +42,13 @@ class Episode(NamedTuple):
 
 EPISODES = {
     # Whoever talks moves about: a third of it is from afar.
-    "talk of 2 min": Episode(("talk beside it", "talk beside it", "talk farther away"), 4, 10),
-    "an hour of rain": Episode(("rain",), 120, 1),
-    "an hour of heavy rain": Episode(("heavy rain",), 120, 1),
+    "talk of some minutes": Episode(("talk beside it", "talk beside it", "talk farther away"), 4, 10),
+    "rain of about an hour": Episode(("rain",), 120, 1),
+    "heavy rain of about an hour": Episode(("heavy rain",), 120, 1),
     "door": Episode(("door",), 1, 35),
     "lorry": Episode(("lorry",), 1, 70),
-    "an hour at 6 dB more": Episode(("6 dB louder",), 120, 1),
-    "an hour at 6 dB less": Episode(("6 dB quieter",), 120, 1),
+    "about an hour at 6 dB more": Episode(("6 dB louder",), 120, 1),
+    "about an hour at 6 dB less": Episode(("6 dB quieter",), 120, 1),
 }
 
 
@@ -118,8 +118,9 @@ def draw_weeks(
     causes = np.full(slots, NORMAL, dtype="U32")
     for name, episode in EPISODES.items():
         for _ in range(weeks * episode.per_week):
-            begin = rng.integers(slots - episode.pieces)
-            for slot in range(begin, begin + episode.pieces):
+            begin = int(rng.integers(slots))
+            end = min(slots, begin + int(rng.geometric(1 / episode.pieces)))
+            for slot in range(begin, end):
                 of_sound = pieces[episode.sounds[int(rng.integers(len(episode.sounds)))]]
                 piece = of_sound[int(rng.integers(len(of_sound)))]
                 scores[slot], p_recordings[slot] = piece.scores, piece.p_recordings

@@ -30,8 +30,11 @@ class AlertConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     cooldown: float = Field(
         1800.0,
         ge=0,
-        description="s after an event before the same machine has another; an alarm after a "
-        "warning does not wait",
+        description="s after an event before the same machine has another; what is worse than "
+        "that does not wait",
+    )
+    warning_after: float = Field(
+        180.0, ge=0, description="s of sound after which a notice may become a warning"
     )
     alarm_after: float = Field(
         300.0, ge=0, description="s of sound after which a warning may become an alarm"

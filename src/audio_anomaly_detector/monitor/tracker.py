@@ -58,7 +58,8 @@ class TrackerState:
         calm: s of calm sound up to now.
         unjudged: s of sound of the running machine up to now that could not be judged.
         doubt: s for which the surroundings are still doubted.
-        lasted: s of sound since the open event was told.
+        lasted: s of sound since the last windows first amounted to something, told or not; None:
+            they do not, or it is over.
         waiting: s until the cooldown is over.
         ended: level of the last event, which the cooldown is of.
         count: events so far.
@@ -71,7 +72,7 @@ class TrackerState:
     calm: float = 0.0
     unjudged: float = 0.0
     doubt: float = 0.0
-    lasted: float = 0.0
+    lasted: float | None = None
     waiting: float = 0.0
     ended: Level = "notice"
     count: int = 0
@@ -188,6 +189,9 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
     is_doubtful = span >= _wanted(verdict, settings) and _is_doubtful(recent, settings)
     doubt = settings.settling if is_doubtful else max(0.0, state.doubt - heard)
     unjudged = state.unjudged + heard if at_work and not verdict.judged else 0.0
+    lasted = None if state.lasted is None else state.lasted + heard
+    if state.event is None and _is_over(calm, verdict, settings):
+        lasted = None
     return replace(
         state,
         recent=tuple(recent),
@@ -195,7 +199,7 @@ def _with_window(state: TrackerState, verdict: Verdict, settings: AlertConfig) -
         calm=calm,
         unjudged=unjudged,
         doubt=doubt,
-        lasted=0.0 if state.event is None else state.lasted + heard,
+        lasted=lasted,
         waiting=max(0.0, state.waiting - passed),
     )
 
@@ -207,7 +211,7 @@ def _go_on(
     if verdict.judged:
         event = replace(event, course=_course(event.course, state.recent[-1:]))
     state = replace(state, event=event)
-    if verdict.judged and state.calm > 0 and state.calm >= settings.keep_firing:
+    if _is_over(state.calm, verdict, settings):
         return _ended(state, verdict.end, settings.cooldown)
     found = _found(state, verdict, settings)
     level = event.level if found is None else _level(state, found, verdict, settings)
@@ -230,10 +234,11 @@ def _opened(
     """With a new event, if there is reason for one."""
     found = _found(state, verdict, settings)
     if found is not None:
-        if state.waiting > 0 and _RANK[found] <= _RANK[state.ended]:
+        state = replace(state, lasted=state.lasted or 0.0)
+        level = _level(state, found, verdict, settings)
+        if state.waiting > 0 and _RANK[level] <= _RANK[state.ended]:
             return state, []
         started = next(one.at for one in state.recent if one.level not in (None, "none"))
-        level = _level(state, found, verdict, settings)
         event = _new(state, "sound", level, started, verdict.end)
         event = replace(event, course=_course((), state.recent))
         return replace(state, event=event, count=state.count + 1, calm=0.0), [event]
@@ -267,15 +272,22 @@ def _level(
     settings: AlertConfig,
 ) -> Level:
     """What is told of it."""
-    if (state.doubt > 0 or verdict.tentative) and state.lasted < settings.lasting:
+    lasted = state.lasted or 0.0
+    is_doubted = state.doubt > 0 or verdict.tentative
+    if lasted < (settings.lasting if is_doubted else settings.warning_after):
         return "notice"
-    return "warning" if state.lasted < settings.alarm_after else found
+    return "warning" if lasted < settings.alarm_after else found
 
 
 def _is_doubtful(windows: Sequence[Heard], settings: AlertConfig) -> bool:
     """Whether the last windows are recorded otherwise than normal ones."""
     logs = [math.log(max(p, _LEAST_P)) for one in windows if (p := one.p_recording) is not None]
     return bool(logs) and sum(logs) < len(logs) * math.log(max(settings.surroundings, _LEAST_P))
+
+
+def _is_over(calm: float, verdict: Verdict, settings: AlertConfig) -> bool:
+    """Whether the sound has been as always for long enough."""
+    return verdict.judged and calm > 0 and calm >= settings.keep_firing
 
 
 def _length(windows: Iterable[Heard], rank: int) -> float:
@@ -296,7 +308,8 @@ def _ended(state: TrackerState, at: float, cooldown: float) -> tuple[TrackerStat
     # That nothing can be judged is no reason to say less of the sound afterwards.
     waiting = cooldown if event.kind == "sound" else state.waiting
     ended = event.level if event.kind == "sound" else state.ended
-    return replace(state, event=None, calm=0.0, unjudged=0.0, waiting=waiting, ended=ended), told
+    state = replace(state, event=None, lasted=None, calm=0.0, unjudged=0.0)
+    return replace(state, waiting=waiting, ended=ended), told
 
 
 def _told(
