@@ -9,6 +9,8 @@ import pytest
 
 from audio_anomaly_detector.monitor.event import Event
 from audio_anomaly_detector.monitor.plant import Plant
+from audio_anomaly_detector.monitor.sinks import sink as sinks
+from audio_anomaly_detector.monitor.sinks.command import CommandConfig
 from audio_anomaly_detector.monitor.store.store import Store
 from audio_anomaly_detector.monitor.telling import Telling
 from monitor.told_events import NOON, SetClock, ended, event
@@ -89,3 +91,19 @@ def test_sinks_get_what_was_told_last(site: Site) -> None:
         (sink,) = telling.sinks()
     assert (sink.name, sink.delivered, sink.waiting) == ("command", 1, 0)
     assert json.loads(site.sent.read_text())["id"] == "event-1"
+
+
+def test_sinks_know_the_site(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[sinks.Site] = []
+    make = CommandConfig.make
+
+    def noted(config: CommandConfig, of: sinks.Site) -> sinks.Sink:
+        known.append(of)
+        return make(config, of)
+
+    monkeypatch.setattr(CommandConfig, "make", noted)
+    site.store.save([event(1)], {}, [])
+    with site.telling().delivering():
+        pass
+    assert [(one.machines, one.open_events) for one in known] == [(("pump-3",), (event(1),))]
+    assert [one.events for one in known] == [site.plant.events_folder]
