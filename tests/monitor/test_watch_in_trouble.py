@@ -109,5 +109,5 @@ def test_an_earlier_version_mends_a_machine_whose_model_is_damaged(plant: Path) 
     assert not refused.done
     assert "pump-3: is not watched: " in refused.words[0]
     assert watching.carry_out(Command("version", "pump-3", version=1)).done
-    assert watching.machines["pump-3"].monitor.version == 1
+    assert watching.machines.watched["pump-3"].monitor.version == 1
     watching.close()

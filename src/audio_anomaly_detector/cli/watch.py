@@ -66,7 +66,7 @@ def _run(described: "Plant", quiet: bool) -> int:
         for line in body.splitlines()[2:]:
             console.print(f"        {line}")
         if event.phase == "new" and event.folder is not None:
-            console.print(f"        sound and picture: {described.data / 'events' / event.folder}")
+            console.print(f"        sound and picture: {described.events_folder / event.folder}")
         console.print(f"        id {event.id}")
 
     watching = Watch(described, lambda event: None if quiet else tell(event))

@@ -12,7 +12,7 @@ from audio_anomaly_detector.monitor.sound import Chunk, Window
 from audio_anomaly_detector.monitor.store.clips import CONTENT, EventFolders
 from audio_anomaly_detector.monitor.store.store import Store
 from audio_anomaly_detector.monitor.stream import StreamState, advance
-from audio_anomaly_detector.monitor.watched import WatchedMachine
+from audio_anomaly_detector.monitor.watched_machine import WatchedMachine
 
 
 def carry_out(

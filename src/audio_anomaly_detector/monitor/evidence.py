@@ -7,8 +7,9 @@ from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.explaining.explanation import Explanation
 from audio_anomaly_detector.explaining.picture import draw_explanation
 from audio_anomaly_detector.monitor.event import Event
+from audio_anomaly_detector.monitor.plant import Plant
 from audio_anomaly_detector.monitor.sound import Chunk
-from audio_anomaly_detector.monitor.store.clips import ClipConfig, EventFolders
+from audio_anomaly_detector.monitor.store.clips import EventFolders
 from audio_anomaly_detector.monitor.store.ring_buffer import RingBuffer
 from audio_anomaly_detector.plotting.canvas import figure_png
 
@@ -39,17 +40,16 @@ class Evidence:
 
     Args:
         folders: of the events.
-        settings: how much sound.
-        longest_s: from the first window of an event to its being told, at most.
+        plant: says how much sound, and what becomes an event.
 
     Attributes:
         has_room: there is room on the disk for sound; pictures are small, and are always kept.
     """
 
-    def __init__(self, folders: EventFolders, settings: ClipConfig, longest_s: float) -> None:
-        self._folders, self._settings = folders, settings
+    def __init__(self, folders: EventFolders, plant: Plant) -> None:
+        self._folders, self._settings = folders, plant.clips
         self.has_room = True
-        self._kept_s = settings.before_s + longest_s + settings.after_s
+        self._kept_s = plant.clips.before_s + _longest_s(plant) + plant.clips.after_s
         self._rings: dict[str, RingBuffer] = {}
         self._awaited: dict[str, list[_Awaited]] = {}
 
@@ -109,3 +109,10 @@ class Evidence:
             self._folders.write(one.folder, sound=sound, content=content)
         except UserError as error:
             log.error("%s", one_line(error))
+
+
+def _longest_s(plant: Plant) -> float:
+    """Of sound from the first window of an event to its being told."""
+    machines = plant.machines.values()
+    seconds = [machine.detector_config().audio.window_seconds for machine in machines]
+    return (plant.alerts.of + 1) * max(seconds)

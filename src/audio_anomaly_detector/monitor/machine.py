@@ -1,10 +1,8 @@
-"""One machine: its windows are judged, it is learned, and slow changes are noticed."""
+"""One machine: its windows are judged, and it learns from them and from what people say."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +11,8 @@ from audio_anomaly_detector.data.audio import convert_samples
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.explaining.explanation import Explanation
-from audio_anomaly_detector.files import write_json
-from audio_anomaly_detector.monitor.baseline import observe
 from audio_anomaly_detector.monitor.clock import Clock
-from audio_anomaly_detector.monitor.drift import EVERY_S, DriftState, Notice
+from audio_anomaly_detector.monitor.drift import Notice
 from audio_anomaly_detector.monitor.feedback import Heard
 from audio_anomaly_detector.monitor.fits import Fits
 from audio_anomaly_detector.monitor.hearing import Format, Unusable, usable_waveform
@@ -24,6 +20,7 @@ from audio_anomaly_detector.monitor.learner import Learner
 from audio_anomaly_detector.monitor.learning_period import Phase
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.running import Doing, band_levels
+from audio_anomaly_detector.monitor.slow_changes import SlowChanges
 from audio_anomaly_detector.monitor.sound import Window
 from audio_anomaly_detector.monitor.verdict import MachineState, Verdict
 from audio_anomaly_detector.score import Score
@@ -32,7 +29,6 @@ from audio_anomaly_detector.score import Score
 _LONGEST_CHANGE = 2.0
 # Windows in a row above the threshold are more than chance: another way of running, or a fault.
 _LASTING = 10
-_STATE = "drift.json"
 _UNJUDGED: dict[MachineState, str] = {
     "off": "the machine is off",
     "idle": "it is idle, which has not been learned yet",
@@ -73,14 +69,12 @@ class MachineMonitor:
     def __init__(
         self, name: str, settings: MachineConfig, folder: Path, clock: Clock, fits: Fits
     ) -> None:
-        self.name, self.settings, self.folder = name, settings, folder
+        self.name, self.settings = name, settings
         self._learner = Learner(name, settings, folder, clock, fits)
         self._audio = self._learner.config.audio
         self._changing_since: float | None = None
         self._unlike_windows = 0  # in a row
-        self._observed_at = float("-inf")
-        self._trouble: str | None = None
-        self._drift, self._drift_of = self._restored()
+        self._slow_changes = SlowChanges(folder)
 
     @property
     def window_seconds(self) -> float:
@@ -101,12 +95,13 @@ class MachineMonitor:
     @property
     def notices(self) -> list[Notice]:
         """Slow changes that last."""
-        return self._drift.notices
+        return self._slow_changes.notices
 
     @property
     def notes(self) -> list[str]:
         """What to know of what is said of it, a sentence each."""
-        return [*self._learner.notes, *([self._trouble] if self._trouble else [])]
+        trouble = self._slow_changes.trouble
+        return [*self._learner.notes, *([trouble] if trouble else [])]
 
     def hear(self, windows: Sequence[Window]) -> list[Verdict]:
         """Judge windows, learn from them, and use a new version as soon as it has passed.
@@ -128,13 +123,7 @@ class MachineMonitor:
                 ready.setdefault(examined.state, []).append((number, examined))
         for state, own in ready.items():
             for (number, one), score in zip(own, self._scores(state, own), strict=True):
-                window = windows[number]
-                verdict = verdicts[number] = _verdict(window, state, score, self.phase != "full")
-                is_normal = verdict.judged and verdict.level == "none"
-                self._unlike_windows = 0 if is_normal else self._unlike_windows + 1
-                is_unlike = self._unlike_windows >= _LASTING
-                self._learner.keep(window, one.waveform, state, is_unlike)
-                self._observe(window, one)
+                verdicts[number] = self._judged(windows[number], one, score)
         self._learner.begin_fit()
         return [verdicts[number] for number in range(len(windows))]
 
@@ -202,8 +191,7 @@ class MachineMonitor:
             UserError: what was learned cannot be deleted.
         """
         words = self._learner.start_anew()
-        self._drift = DriftState()
-        self._save()
+        self._slow_changes.begin_anew()
         return words
 
     def _heard(self, windows: Sequence[Window]) -> list[Heard]:
@@ -225,18 +213,18 @@ class MachineMonitor:
         waveform = usable_waveform(window, self._audio)
         if isinstance(waveform, Unusable):
             self._learner.refuse(waveform.kind)
-            return _unjudged(window, "unknown", waveform.words)
+            return Verdict.unjudged(window, "unknown", waveform.words)
         heard = Format.of(window, self._audio)
         if self._learner.format not in (None, heard):
             words = (
                 f"it is heard with {heard}, and was learned with {self._learner.format}; set the "
                 "source back, or learn it anew"
             )
-            return _unjudged(window, "unknown", words)
+            return Verdict.unjudged(window, "unknown", words)
         learned = self._learner.learned
         if learned is None:
             self._learner.keep(window, waveform, "unknown")
-            return _unjudged(window, "unknown", self._learner.notes[0])
+            return Verdict.unjudged(window, "unknown", self._learner.notes[0])
         doing = learned.states.of(band_levels(waveform, self._audio.sample_rate))
         state = self._judged_state(window, doing)
         if state in learned.detectors:
@@ -245,7 +233,21 @@ class MachineMonitor:
             self._learner.refuse("between")
         else:
             self._learner.keep(window, waveform, state)
-        return _unjudged(window, state, _UNJUDGED[state])
+        return Verdict.unjudged(window, state, _UNJUDGED[state])
+
+    def _judged(self, window: Window, ready: _Ready, score: Score | str) -> Verdict:
+        """The verdict on a window with a score, or with why it has none; it is learned from."""
+        state, waveform = ready.state, ready.waveform
+        if isinstance(score, str):
+            verdict = Verdict.unjudged(window, state, score)
+        else:
+            verdict = Verdict.of_score(window, state, score, tentative=self.phase != "full")
+        is_normal = verdict.judged and verdict.level == "none"
+        self._unlike_windows = 0 if is_normal else self._unlike_windows + 1
+        self._learner.keep(window, waveform, state, self._unlike_windows >= _LASTING)
+        if self._learner.baseline is not None:
+            self._slow_changes.observe(window.at, waveform, state, self._learner.baseline)
+        return verdict
 
     def _judged_state(self, window: Window, doing: Doing) -> MachineState:
         """The state that a window is judged by; ``unknown``: the machine starts or stops."""
@@ -264,43 +266,6 @@ class MachineMonitor:
         assert self._learner.learned is not None
         return _scored(self._learner.learned.detectors[state], [one.waveform for _, one in own])
 
-    def _observe(self, window: Window, heard: _Ready) -> None:
-        """Compare a window with the first baseline, now and then."""
-        baseline = self._learner.baseline
-        if baseline is None or abs(window.at - self._observed_at) < EVERY_S:
-            return
-        detector = baseline.detectors.get(heard.state)
-        if detector is None:
-            return
-        if self._drift_of != baseline.version.number:
-            self._drift, self._drift_of = DriftState(), baseline.version.number
-        self._observed_at = window.at
-        full = baseline.version.full
-        self._drift = observe(self._drift, window.at, heard.waveform, detector, full)
-        self._save()
-
-    def _save(self) -> None:
-        content = {"baseline": self._drift_of, "drift": self._drift.to_dict()}
-        try:
-            write_json(self.folder / _STATE, content)
-            self._trouble = None
-        except UserError as error:
-            self._trouble = one_line(error)
-
-    def _restored(self) -> tuple[DriftState, int | None]:
-        """Slow changes as they were, and of which baseline."""
-        path = self.folder / _STATE
-        try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return DriftState.from_dict(content["drift"]), content["baseline"]
-        except FileNotFoundError:
-            return DriftState(), None
-        except (OSError, ValueError, KeyError, TypeError, UserError) as error:
-            raise UserError(
-                f"{path}: is damaged ({one_line(error)}); delete it: slow changes are then looked "
-                "for from now on"
-            ) from error
-
 
 def _scored(detector: Detector, waveforms: Sequence[NDArray[np.float32]]) -> list[Score | str]:
     """Scores of waveforms together; where that fails, alone, or why there is none."""
@@ -310,31 +275,3 @@ def _scored(detector: Detector, waveforms: Sequence[NDArray[np.float32]]) -> lis
         if len(waveforms) == 1:
             return [one_line(error)]
         return [score for one in waveforms for score in _scored(detector, [one])]
-
-
-def _verdict(window: Window, state: MachineState, score: Score | str, tentative: bool) -> Verdict:
-    if isinstance(score, str):
-        return _unjudged(window, state, score)
-    if score.verdict == "unlike":
-        unjudged = _unjudged(window, state, score.remarks[-1])
-        return replace(unjudged, p_recording=score.p_recording)
-    level = score.level or ("warning" if score.is_anomalous else "none")
-    return Verdict(
-        window.at,
-        window.end,
-        window.stretch,
-        state,
-        True,
-        None,
-        score.score,
-        score.threshold,
-        score.alarm_threshold,
-        level,
-        score.p_value,
-        score.p_recording,
-        tentative,
-    )
-
-
-def _unjudged(window: Window, state: MachineState, reason: str) -> Verdict:
-    return Verdict(window.at, window.end, window.stretch, state, False, reason)

@@ -138,6 +138,11 @@ class Plant(BaseModel, frozen=True, extra="forbid"):
         return [kinds[type(sink)] for sink in self.sinks]
 
     @property
+    def events_folder(self) -> Path:
+        """Of the sound and pictures of events."""
+        return self.data / "events"
+
+    @property
     def store_url(self) -> str | Path:
         """Of the database."""
         return self.store or self.data / "events.db"

@@ -1,7 +1,10 @@
 """What is said of one window of a machine's sound."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from audio_anomaly_detector.monitor.sound import Window
+from audio_anomaly_detector.score import Score
 
 # `unknown`: before a machine has been learned, and for sound that is not looked at.
 MachineState = Literal["off", "idle", "running", "unknown"]
@@ -45,6 +48,39 @@ class Verdict:
     p_value: float | None = None
     p_recording: float | None = None
     tentative: bool = False
+
+    @classmethod
+    def unjudged(cls, window: Window, state: MachineState, reason: str) -> Self:
+        """On a window that is not judged; the reason in words."""
+        return cls(window.at, window.end, window.stretch, state, False, reason)
+
+    @classmethod
+    def of_score(cls, window: Window, state: MachineState, score: Score, tentative: bool) -> Self:
+        """On a window that was scored; one that is unlike all that was learned is not judged.
+
+        Args:
+            window: when it was heard.
+            state: by whose detector it was scored.
+            score: of it.
+            tentative: see the class.
+        """
+        if score.verdict == "unlike":
+            unjudged = cls.unjudged(window, state, score.remarks[-1])
+            return replace(unjudged, p_recording=score.p_recording)
+        return cls(
+            window.at,
+            window.end,
+            window.stretch,
+            state,
+            judged=True,
+            score=score.score,
+            threshold=score.threshold,
+            alarm_threshold=score.alarm_threshold,
+            level=score.level or ("warning" if score.is_anomalous else "none"),
+            p_value=score.p_value,
+            p_recording=score.p_recording,
+            tentative=tentative,
+        )
 
     @property
     def ratio(self) -> float | None:

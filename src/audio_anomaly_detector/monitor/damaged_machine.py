@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from audio_anomaly_detector.monitor.drift import Notice
 from audio_anomaly_detector.monitor.event import Event
 from audio_anomaly_detector.monitor.notices import NoticeState, advance_notices
+from audio_anomaly_detector.monitor.status import DAMAGED, MachineLine
 
 
 @dataclass(frozen=True)
@@ -12,20 +13,23 @@ class DamagedMachine:
     """What there is to say of it until somebody mends it.
 
     Args:
+        name: of the machine.
+        source: that hears it.
         why: what is damaged and what to do, a sentence.
         since: s since 1970 UTC.
         notices: that were told of the machine.
     """
 
+    name: str
+    source: str
     why: str
     since: float
     notices: NoticeState
 
-    def told(self, name: str, now: float) -> tuple["DamagedMachine", list[Event]]:
+    def told(self, now: float) -> tuple["DamagedMachine", list[Event]]:
         """The machine after it was told that it is damaged, and what there is to tell.
 
         Args:
-            name: of the machine.
             now: s since 1970 UTC.
         """
         words = f"it is not watched: {self.why}"
@@ -35,7 +39,13 @@ class DamagedMachine:
         other = {kind: event for kind, event in events.items() if kind != "damaged"}
         own = {kind: event for kind, event in events.items() if kind == "damaged"}
         state, told = advance_notices(
-            replace(self.notices, events=own), name, lasting, now, "warning"
+            replace(self.notices, events=own), self.name, lasting, now, "warning"
         )
         state = replace(state, events={**state.events, **other})
         return replace(self, notices=state), told
+
+    def line(self) -> MachineLine:
+        """How it is."""
+        return MachineLine(
+            self.name, self.source, DAMAGED, "unknown", model=None, height=None, reason=self.why
+        )

@@ -13,6 +13,7 @@ from audio_anomaly_detector.monitor.evidence import Evidence
 from audio_anomaly_detector.monitor.machine import MachineMonitor
 from audio_anomaly_detector.monitor.notices import NoticeState, advance_notices
 from audio_anomaly_detector.monitor.sound import Chunk, Window
+from audio_anomaly_detector.monitor.status import MachineLine
 from audio_anomaly_detector.monitor.stream import StreamState
 from audio_anomaly_detector.monitor.stream import advance as next_windows
 from audio_anomaly_detector.monitor.tracker import TrackerState, end_event, with_details
@@ -85,6 +86,24 @@ class WatchedMachine:
         self.tracker, told = end_event(self.tracker, at, [why], self._alerts)
         self._unusual.clear()
         return told
+
+    def line(self) -> MachineLine:
+        """How it is, from any thread."""
+        last, event = self.last, self.tracker.event
+        height = None
+        if last is not None and last.score is not None and last.threshold is not None:
+            height = last.score - last.threshold
+        return MachineLine(
+            name=self.monitor.name,
+            source=self.source,
+            phase=self.monitor.phase,
+            state="unknown" if last is None else last.state,
+            model=self.monitor.version,
+            height=height,
+            reason=None if last is None else last.reason,
+            event=None if event is None else event.level,
+            notes=tuple(self.monitor.notes),
+        )
 
     def _take(self, window: Window, verdict: Verdict) -> list[Event]:
         self.last = verdict
