@@ -23,7 +23,7 @@ _START = 1_800_000_000.0
 # pieces than were synthesised.
 _TAIL_SHARE = 0.1
 _BEFORE_FAULT = 60  # windows of the healthy machine
-_WITH_FAULT = 1080  # windows: three hours, after which a fault counts as missed
+_WITH_FAULT = 2160  # windows: six hours, after which a fault counts as missed
 
 
 class Episode(NamedTuple):

@@ -36,8 +36,9 @@ class AlertConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     warning_after: float = Field(
         180.0, ge=0, description="s of sound after which a notice may become a warning"
     )
+    # Long enough for most rain to be over, which alone sounds as a fault does.
     alarm_after: float = Field(
-        300.0, ge=0, description="s of sound after which a warning may become an alarm"
+        14_400.0, ge=0, description="s of sound after which a warning may become an alarm"
     )
     surroundings: float = Field(
         0.02,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, Field
 
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.monitor.event import Event, Level, Phase, Subject
+from audio_anomaly_detector.monitor.event import Event, Level, Subject
 from audio_anomaly_detector.monitor.sinks.message import message
 from audio_anomaly_detector.monitor.store.clips import PICTURE
 
@@ -99,15 +99,13 @@ class SinkConfig(BaseModel, frozen=True, extra="forbid"):
     subjects: tuple[Subject, ...] = Field(
         default=("machine", "source", "service"), description="what the events are about"
     )
-    phases: tuple[Phase, ...] = Field(
-        default=("new", "update", "end"), description="of an event that are told"
-    )
+    ends: bool = Field(default=True, description="whether it is told when an event is over")
 
     def wants(self, event: Mapping[str, Any]) -> bool:
         """Whether an event, as plain data, shall be sent."""
         return (
             event["subject"] in self.subjects
-            and event["phase"] in self.phases
+            and (self.ends or event["phase"] != "end")
             and _LEVELS.index(event["level"]) >= _LEVELS.index(self.level)
         )
 
