@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -108,6 +109,7 @@ class Watch:
         }
         self._faults: dict[str, dict[str, str]] = {}  # of each source, a sentence by kind
         self._silenced: frozenset[str] = frozenset()
+        self._answers: dict[Path, commands.Answer] = {}  # that are still to be written
         self._windows = self._unjudged = 0
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._counts: Counter[str] = Counter()
@@ -253,8 +255,14 @@ class Watch:
             self._tell_events(undelivered.told(name, self._clock.wall()))
         if self._is_due("damaged", _SAVE_EVERY_S):
             self._look_at_damaged()
-        for path, command in commands.waiting(self.plant.data):
-            commands.reply(path, self.carry_out(command))
+        for taken, command in commands.take_up(self.plant.data):
+            if isinstance(command, commands.Command):
+                self._answers[taken] = self.carry_out(command)
+            else:
+                self._answers[taken] = command
+        for taken, answer in list(self._answers.items()):
+            commands.reply(taken, answer)
+            del self._answers[taken]
 
     def _look_at_damaged(self) -> None:
         """Tell which machines cannot be watched, and try whether somebody has mended them."""
