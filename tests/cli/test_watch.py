@@ -46,6 +46,28 @@ def test_a_wrong_setting_is_named_with_its_line(plant: Path, aad: Aad) -> None:
     assert "unknown setting 'machines.pump-3.hop'; known here: preset" in result.err
 
 
+def test_wrong_overrides_are_refused_before_anything_starts(plant: Path, aad: Aad) -> None:
+    plant.write_text(
+        plant.read_text().replace('overrides: ["', 'overrides: ["audio.nonsense=3", "')
+    )
+    result = aad("watch", plant, "--check")
+    assert result.code == 2
+    assert result.err.startswith(f"error: {plant}: line ")
+    assert "machines.pump-3.overrides.1: unknown setting 'audio.nonsense'; known " in result.err
+
+
+def test_data_that_cannot_be_written_is_a_failed_check(tmp_path: Path, aad: Aad) -> None:
+    plant = watched_plant(tmp_path, ["hum"])
+    assert aad("watch", plant, "--check").code == 0
+    assert not (tmp_path / "aad-data").exists()
+    (tmp_path / "aad-data").write_text("a file where the folder should be")
+    result = aad("watch", plant, "--check")
+    assert result.code == 1
+    assert f"data: {tmp_path}/aad-data is a file; name another folder" in result.out.replace(
+        "\n", " "
+    )
+
+
 def test_events_are_listed_with_the_time_of_the_site(plant: Path, aad: Aad) -> None:
     plant.write_text("time_zone: Asia/Kolkata\n" + plant.read_text())
     event = told(plant)

@@ -1,15 +1,19 @@
 """A whole watch on a recording: it learns a machine, tells a fault once, goes on after a stop."""
 
 import json
+import os
 import shutil
 import threading
 import time
+import uuid
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import write_json
 from audio_anomaly_detector.monitor import commands
 from audio_anomaly_detector.monitor.commands import Command
 from audio_anomaly_detector.monitor.event import Event
@@ -116,15 +120,23 @@ def test_commands_that_cannot_be_carried_out_say_why(
     assert says in answer.words[0]
 
 
+def asked(data: Path, command: Command) -> Path:
+    """The file of a command that waits."""
+    path = data / "commands" / f"{uuid.uuid4().hex}.json"
+    write_json(path, asdict(command))
+    return path
+
+
 def test_a_running_watch_answers(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has not answered within 0 s"):
         commands.ask(tmp_path, Command("undo", "pump-3"), timeout_s=0.3)
-    assert list(commands.waiting(tmp_path)) == []
+    assert list(commands.take_up(tmp_path)) == []
 
     def answer() -> None:
         for _ in range(100):
-            for path, command in commands.waiting(tmp_path):
-                commands.reply(path, commands.Answer((f"{command.verb} it is",), True))
+            for taken, command in commands.take_up(tmp_path):
+                assert isinstance(command, Command)
+                commands.reply(taken, commands.Answer((f"{command.verb} it is",), True))
                 return
             time.sleep(0.05)
 
@@ -139,9 +151,51 @@ def test_what_is_no_command_is_answered(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a.json").write_text('{"verb": "explode", "colour": 3}')
     (folder / "b.json").write_text("not JSON")
-    assert list(commands.waiting(tmp_path)) == []
-    answers = [json.loads((folder / f"{name}.answer").read_text()) for name in "ab"]
-    assert not any(answer["done"] for answer in answers)
+    answers = [answer for _, answer in commands.take_up(tmp_path)]
+    assert len(answers) == 2
+    for answer in answers:
+        assert isinstance(answer, commands.Answer)
+        assert not answer.done
+        assert "no command of this version" in answer.words[0]
+
+
+def test_a_command_is_taken_up_once(tmp_path: Path) -> None:
+    path = asked(tmp_path, Command("undo", "pump-3"))
+    ((taken, command),) = commands.take_up(tmp_path)
+    assert command == Command("undo", "pump-3")
+    assert not path.exists()
+    assert list(commands.take_up(tmp_path)) == []
+    commands.reply(taken, commands.Answer(("done",), True))
+    assert json.loads(path.with_suffix(".answer").read_text())["words"] == ["done"]
+
+
+def test_who_gets_no_answer_is_told_whether_it_may_have_been_done(tmp_path: Path) -> None:
+    took: list[Path] = []
+
+    def take() -> None:
+        while not took:
+            took.extend(taken for taken, _ in commands.take_up(tmp_path))
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    with pytest.raises(UserError, match=r"taken this up, .* it may have been done; see"):
+        commands.ask(tmp_path, Command("undo", "pump-3"), timeout_s=3)
+    taking.join()
+    commands.reply(took[0], commands.Answer(("done",), True))  # nobody waits for it any more
+    assert list((tmp_path / "commands").iterdir()) == []
+
+
+def test_commands_that_nobody_waits_for_are_removed(tmp_path: Path) -> None:
+    old = asked(tmp_path, Command("undo", "pump-3"))
+    left = [old, old.with_name("a.taken"), old.with_name("b.answer")]
+    new = asked(tmp_path, Command("undo", "fan-1"))
+    for path in left:
+        path.touch()
+        os.utime(path, (time.time() - 4000, time.time() - 4000))
+    ((taken, command),) = commands.take_up(tmp_path)
+    assert command == Command("undo", "fan-1")
+    assert list((tmp_path / "commands").iterdir()) == [taken]
+    assert taken.stem == new.stem
 
 
 def test_a_source_that_is_not_there_does_not_stop_the_others(tmp_path: Path) -> None:

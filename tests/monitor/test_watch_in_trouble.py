@@ -3,15 +3,19 @@
 import json
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.files import write_json
+from audio_anomaly_detector.monitor import commands
 from audio_anomaly_detector.monitor import watch as watching_module
 from audio_anomaly_detector.monitor.commands import Command
 from audio_anomaly_detector.monitor.plant import read_plant
 from audio_anomaly_detector.monitor.status import read_status
+from audio_anomaly_detector.monitor.store.database import StoreError
 from audio_anomaly_detector.monitor.watch import Watch
 from monitor.told_events import ended, event
 from watched_plant import PLANT, run, watched_plant, write_recording
@@ -111,3 +115,67 @@ def test_an_earlier_version_mends_a_machine_whose_model_is_damaged(plant: Path) 
     assert watching.carry_out(Command("version", "pump-3", version=1)).done
     assert watching.machines.watched["pump-3"].monitor.version == 1
     watching.close()
+
+
+def test_a_command_whose_answer_cannot_be_written_is_carried_out_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = read_plant(watched_plant(tmp_path, ["hum"] * 3))
+    path = plant.data / "commands/a.json"
+    write_json(path, asdict(Command("undo", "pump-3")))
+    done: list[Command] = []
+
+    def carry_out(command: Command) -> commands.Answer:
+        done.append(command)
+        return commands.Answer((f"time {len(done)}",), True)
+
+    watching = Watch(plant)
+    monkeypatch.setattr(watching, "carry_out", carry_out)
+    monkeypatch.setattr(watching_module, "_LOOK_EVERY_S", 0)
+    try:
+        with watching.running():
+            with monkeypatch.context() as on_full_disk:
+                on_full_disk.setattr(commands, "write_json", full)
+                for _ in range(3):
+                    watching.step()
+            watching.step()
+    finally:
+        watching.close()
+    assert done == [Command("undo", "pump-3")]
+    assert json.loads(path.with_suffix(".answer").read_text())["words"] == ["time 1"]
+
+
+def test_a_command_of_a_watch_that_was_killed_is_not_carried_out_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = read_plant(watched_plant(tmp_path, ["hum"] * 3))
+    write_json(plant.data / "commands/a.json", asdict(Command("undo", "pump-3")))
+    assert [command for _, command in commands.take_up(plant.data)] == [Command("undo", "pump-3")]
+    watching = Watch(plant)
+    monkeypatch.setattr(watching, "carry_out", lambda command: pytest.fail("it is done again"))
+    try:
+        with watching.running():
+            while watching.step():
+                pass
+    finally:
+        watching.close()
+
+
+def test_what_was_done_is_not_refused_because_it_cannot_be_listed(
+    plant: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise StoreError("another program keeps it locked; end that program")
+
+    identity = json.loads((plant.parent / "told.json").read_text())[0]["id"]
+    watching = Watch(read_plant(plant))
+    for method in ("add_feedback", "undo_feedback", "feedback"):
+        monkeypatch.setattr(watching.store, method, locked)
+    try:
+        for verb in ("normal", "fault", "undo"):
+            answer = watching.carry_out(Command(verb, "pump-3", identity))
+            assert answer.done
+            assert "is not in the list of feedback: another program" in answer.words[-1]
+        assert watching.machines["pump-3"].monitor.version == 1
+    finally:
+        watching.close()

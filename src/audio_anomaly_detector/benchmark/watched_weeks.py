@@ -42,7 +42,9 @@ class Episode(NamedTuple):
 
 EPISODES = {
     # Whoever talks moves about: a third of it is from afar.
-    "talk of some minutes": Episode(("talk beside it", "talk beside it", "talk farther away"), 4, 10),
+    "talk of some minutes": Episode(
+        ("talk beside it", "talk beside it", "talk farther away"), 4, 10
+    ),
     "rain of about an hour": Episode(("rain",), 120, 1),
     "heavy rain of about an hour": Episode(("heavy rain",), 120, 1),
     "door": Episode(("door",), 1, 35),

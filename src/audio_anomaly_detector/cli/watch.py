@@ -1,6 +1,7 @@
 """`aad watch`."""
 
 import logging
+import os
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,6 +12,8 @@ from audio_anomaly_detector.cli.plants import described_plant
 from audio_anomaly_detector.errors import Interrupted, UserError, one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from audio_anomaly_detector.monitor.event import Event
     from audio_anomaly_detector.monitor.plant import Plant
     from audio_anomaly_detector.monitor.status import Status
@@ -119,8 +122,20 @@ def _check(described: "Plant") -> int:
             out.print(f"sink {name}: {one_line(error)}")
     for name, machine in described.machines.items():
         out.print(f"machine {name}: heard by {machine.source}, preset {machine.preset}")
-    out.print(f"data: {described.data}")
+    problem = _data_problem(described.data)
+    failed += problem is not None
+    out.print(f"data: {problem or described.data}")
     return SOME_FAILED if failed else DONE
+
+
+def _data_problem(folder: "Path") -> str | None:
+    """Why a folder could not be written, without making it."""
+    place = next(one for one in (folder, *folder.parents) if one.exists())
+    if not place.is_dir():
+        return f"{place} is a file; name another folder as `data`"
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{place} may not be written; allow it, or name another folder as `data`"
+    return None
 
 
 def _show_status(described: "Plant", as_json: bool, quiet: bool) -> int:

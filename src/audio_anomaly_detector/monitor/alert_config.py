@@ -4,6 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from audio_anomaly_detector.monitor.settings_file import wrong_setting
+
 
 class AlertConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Rules for the events of one machine."""
@@ -67,12 +69,14 @@ class AlertConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.needed > self.of:
-            raise ValueError(f"needed {self.needed} of {self.of} windows cannot be; raise `of`")
+            problem = f"needed {self.needed} of {self.of} windows cannot be; raise `of`"
+            raise wrong_setting(("needed",), problem)
         if self.calm >= self.needed:
-            raise ValueError(
+            problem = (
                 f"calm {self.calm} is not below needed {self.needed}: an event would end as it "
                 "begins; lower `calm`"
             )
+            raise wrong_setting(("calm",), problem)
         return self
 
 

@@ -1,15 +1,17 @@
 """Carrying out what people say of events and ask of machines."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import soundfile
 
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.monitor.commands import Command
 from audio_anomaly_detector.monitor.event import Event
 from audio_anomaly_detector.monitor.sound import Chunk, Window
 from audio_anomaly_detector.monitor.store.clips import CONTENT, EventFolders
+from audio_anomaly_detector.monitor.store.database import StoreError
 from audio_anomaly_detector.monitor.store.store import Store
 from audio_anomaly_detector.monitor.stream import StreamState, advance
 from audio_anomaly_detector.monitor.watched_machine import WatchedMachine
@@ -46,11 +48,7 @@ def carry_out(
     monitor = machine.monitor
     if command.verb == "undo":
         words = monitor.undo()
-        for one in reversed(store.feedback(command.machine)):
-            if one.kind == "normal" and one.undone is None:
-                store.undo_feedback(one.id, now)
-                break
-        return words, []
+        return _listed(words, lambda: _list_undo(command.machine, store, now)), []
     if command.verb == "maintained":
         words = monitor.maintained()
         return words, machine.end_event(now, "the machine was maintained, and is learned anew")
@@ -60,12 +58,11 @@ def carry_out(
     windows = event_windows(event, folders, monitor.window_seconds)
     if command.verb == "fault":
         words = monitor.fault(windows)
-        store.add_feedback(command.machine, "fault", now, event.id, command.note)
-        return words, []
+        return _listed(words, lambda: _list_feedback(command, event, store, now)), []
     words = monitor.normal(windows, try_only=command.try_only)
     if command.try_only:
         return words, []
-    store.add_feedback(command.machine, "normal", now, event.id, command.note)
+    words = _listed(words, lambda: _list_feedback(command, event, store, now))
     ended = []
     if machine.tracker.event is not None and machine.tracker.event.id == event.id:
         ended = machine.end_event(now, "called normal by a person")
@@ -93,6 +90,31 @@ def event_windows(event: Event, folders: EventFolders, seconds: float) -> list[W
     if not windows:
         raise UserError(f"the sound of the event {event.id} is too short to be judged")
     return windows
+
+
+def _listed(words: tuple[str, ...], enter: Callable[[], None]) -> tuple[str, ...]:
+    """Enter what was done into the list of feedback, and say so if that cannot be done.
+
+    No error: whoever got one would ask again, and the same sound would count twice.
+    """
+    try:
+        enter()
+    except StoreError as error:
+        return (*words, f"it is done, but is not in the list of feedback: {one_line(error)}")
+    return words
+
+
+def _list_feedback(command: Command, event: Event, store: Store, now: float) -> None:
+    kind: Literal["normal", "fault"] = "fault" if command.verb == "fault" else "normal"
+    store.add_feedback(command.machine, kind, now, event.id, command.note)
+
+
+def _list_undo(machine: str, store: Store, now: float) -> None:
+    """Mark the last event that was called normal."""
+    for one in reversed(store.feedback(machine)):
+        if one.kind == "normal" and one.undone is None:
+            store.undo_feedback(one.id, now)
+            break
 
 
 def _event(command: Command, store: Store) -> Event:

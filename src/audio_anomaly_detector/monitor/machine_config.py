@@ -1,12 +1,14 @@
 """Settings of what is learned and scored of a machine."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from audio_anomaly_detector.choices import Preset
 from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.monitor.running import QuietestState
+from audio_anomaly_detector.monitor.settings_file import wrong_setting
 
 # Alarms are as rare as the normals carry, so any rate that is rarer asks for them.
 _RAREST_ALARMS = "1/year"
@@ -51,12 +53,21 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     )
     rpm: float | None = Field(default=None, gt=0, description="speed of its shaft a minute")
 
-    def detector_config(self) -> Config:
-        """Settings of the detectors of the machine.
+    @model_validator(mode="after")
+    def _detector_can_be_made(self) -> Self:
+        problem = _problem(self)
+        if problem is not None:
+            # The one that is wrong by itself; of those that contradict one another there is none.
+            numbers = [
+                number
+                for number, override in enumerate(self.overrides)
+                if _problem(self.model_copy(update={"overrides": (override,)})) == problem
+            ]
+            raise wrong_setting(("overrides", *numbers[:1]), problem)
+        return self
 
-        Raises:
-            UserError: they contradict one another.
-        """
+    def detector_config(self) -> Config:
+        """Settings of the detectors of the machine."""
         audio = load_config(self.preset, overrides=self.overrides).audio
         threshold = {
             "false_alarm_rate": self.warning_rate,
@@ -69,3 +80,12 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
             audio={"channels": self.channels},
             scoring={"threshold": threshold},
         )
+
+
+def _problem(settings: MachineConfig) -> str | None:
+    """Why no detector can be made with some settings."""
+    try:
+        settings.detector_config()
+    except UserError as error:
+        return str(error)
+    return None

@@ -1,15 +1,29 @@
 """What the file of a plant says: sources of sound, machines, and where their events go."""
 
+import re
+import unicodedata
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
+from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.monitor.alert_config import AlertConfig, SourceAlertConfig
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
-from audio_anomaly_detector.monitor.settings_file import read_settings
+from audio_anomaly_detector.monitor.settings_file import read_settings, wrong_setting
 from audio_anomaly_detector.monitor.sinks import SINKS
 from audio_anomaly_detector.monitor.sinks.command import CommandConfig
 from audio_anomaly_detector.monitor.sinks.delivery import DeliveryConfig
@@ -25,9 +39,34 @@ from audio_anomaly_detector.monitor.sources.microphone import MicrophoneConfig
 from audio_anomaly_detector.monitor.sources.mqtt import MqttAudioConfig
 from audio_anomaly_detector.monitor.sources.raw_input import RawInputConfig
 from audio_anomaly_detector.monitor.store.clips import ClipConfig
+from audio_anomaly_detector.monitor.store.database import database_address
+
+_NAMED = 5  # of a thousand sources
+_LONGEST_NAME = 63  # characters, of up to 4 bytes each: names of folders have 255 bytes at most
+# Of files on Windows, whatever follows after a dot.
+_RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+
+
+def _name(written: str, form: ValidatorFunctionWrapHandler) -> str:
+    """A name of the right form that every file system takes."""
+    try:
+        form(written)
+    except ValidationError as error:
+        raise ValueError(
+            "is no name: begin with a letter or digit, go on with letters, digits, spaces and "
+            f"- + . _, {_LONGEST_NAME} characters at most"
+        ) from error
+    if written.endswith((" ", ".")) or _RESERVED.fullmatch(written):
+        raise ValueError("Windows allows no folder of this name; choose another")
+    return written
+
 
 # Safe in names of files, in topics and labels, in every language.
-Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,63}$")]
+Name = Annotated[
+    str,
+    Field(pattern=rf"^\w[\w .+-]{{0,{_LONGEST_NAME - 1}}}$"),
+    WrapValidator(_name),
+]
 
 
 def _by_key(known: Mapping[str, type[BaseModel]]) -> Discriminator:
@@ -40,7 +79,7 @@ def _by_key(known: Mapping[str, type[BaseModel]]) -> Discriminator:
     return Discriminator(
         kind,
         custom_error_type="kind",
-        custom_error_message=f"give one of: {', '.join(known)}",
+        custom_error_message=f"must be a section with exactly one of: {', '.join(known)}",
     )
 
 
@@ -71,7 +110,9 @@ class MachineSettings(MachineConfig, frozen=True, extra="forbid"):
 class MetricsConfig(BaseModel, frozen=True, extra="forbid"):
     """Figures for Prometheus."""
 
-    port: int | None = Field(default=None, ge=1, le=65_535, description="none: no figures")
+    port: int | None = Field(
+        default=None, ge=1, le=65_535, description="where figures are served; none: nowhere"
+    )
     address: str = Field(default="127.0.0.1", description="that is listened on")
     names_up_to: int = Field(
         default=50, ge=0, description="sources and machines that have figures of their own"
@@ -103,26 +144,71 @@ class Plant(BaseModel, frozen=True, extra="forbid"):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, zone: str) -> str:
-        if zone not in available_timezones():
+        known = {one.casefold(): one for one in available_timezones()}
+        if zone.casefold() not in known:
             raise ValueError("is no time zone; write such as Europe/Berlin")
-        return zone
+        return known[zone.casefold()]
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, store: str | None) -> str | None:
+        if store is not None:
+            try:
+                database_address(store)
+            except UserError as error:
+                raise ValueError(str(error)) from error
+        return store
 
     @model_validator(mode="after")
     def _sources_are_there(self) -> Self:
         for name, machine in self.machines.items():
             if machine.source not in self.sources:
-                raise ValueError(
-                    f"the source {machine.source!r} of the machine {name!r} is not described; "
-                    f"there are: {', '.join(self.sources)}"
+                nearest = get_close_matches(machine.source, self.sources, _NAMED, cutoff=0)
+                problem = (
+                    f"the source {machine.source!r} is not described; write one that is, such as "
+                    f"{', '.join(nearest)}"
                 )
+                raise wrong_setting(("machines", name, "source"), problem)
+        return self
+
+    @model_validator(mode="after")
+    def _folders_differ(self) -> Self:
+        first: dict[str, str] = {}
+        for name in self.machines:
+            # As Windows and macOS compare names of folders.
+            other = first.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+            if other != name:
+                problem = (
+                    f"differs from {other!r} in the case of letters only, and folders of both "
+                    "would be one on Windows and macOS; choose another name"
+                )
+                raise wrong_setting(("machines", name), problem)
+        return self
+
+    @model_validator(mode="after")
+    def _pipes_differ(self) -> Self:
+        first: dict[str, str] = {}
+        for name, source in self.sources.items():
+            if isinstance(source, RawInputConfig):
+                other = first.setdefault(source.raw, name)
+                if other != name:
+                    problem = (
+                        f"the source {other!r} reads {source.raw!r} already, and each would get a "
+                        "part of the sound; let machines share one source"
+                    )
+                    raise wrong_setting(("sources", name, "raw"), problem)
         return self
 
     @model_validator(mode="after")
     def _sinks_differ(self) -> Self:
         names = self.sink_names
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"two sinks are called {min(twice)!r}; give each a `name` of its own")
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                problem = (
+                    f"the sink {names.index(name) + 1} is called {name!r}, too; give each a "
+                    "`name` of its own"
+                )
+                raise wrong_setting(("sinks", number, "name"), problem)
         return self
 
     @property
@@ -156,7 +242,21 @@ def read_plant(file: Path) -> Plant:
     """
     plant, folder = read_settings(Plant, file), file.resolve().parent
     sources = {name: _relative_to(folder, config) for name, config in plant.sources.items()}
-    return plant.model_copy(update={"data": folder / plant.data, "sources": sources})
+    return plant.model_copy(
+        update={
+            "data": folder / plant.data,
+            "store": _store_relative_to(folder, plant.store),
+            "sources": sources,
+        }
+    )
+
+
+def _store_relative_to(folder: Path, store: str | None) -> str | None:
+    """Where events are kept; the path of a database that is a file is relative to a folder."""
+    address = None if store is None else database_address(store)
+    if address is None or address.get_backend_name() != "sqlite":
+        return store
+    return str(folder / str(address.database))
 
 
 def _relative_to(folder: Path, config: Any) -> Any:

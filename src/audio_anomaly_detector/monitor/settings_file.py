@@ -3,38 +3,61 @@
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, SecretStr, Tag, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from audio_anomaly_detector.errors import UserError, one_line
-from audio_anomaly_detector.settings import shortened
+from audio_anomaly_detector.settings import problems_in_words, shortened
 
 Settings = TypeVar("Settings", bound=BaseModel)
-_LONGEST_PROBLEM = 60  # characters of what Python says of a value
+_MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
+_LONGEST_PROBLEM = 60  # characters of what Python says of a value, and of no text
+_SETTING = "setting"  # pydantic's type of the errors of `wrong_setting`
+_OWN_WORDS = ("value_error", "kind")  # types of errors whose words are not pydantic's
+_OF_SECTIONS = ("missing", "extra_forbidden")  # types of errors that say something of another key
+
+
+class _RefusedError(yaml.YAMLError):
+    """YAML that is valid, but means nothing here.
+
+    Args:
+        problem: what is wrong, and what to write.
+        node: where.
+    """
+
+    def __init__(self, problem: str, node: yaml.Node) -> None:
+        super().__init__(problem)
+        self.line = node.start_mark.line + 1
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice: of two machines of one name, one would vanish."""
+    """Takes every key for a text, and refuses one that stands twice.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    A machine may be called 3 or on; of two machines of one name, one would vanish.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A section as it stands in the file: what `<<` adds to it comes later."""
+        node = super().compose_mapping_node(anchor)
         seen: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a list or section cannot be a name", key.start_mark
+                problem = "a list or section cannot be a name; put it in quotes if it is a text"
+                raise _RefusedError(problem, key)
+            if key.tag == _MERGE:
+                continue
+            if key.value in seen:
+                problem = (
+                    f"{key.value!r} stands here again, first in line {seen[key.value]}; give it "
+                    "another name, or remove one of them"
                 )
-            if key.value in seen and key.value != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None,
-                    None,
-                    f"{key.value!r} stands here again, first in line {seen[key.value]}",
-                    key.start_mark,
-                )
-            seen[str(key.value)] = line
-        return super().construct_mapping(node, deep)
+                raise _RefusedError(problem, key)
+            key.tag, seen[key.value] = _TEXT, line
+        return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """A value; one that looks like a date or number and is none is named with its line."""
@@ -42,7 +65,7 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except ValueError as error:
             problem = f"{one_line(error)[:_LONGEST_PROBLEM]}: put it in quotes if it is a text"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+            raise _RefusedError(problem, node) from error
 
 
 def read_settings(kind: type[Settings], file: Path) -> Settings:
@@ -55,21 +78,20 @@ def read_settings(kind: type[Settings], file: Path) -> Settings:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UserError(f"{file}: cannot read this file ({reason}); give a YAML file") from error
+        if isinstance(error, OSError):
+            reason, remedy = error.strerror, "give a YAML file"
+        else:
+            reason, remedy = "it is no UTF-8 text", "save it as UTF-8"
+        raise UserError(f"{file}: cannot read this file ({reason}); {remedy}") from error
     try:
-        root = yaml.compose(text, _Loader)
-        tree = yaml.load(text, _Loader)
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        tree = None if root is None else loader.construct_document(root)
     except RecursionError as error:
         raise UserError(f"{file}: is nested too deeply; a plant has four levels") from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" line {mark.line + 1}:"
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(
-            f"{file}:{where} {one_line(problem)}; this must be YAML, with spaces, not tabs"
-        ) from error
-    if not isinstance(tree, dict):
+        raise UserError(f"{file}:{_no_yaml(text, error)}") from error
+    if root is None or not isinstance(tree, dict):
         raise UserError(
             f"{file}: holds no settings; it needs at least: {', '.join(_required(kind))}"
         )
@@ -83,34 +105,88 @@ def _required(kind: type[BaseModel]) -> list[str]:
     return [name for name, field in kind.model_fields.items() if field.is_required()]
 
 
-def _first_problem(kind: type[BaseModel], root: yaml.Node | None, error: ValidationError) -> str:
+def wrong_setting(location: Sequence[str | int], problem: str) -> ValidationError:
+    """The error of a check that knows better than pydantic where the wrong setting stands.
+
+    Such as of two settings that contradict one another. A validator of a class raises it.
+
+    Args:
+        location: keys, and positions in lists, that lead from that class to the setting.
+        problem: what is wrong, and what to write.
+    """
+    kind = PydanticCustomError(_SETTING, "{problem}", {"problem": problem})
+    line: InitErrorDetails = {"type": kind, "loc": tuple(location), "input": None}
+    return ValidationError.from_exception_data("settings", [line])
+
+
+def _no_yaml(text: str, error: yaml.YAMLError) -> str:
+    """What makes a text no YAML, with its line, and what to do."""
+    if isinstance(error, _RefusedError):
+        return f" line {error.line}: {one_line(error)}"
+    remedy = "this must be YAML, with spaces, not tabs; put texts with signs in quotes"
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f" line {line}: holds the character {chr(error.character)!r}; remove it"
+    mark = getattr(error, "problem_mark", None)
+    where = "" if mark is None else f" line {mark.line + 1}:"
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{where} {one_line(problem)}; {remedy}"
+
+
+def _first_problem(kind: type[BaseModel], root: yaml.Node, error: ValidationError) -> str:
     """The first of pydantic's errors, with its line, as the person who wrote the file puts it."""
-    first = error.errors()[0]
-    line, path = _place(root, first["loc"])
-    key, where = ".".join(path), f"line {line}: "
+    errors = error.errors()
+    first = errors[0]
+    place = _place(root, first["loc"])
+    key, where = ".".join(place.path), f"line {place.line}: "
     if first["type"] == "extra_forbidden":
-        known = ", ".join(_settings_at(kind, first["loc"][:-1]).model_fields)
+        known = _allowed(kind, first["loc"][:-1]).settings
         return f"{where}unknown setting '{key}'; known here: {known}"
     if first["type"] == "missing":
         missing = first["loc"][-1]
         return f"{where}'{missing}' is missing{f' in {key!r}' if key else ''}; add it"
-    message = first["msg"].removeprefix("Value error, ")
-    value = _shown(first["input"], kind, first["loc"])
-    return one_line(f"{where}{key or 'the file'}: {message}{value}")
+    if first["type"] == _SETTING:
+        return one_line(f"{where}{key or 'the file'}: {first['msg']}")
+    allowed = _allowed(kind, first["loc"])
+    if first["type"] == "model_type":
+        problem = "must be a section, its settings indented below it"
+        remedy = f"; known here: {allowed.settings}"
+    else:
+        same = [one for one in errors if _place(root, one["loc"]) == place]
+        problem = problems_in_words(one for one in same if one["type"] not in _OF_SECTIONS)
+        is_explained = first["type"] in _OWN_WORDS or allowed.description is None
+        remedy = "" if is_explained else f"; meaning: {allowed.description}"
+    shown = _shown(first["input"], place.node, allowed.annotation)
+    return one_line(f"{where}{key or 'the file'}: {problem}{shown}{remedy}")
 
 
-def _shown(value: object, kind: type[BaseModel], location: Sequence[str | int]) -> str:
+def _shown(value: object, node: yaml.Node, annotation: Any) -> str:
     """A wrong value as a message repeats it; nothing of sections and of what is secret."""
-    if not isinstance(value, str | int | float) or not location:
+    if not isinstance(node, yaml.ScalarNode) or SecretStr in _classes(annotation):
         return ""
-    field = _settings_at(kind, location[:-1]).model_fields.get(str(location[-1]))
-    if field is not None and SecretStr in _classes(field.annotation):
-        return ""
-    return f" (it is {shortened(value)})"
+    if value is None:
+        return " (it has no value: give one, or remove the line)"
+    # No text, such as a date or yes for true: as it stands in the file.
+    written = shortened(value) if isinstance(value, str) else node.value[:_LONGEST_PROBLEM]
+    return f" (it is {written})"
 
 
-def _place(node: yaml.Node | None, location: Sequence[str | int]) -> tuple[int, list[str]]:
-    """The line of a setting, and the keys that lead to it as they stand in the file.
+class _Place(NamedTuple):
+    """Where a setting stands.
+
+    Attributes:
+        line: number, from 1.
+        path: the keys that lead to it as they stand in the file; positions from 1.
+        node: its value.
+    """
+
+    line: int
+    path: tuple[str, ...]
+    node: yaml.Node
+
+
+def _place(node: yaml.Node, location: Sequence[str | int]) -> _Place:
+    """Where a setting stands, or of one that is not there the section that lacks it.
 
     Names of alternatives (tags), which pydantic puts among the keys, stand in no file and are
     skipped; they must be no keys.
@@ -118,8 +194,9 @@ def _place(node: yaml.Node | None, location: Sequence[str | int]) -> tuple[int, 
     line, path = 1, []
     for part in location:
         if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
+            # The last counts: what `<<` has added comes first.
+            for key, value in reversed(node.value):
+                if key.value == part:
                     line, node = key.start_mark.line + 1, value
                     path.append(str(part))
                     break
@@ -127,19 +204,39 @@ def _place(node: yaml.Node | None, location: Sequence[str | int]) -> tuple[int, 
             node = node.value[part]
             line = node.start_mark.line + 1
             path.append(str(part + 1))
-    return line, path
+    return _Place(line, tuple(path), node)
 
 
-def _settings_at(kind: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
-    """The class whose settings stand at a place."""
+class _Allowed(NamedTuple):
+    """What may stand at a place.
+
+    Attributes:
+        annotation: of its type.
+        description: of the setting that it is or belongs to.
+    """
+
+    annotation: Any
+    description: str | None
+
+    @property
+    def settings(self) -> str:
+        """Names of the settings that stand below it, if it is a section of settings."""
+        sections = [one for one in _classes(self.annotation) if issubclass(one, BaseModel)]
+        return ", ".join(sections[0].model_fields) if sections else ""
+
+
+def _allowed(kind: type[BaseModel], location: Sequence[str | int]) -> _Allowed:
+    """What settings of a class allow at a place."""
     at: Any = kind
+    description = None
     for part in location:
         if isinstance(at, type) and issubclass(at, BaseModel):
-            at = at.model_fields[str(part)].annotation
-            continue
-        at = _alternative(at, part)
-    found = [one for one in _classes(at) if issubclass(one, BaseModel)]
-    return found[0] if found else kind
+            field = at.model_fields.get(str(part))
+            if field is not None:
+                at, description = field.annotation, field.description
+        else:
+            at = _alternative(at, part)
+    return _Allowed(at, description)
 
 
 def _alternative(annotation: Any, part: str | int) -> Any:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from audio_anomaly_detector.errors import UserError, one_line
@@ -66,6 +67,7 @@ class Watch:
             plant, self.store, self._evidence, self._clock, self._sources.live
         )
         self._telling = Telling(plant, self.store, self._clock, self._states, tell)
+        self._answers: dict[Path, commands.Answer] = {}  # that are still to be written
         self._due: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
 
@@ -173,8 +175,14 @@ class Watch:
         self._tell_events(self._telling.undelivered())
         if self._is_due("damaged", _SAVE_EVERY_S):
             self._tell_events(self.machines.look_at_damaged())
-        for path, command in commands.waiting(self.plant.data):
-            commands.reply(path, self.carry_out(command))
+        for taken, command in commands.take_up(self.plant.data):
+            if isinstance(command, commands.Command):
+                self._answers[taken] = self.carry_out(command)
+            else:
+                self._answers[taken] = command
+        for taken, answer in list(self._answers.items()):
+            commands.reply(taken, answer)
+            del self._answers[taken]
 
     def _tell_events(self, events: Sequence[Event]) -> None:
         self._telling.tell(events, self._sources.faulty)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from audio_anomaly_detector.monitor.sources import mqtt
 from audio_anomaly_detector.monitor.sources.mqtt import MqttAudioConfig, MqttConnection, broker
@@ -196,6 +197,9 @@ def test_addresses() -> None:
         with pytest.raises(SourceError, match="is no address of an MQTT broker") as error:
             broker(bad)
         assert "s3cret" not in str(error.value)
-    with pytest.raises(SourceError, match="need a 'rate'"):
-        MqttAudioConfig(mqtt="host", topic="t").make()
-    assert "s3cret" not in repr(MqttAudioConfig(mqtt="mqtt://me:s3cret@host", topic="t"))
+    with pytest.raises(ValidationError, match="is no address of an MQTT broker"):
+        MqttAudioConfig(mqtt="http://host", topic="t", rate=8000)
+    with pytest.raises(ValidationError, match="need a 'rate'"):
+        MqttAudioConfig(mqtt="host", topic="t")
+    config = MqttAudioConfig(mqtt="mqtt://me:s3cret@host", topic="t", rate=8000)
+    assert "s3cret" not in repr(config)

@@ -3,11 +3,11 @@
 import threading
 from collections import deque
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from audio_anomaly_detector.data.decoding import open_sound
 from audio_anomaly_detector.errors import ClipError, one_line, without_passwords
@@ -41,14 +41,23 @@ class MqttAudioConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=Fals
     channels: int = Field(default=1, ge=1, le=128, description="of raw samples: interleaved")
     format: SampleFormat = Field(default="s16le", description="of raw samples")
 
-    def make(self) -> "MqttAudio":
-        """The source.
+    @field_validator("mqtt")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        try:
+            broker(address)
+        except SourceError as error:
+            raise ValueError(str(error)) from error
+        return address
 
-        Raises:
-            SourceError: the address is none, or raw samples have no rate.
-        """
+    @model_validator(mode="after")
+    def _raw_samples_have_a_rate(self) -> Self:
         if self.payload == "raw" and self.rate is None:
-            raise SourceError("raw MQTT payloads need a 'rate' in Hz, or give 'payload: file'")
+            raise ValueError("raw MQTT payloads need a 'rate' in Hz, or give 'payload: file'")
+        return self
+
+    def make(self) -> "MqttAudio":
+        """The source."""
         return MqttAudio(self, broker(self.mqtt))
 
 

@@ -53,7 +53,7 @@ class Database:
     """
 
     def __init__(self, url: str | Path) -> None:
-        address = _address(url)
+        address = database_address(url)
         self.file = Path(address.database or "") if _is_sqlite(address) else None
         # Passwords are not shown.
         self.name = str(self.file) if self.file else address.render_as_string()
@@ -143,7 +143,12 @@ class Database:
             )
 
 
-def _address(url: str | Path) -> URL:
+def database_address(url: str | Path) -> URL:
+    """The address that a path (SQLite) or a URL stands for.
+
+    Raises:
+        StoreError: there is no such kind of database.
+    """
     if isinstance(url, Path) or "://" not in url:
         return URL.create("sqlite", database=str(url))
     known = "a path, sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
