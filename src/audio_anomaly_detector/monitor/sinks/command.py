@@ -16,6 +16,7 @@ from audio_anomaly_detector.errors import one_line
 from audio_anomaly_detector.monitor.sinks.sink import SinkConfig, SinkError, Site, payload
 
 _KEPT = 500  # bytes of its last error output that a message repeats
+_PIPE = 65_536  # bytes that a pipe holds
 _STEP_S = 0.05
 
 
@@ -112,7 +113,7 @@ def _exchange(process: "subprocess.Popen[bytes]", content: bytes, timeout_s: flo
                         selector.unregister(process.stdin)
                         process.stdin.close()
                 else:
-                    part = process.stderr.read(65536)
+                    part = process.stderr.read(_PIPE)
                     said = (said + (part or b""))[-_KEPT:]
                     if part == b"":
                         selector.unregister(process.stderr)
@@ -120,7 +121,7 @@ def _exchange(process: "subprocess.Popen[bytes]", content: bytes, timeout_s: flo
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(max(until - time.monotonic(), 0))
     if not running:
-        said = (said + (process.stderr.read(_KEPT) or b""))[-_KEPT:]
+        said = (said + (process.stderr.read(_PIPE) or b""))[-_KEPT:]
     return said.decode(errors="replace")
 
 
