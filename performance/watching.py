@@ -1,9 +1,11 @@
 """How many sources `aad watch` hears on one core, how late its verdicts come, whether memory grows.
 
-    python -m performance.watching --sources 50 --seconds 170
+    python -m performance.watching --sources 50 --seconds 3600
+    python -m performance.watching --sources 50 --hours 24 --hop 60
 
-Each source is a named pipe into which another process writes a synthetic fan in real time; each has
-a machine of its own, with a model of ten minutes.
+Each source has a machine of its own, with a model of ten minutes. In real time it is a named pipe
+into which another process writes a synthetic fan. With `--hours` the fan is heard as fast as it can
+be scored: weeks of memory in an hour. No model is fitted meanwhile.
 """
 
 import argparse
@@ -21,12 +23,13 @@ import soundfile
 
 from audio_anomaly_detector.choices import Preset
 from audio_anomaly_detector.monitor.plant import Plant
+from audio_anomaly_detector.monitor.sources.source import Received
 from audio_anomaly_detector.monitor.watch import Watch
 from audio_anomaly_detector.synthesis.data_set import Site, SyntheticConfig
 
 _RATE = 16_000
 _LEARNED_PIECES, _PLAYED_PIECES = 62, 12  # of ten seconds
-_BLOCK_S = 0.25
+_BLOCK_S, _FAST_BLOCK_S = 0.25, 5.0
 _SETTLED_S = 100.0  # after which every buffer is full and memory is read for the first time
 _READ_EVERY_S = 5.0
 _TOLD_EVERY = 60
@@ -37,15 +40,37 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sources", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=170.0)
+    parser.add_argument("--hours", type=float, help="of sound, faster than it would be heard")
+    parser.add_argument("--hop", type=float, default=2.0, help="seconds from window to window")
     parser.add_argument("--preset", default="instant")
     given = parser.parse_args(arguments)
     if hasattr(os, "sched_setaffinity"):
         feeder_cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(feeder_cores)})
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         learned = _learn(folder / "learned", given.preset)
-        print(_measure(folder / "live", learned, given.preset, given.sources, given.seconds))
+        names = [f"fan-{number:03d}" for number in range(given.sources)]
+        (folder / "live/data/machines").mkdir(parents=True)
+        for name in names:
+            shutil.copytree(learned, folder / "live/data/machines" / name)
+        np.save(folder / "live/fan.npy", _pieces(500, _PLAYED_PIECES))
+        plant = Plant.model_validate(
+            {
+                "data": folder / "live/data",
+                "sources": {
+                    name: {"raw": str(folder / "live" / name), "rate": _RATE} for name in names
+                },
+                "machines": {
+                    name: {"source": name, "preset": given.preset, "hop_seconds": given.hop}
+                    for name in names
+                },
+            }
+        )
+        if given.hours:
+            print(_in_fast_motion(folder / "live", plant, given.hours))
+        else:
+            print(_in_real_time(folder / "live", plant, given.seconds))
 
 
 def _pieces(first: int, count: int) -> np.ndarray:
@@ -63,7 +88,14 @@ def _learn(folder: Path, preset: Preset) -> Path:
             {
                 "data": folder / "data",
                 "sources": {"a": {"file": folder / "fan.wav"}},
-                "machines": {"fan": {"source": "a", "preset": preset, "hop_seconds": 10}},
+                "machines": {
+                    "fan": {
+                        "source": "a",
+                        "preset": preset,
+                        "hop_seconds": 10,
+                        "learning_hours": 0.1,
+                    }
+                },
             }
         )
     )
@@ -74,20 +106,10 @@ def _learn(folder: Path, preset: Preset) -> Path:
     return folder / "data/machines/fan"
 
 
-def _measure(folder: Path, learned: Path, preset: Preset, sources: int, seconds: float) -> str:
-    names = [f"fan-{number:03d}" for number in range(sources)]
-    (folder / "data/machines").mkdir(parents=True)
+def _in_real_time(folder: Path, plant: Plant, seconds: float) -> str:
+    names, sources = list(plant.sources), len(plant.sources)
     for name in names:
-        shutil.copytree(learned, folder / "data/machines" / name)
         os.mkfifo(folder / name)
-    np.save(folder / "fan.npy", _pieces(500, _PLAYED_PIECES))
-    plant = Plant.model_validate(
-        {
-            "data": folder / "data",
-            "sources": {name: {"raw": str(folder / name), "rate": _RATE} for name in names},
-            "machines": {name: {"source": name, "preset": preset} for name in names},
-        }
-    )
     watching = Watch(plant)
     code = f"from performance.watching import feed; feed({str(folder)!r}, {names!r}, {seconds})"
     with subprocess.Popen([sys.executable, "-c", code]) as feeder, watching.running():
@@ -107,11 +129,62 @@ def _measure(folder: Path, learned: Path, preset: Preset, sources: int, seconds:
         status = watching.status()
     watching.close()
     return (
-        f"{sources} sources, {preset}, {seconds:.0f} s, one core: {busy:.0%} of it used; verdicts "
+        f"{sources} sources, {seconds:.0f} s, one core: {busy:.0%} of it used; verdicts "
         f"{status.delay_s[0]:.2f} s after the window (median), {status.delay_s[1]:.2f} s (95 %); "
         f"{status.windows} windows, {(lost[-1] - lost[0]) / sources:.2f} s lost a source; memory "
         f"{memory[0] / 2**20:.0f} MB after {_SETTLED_S:.0f} s, "
         f"{(memory[-1] - memory[0]) / 2**20:+.1f} MB at the end"
+    )
+
+
+class _Repeated:
+    """A source whose sound never ends, and waits until it is scored."""
+
+    live = False
+
+    def __init__(self, sound: np.ndarray, first: int) -> None:
+        self.sample_rate, self.channels = _RATE, 1
+        self._sound, self._number = sound, first
+
+    def make(self) -> "_Repeated":
+        return self
+
+    def open(self) -> "_Repeated":
+        return self
+
+    def read(self) -> Received:
+        block = round(_FAST_BLOCK_S * _RATE)
+        start = self._number * block % (len(self._sound) - block)
+        self._number += 1
+        samples = self._sound[None, start : start + block].astype(np.float32)
+        return Received(samples / np.float32(32768))
+
+    def close(self) -> None:
+        pass
+
+
+def _in_fast_motion(folder: Path, plant: Plant, hours: float) -> str:
+    sound = np.load(folder / "fan.npy")
+    repeated = {name: _Repeated(sound, 7 * place) for place, name in enumerate(plant.sources)}
+    watching = Watch(plant.model_copy(update={"sources": repeated}))
+    memory: list[int] = []
+    with watching.running():
+        began, heard = time.monotonic(), 0.0
+        while heard < hours:
+            watching.step()
+            heard = min(source.heard_s for source in watching.status().sources) / 3600
+            # The first hundredth fills every buffer.
+            if heard > (1 + len(memory)) * hours / 100:
+                memory.append(_resident())
+                if len(memory) % 10 == 1:
+                    print(f"{heard:.1f} h: {memory[-1] / 2**20:.1f} MB", flush=True)
+        passed, windows = time.monotonic() - began, watching.status().windows
+    watching.close()
+    return (
+        f"{len(plant.sources)} sources, {heard:.0f} h of each in {passed / 60:.0f} min, "
+        f"{windows} windows; memory {memory[0] / 2**20:.0f} MB after {hours / 100:.1f} h, "
+        f"{(memory[-1] - memory[0]) / 2**20:+.1f} MB at the end, "
+        f"{(max(memory) - memory[0]) / 2**20:+.1f} MB at most"
     )
 
 
