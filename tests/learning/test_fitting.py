@@ -55,6 +55,25 @@ def test_few_clips_are_cross_fitted_and_many_held_out(normals: list[Clip], tiny:
     assert set(folds.final.fit).isdisjoint(folds.final.held_out)
 
 
+@pytest.mark.parametrize("others", [0, 2, 50])
+def test_no_single_group_of_many_clips_is_what_is_held_out(
+    normals: list[Clip], tiny: Config, others: int
+) -> None:
+    """Its scores would set the threshold alone."""
+    config = with_scoring(tiny, hold_out_from=100)
+    names = ["a"] * (100 - others) + [f"{i // 25}" for i in range(others)]
+    many = [
+        replace(normals[0], path=Path(f"{i}.wav"), name=f"{i}", group=name)
+        for i, name in enumerate(names)
+    ]
+    folds = network_folds(many, config)
+    if others:
+        assert len(folds.cross) == tiny.scoring.folds and folds.final.held_out == []
+    else:  # blocks of the only one
+        assert folds.cross == [] and len(folds.final.held_out) == 20
+    assert calibration_size(many, config) == (len(set(names)) if others else 2)
+
+
 def test_the_size_of_the_calibration_is_known_beforehand(
     normals: list[Clip], tiny: Config, without_networks: Config
 ) -> None:
