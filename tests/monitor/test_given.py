@@ -22,6 +22,7 @@ from audio_anomaly_detector.model_file import read_model_file
 from audio_anomaly_detector.monitor.machine import MachineMonitor
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.sound import Samples, Window
+from audio_anomaly_detector.monitor.status import read_status
 from monitored_machines import (
     BEGAN,
     SECONDS,
@@ -34,6 +35,7 @@ from monitored_machines import (
     windows,
 )
 from synthetic_data import SAMPLE_RATE, hum
+from watched_plant import run, watched_plant, write_recording
 
 LATER = BEGAN + 600
 # Other than those of machines without a model: half the rate, a third of the window.
@@ -394,3 +396,43 @@ def test_models_of_earlier_versions(tmp_path: Path, name: str) -> None:
     (verdict,) = machine.hear([Window(sound, SAMPLE_RATE, 0, LATER)])
     assert verdict.score is not None
     assert given(tmp_path / "pump-3", file).version == 1
+
+
+PLANT = f"""
+sources:
+  recorder: {{file: FOLDER/pump.wav}}
+machines:
+  pump-3: {{source: recorder, hop_seconds: {SECONDS}, model: models/model.pth}}
+  pump-4: {{source: recorder, hop_seconds: {SECONDS}, model: models/both.pth}}
+  pump-5: {{source: recorder, hop_seconds: {SECONDS}, model: models/none.pth}}
+alerts: {{cooldown: 0, surroundings: 0, warning_after: 60}}
+"""
+
+
+def test_a_watch_tells_by_it_and_goes_on_with_the_others(tmp_path: Path, models: Path) -> None:
+    text = PLANT.replace("FOLDER", str(tmp_path))
+    plant = watched_plant(tmp_path, ["hum"] * 12 + ["knock"] * 48, text)
+    shutil.copytree(models, tmp_path / "models")
+    told = run(plant)
+    missing, *others = told
+    assert (missing.name, missing.kind) == ("pump-5", "damaged")
+    assert f"it is not watched: {tmp_path}/models/none.pth: no such model" in missing.words[0]
+    assert {(event.name, event.kind) for event in others} == {("pump-3", "sound")}
+    # No notice for good, as of a machine that is still being learned.
+    assert [event.level for event in others] == ["notice", "warning"]
+    assert others[0].words
+    kept = tmp_path / "aad-data/events" / str(others[0].folder)
+    # As much as its windows need: from before the event on.
+    assert json.loads((kept / "event.json").read_text())["sound_at"] < others[0].started
+    status = read_status(tmp_path / "aad-data")
+    first, second, third = status.machines
+    assert (first.phase, first.model) == ("full", 1)
+    assert first.notes[0].startswith(f"given as {tmp_path}/models/model.pth: ")
+    assert second.phase == "full"
+    assert "heard with 1 channel(s)" in str(second.reason)
+    assert third.phase == "damaged"
+    shutil.copy(models / "model.pth", tmp_path / "models/none.pth")
+    write_recording(tmp_path / "pump.wav", ["hum"] * 3)
+    assert [(event.name, event.phase) for event in run(plant) if event.kind == "damaged"] == [
+        ("pump-5", "end")
+    ]
