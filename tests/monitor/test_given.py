@@ -204,6 +204,20 @@ def test_another_file_is_another_version_and_the_same_is_none(
     assert (again.version, again.phase) == (1, "full")
 
 
+def test_back_to_a_model_of_another_number_of_channels(
+    tmp_path: Path, model: Path, models: Path
+) -> None:
+    folder = tmp_path / "pump-3"
+    given(folder, model)
+    machine = given(folder, models / "both.pth")
+    assert hearing(machine, windows(both, 1, LATER, 500))[0].judged
+    machine.roll_back(1)
+    for one in (machine, given(folder, models / "both.pth")):
+        (verdict,) = hearing(one, windows(humming, 1, LATER, 500))
+        assert (verdict.judged, verdict.level) == (True, "none")
+        assert one.notices == []
+
+
 def test_feedback_of_a_given_model(tmp_path: Path, model: Path) -> None:
     folder = tmp_path / "pump-3"
     machine = given(folder, model)

@@ -44,8 +44,8 @@ class Learner:
         config: settings of its detectors; those of the version in use, where that is of a given
             model.
         learned: the version in use; None: nothing was learned yet.
-        baseline: the version that others are compared with; None: it is of another given model
-            than the one in use, and takes other sound.
+        baseline: the version that others are compared with; None: it takes other sound than the
+            one in use, such as another given model.
         format: of the sound that was learned; None: none was.
 
     Raises:
@@ -290,10 +290,11 @@ class Learner:
         log.info("%s: version %d of its model is %s", self.name, version.number, version.words[0])
 
     def _use(self, number: int, as_baseline: bool = False) -> None:
-        before = self.config
-        self._judge_by(self._versions.use(number, as_baseline=as_baseline))
-        if self.config != before:
+        before, now = self.learned, self._versions.use(number, as_baseline=as_baseline)
+        self._judge_by(now)
+        if before is not None and not now.takes_sound_of(before):
             self.format = None
+            self._save()
 
     def _judge_by(self, learned: Learned) -> None:
         config = learned.version.config
@@ -305,7 +306,7 @@ class Learner:
             self.baseline = learned
         else:
             other = self._versions.load(baseline)
-            self.baseline = other if other.version.config == config else None
+            self.baseline = other if other.takes_sound_of(learned) else None
 
     def _save(self) -> None:
         try:

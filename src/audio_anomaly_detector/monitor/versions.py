@@ -67,6 +67,12 @@ class Learned:
     states: States
     detectors: Mapping[MachineState, Detector]
 
+    def takes_sound_of(self, other: "Learned") -> bool:
+        """Whether sound is prepared alike for another version, of as many channels."""
+        return self.version.config == other.version.config and {
+            detector.microphones for detector in self.detectors.values()
+        } == {detector.microphones for detector in other.detectors.values()}
+
     def with_threshold(self, config: ThresholdConfig) -> "Learned":
         """The same version with other thresholds."""
         detectors = {
