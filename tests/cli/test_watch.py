@@ -38,6 +38,22 @@ def test_a_plant_is_checked_before_anything_starts(plant: Path, aad: Aad) -> Non
     assert "cannot be read" in result.out
 
 
+def test_a_model_that_is_given_is_checked(plant: Path, aad: Aad) -> None:
+    first, last = plant.read_text().split("    usable_minutes")
+    plant.write_text(f"{first}    model: pump.pth\nalerts:{last.split('alerts:')[1]}")
+    learned = plant.parent / "aad-data/machines/pump-3/models/0001-running.pth"
+    result = aad("watch", plant, "--check")
+    assert result.code == 1
+    assert "machine pump-3: " in result.out
+    assert "no such model file" in " ".join(result.out.split())
+    shutil.copy(learned, plant.parent / "pump.pth")
+    result = aad("watch", plant, "--check")
+    assert result.code == 0
+    said = " ".join(result.out.split())
+    assert "machine pump-3: heard by recorder, given as " in said
+    assert "1 microphone(s) at 16000 Hz, windows of 4 s" in said
+
+
 def test_a_wrong_setting_is_named_with_its_line(plant: Path, aad: Aad) -> None:
     plant.write_text(plant.read_text().replace("hop_seconds", "hop"))
     result = aad("watch", plant)

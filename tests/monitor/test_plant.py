@@ -77,9 +77,12 @@ sources:
   c: {raw: pipe, rate: 8000}
   d: {raw: "-", rate: 8000}
   e: {file: /srv/e.wav}
-machines: {pump-3: {source: a}}
+machines: {pump-3: {source: a, model: ../runs/pump}, fan-1: {source: a, model: /srv/fan.pth}}
 """
-    sources = read(folder, text).sources
+    plant = read(folder, text)
+    assert plant.machines["pump-3"].model == folder / "../runs/pump"
+    assert plant.machines["fan-1"].model == Path("/srv/fan.pth")
+    sources = plant.sources
     assert [getattr(sources[name], "file", None) for name in "ae"] == [
         folder / "a.wav",
         Path("/srv/e.wav"),
@@ -125,6 +128,12 @@ machines: {pump-3: {source: a}}
         ("pump-3:", "a\u0308: {source: yard}\n  \u00e4:", "line 6: machines.\u00e4: differs from "),
         ("{source: yard}", "{source: yard, overrides: [audio.level=equalised, audio.nonsense=3]}",
          "line 5: machines.pump-3.overrides.2: unknown setting 'audio.nonsense'; known here"),
+        ("{source: yard}", "\n    source: yard\n    preset: small\n    model: fan.pth", "line 7: "
+         "machines.pump-3.preset: the one that `model` names has settings of its own; remove"),
+        ("{source: yard}", "\n    source: yard\n    model: fan.pth\n    channels: 0", "line 8: "
+         "machines.pump-3.channels: the one that `model` names"),
+        ("{source: yard}", "{source: yard, overrides: [], model: fan.pth}", "line 5: "
+         "machines.pump-3.overrides: the one that `model` names"),
         ("{source: yard}", "\n    source: yard\n    overrides:\n    - scoring.views=0\n"
          "    - audio.length=3", "line 9: machines.pump-3.overrides.2: setting 'audio.length' = 3: "
          "must be at least 1024"),

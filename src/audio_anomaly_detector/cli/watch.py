@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from audio_anomaly_detector.monitor.event import Event
+    from audio_anomaly_detector.monitor.machine_config import MachineConfig
     from audio_anomaly_detector.monitor.plant import Plant
     from audio_anomaly_detector.monitor.status import Status
 
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 def watch(
     plant: options.PlantFile,
     check: Annotated[
-        bool, typer.Option("--check", help="Only check the file, and whether sources answer.")
+        bool,
+        typer.Option(
+            "--check", help="Only check the file and the models in it, and whether sources answer."
+        ),
     ] = False,
     status: Annotated[
         bool,
@@ -121,11 +125,27 @@ def _check(described: "Plant") -> int:
             failed += 1
             out.print(f"sink {name}: {one_line(error)}")
     for name, machine in described.machines.items():
-        out.print(f"machine {name}: heard by {machine.source}, preset {machine.preset}")
+        try:
+            model = _model_in_words(machine)
+        except UserError as error:
+            failed += 1
+            out.print(f"machine {name}: {one_line(error)}")
+            continue
+        out.print(f"machine {name}: heard by {machine.source}, {model}")
     problem = _data_problem(described.data)
     failed += problem is not None
     out.print(f"data: {problem or described.data}")
     return SOME_FAILED if failed else DONE
+
+
+def _model_in_words(machine: "MachineConfig") -> str:
+    """What judges a machine at first; loads a model that is given."""
+    if machine.model is None:
+        return f"preset {machine.preset}"
+    from audio_anomaly_detector.loading import load_detector
+    from audio_anomaly_detector.monitor.given import description
+
+    return description(machine.model, load_detector(machine.model, "cpu"))
 
 
 def _data_problem(folder: "Path") -> str | None:

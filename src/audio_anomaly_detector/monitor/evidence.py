@@ -49,9 +49,15 @@ class Evidence:
     def __init__(self, folders: EventFolders, plant: Plant) -> None:
         self._folders, self._settings = folders, plant.clips
         self.has_room = True
-        self._kept_s = plant.clips.before_s + _longest_s(plant) + plant.clips.after_s
+        self._longest = plant.alerts.of + 1  # windows until an event is told
+        self._kept_s = plant.clips.before_s + plant.clips.after_s
         self._rings: dict[str, RingBuffer] = {}
         self._awaited: dict[str, list[_Awaited]] = {}
+
+    def keep_windows(self, seconds: float) -> None:
+        """Keep enough of sources that are heard from now on for windows of this length."""
+        around = self._settings.before_s + self._settings.after_s
+        self._kept_s = max(self._kept_s, around + self._longest * seconds)
 
     def push(self, source: str, chunk: Chunk) -> None:
         """Take in the newest sound of a source, and write what was waiting for it."""
@@ -109,10 +115,3 @@ class Evidence:
             self._folders.write(one.folder, sound=sound, content=content)
         except UserError as error:
             log.error("%s", one_line(error))
-
-
-def _longest_s(plant: Plant) -> float:
-    """Of sound from the first window of an event to its being told."""
-    machines = plant.machines.values()
-    seconds = [machine.detector_config().audio.window_seconds for machine in machines]
-    return (plant.alerts.of + 1) * max(seconds)

@@ -67,8 +67,8 @@ class FitsInChild:
             return False
         make_folder(folder)
         (folder / OUTCOME).unlink(missing_ok=True)
-        # A plant's machine has further settings, which no fit needs.
-        fields = set(MachineConfig.model_fields)
+        # No fit needs the further settings that a plant's machine has, nor a file that was given.
+        fields = set(MachineConfig.model_fields) - {"model"}
         settings = job.settings.model_dump(mode="json", include=fields)
         plain = json.dumps({**asdict(job), "settings": settings})
         command = [sys.executable, "-m", learn.__module__, str(folder), plain]

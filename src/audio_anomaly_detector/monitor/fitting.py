@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from audio_anomaly_detector.data.clips import Clip, independent_groups
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import ClipError, UserError, one_line
 from audio_anomaly_detector.files import hold_folder, write_json
+from audio_anomaly_detector.monitor.hearing import prepared
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.normals import Normals, held_out, hour_of
 from audio_anomaly_detector.monitor.running import States, band_levels, find_states
@@ -48,12 +50,14 @@ class Job:
         settings: of the machine.
         at: time of the fit, s since 1970 UTC.
         full: the learning period is over.
+        config: see `Version.config`.
     """
 
     machine: str
     settings: MachineConfig
     at: float
     full: bool
+    config: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def learn(folder: Path, job: Job) -> Outcome:
 
 
 def _learn(normals: Normals, versions: Versions, job: Job) -> Outcome:
-    config = job.settings.detector_config()
+    config = prepared(job.settings.detector_config(job.config))
     clips = normals.clips(job.machine, normals.names)
     levels = {
         clip.name: band_levels(of, config.audio.sample_rate) for clip, of in _read(clips, config)
@@ -145,6 +149,7 @@ def _learn(normals: Normals, versions: Versions, job: Job) -> Outcome:
             states=states.to_plain(),
             models=(),
             before=versions.current,
+            config=job.config,
         ),
         detectors,
     )

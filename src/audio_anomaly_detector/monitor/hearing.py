@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.audio import AudioConfig, convert_samples
 from audio_anomaly_detector.data.signal_checks import SignalError
 from audio_anomaly_detector.errors import UserError, one_line
@@ -47,6 +48,15 @@ class Format(NamedTuple):
         return f"{self.channels} channel(s) up to {self.rate / 2:.0f} Hz"
 
 
+def prepared(config: Config) -> Config:
+    """Settings of a detector that takes what `usable_waveform` makes of sound by others.
+
+    Its channels are chosen by then, and its scale is that of full scale.
+    """
+    audio = config.audio.model_copy(update={"channels": "all", "scale": 1.0})
+    return config.model_copy(update={"audio": audio})
+
+
 def usable_waveform(window: Window, audio: AudioConfig) -> NDArray[np.float32] | Unusable:
     """The sound of a window as a detector takes it, ``(C, T)``, as if it came from a file.
 
@@ -56,8 +66,14 @@ def usable_waveform(window: Window, audio: AudioConfig) -> NDArray[np.float32] |
     """
     try:
         waveform, faults = convert_samples(window.samples, window.sample_rate, audio)
-    except (SignalError, UserError) as error:
+    except SignalError as error:
         return Unusable("silence", f"the sound {one_line(error)}")
+    except UserError:
+        words = (
+            f"the source brings {len(window.samples)} channel(s), numbered from 0, and channel "
+            f"{audio.channels} is listened to; have it bring that one, or choose another"
+        )
+        return Unusable("recording", words)
     if faults:
         return Unusable("recording", f"the recording: {faults[0]}")
     level = 10 * np.log10(np.mean(np.square(waveform, dtype=np.float64)) + 1e-20)

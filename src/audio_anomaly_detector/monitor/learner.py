@@ -1,6 +1,7 @@
 """What is learned of one machine: its normals, the fits to them, and the versions in use."""
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio_anomaly_detector.errors import UserError, one_line
-from audio_anomaly_detector.files import write_json
+from audio_anomaly_detector.files import hold_folder, write_json
+from audio_anomaly_detector.loading import load_detector
 from audio_anomaly_detector.monitor.clock import Clock
 from audio_anomaly_detector.monitor.feedback import Heard, keep_fault, propose_normal
 from audio_anomaly_detector.monitor.fits import Fits
 from audio_anomaly_detector.monitor.fitting import Job
-from audio_anomaly_detector.monitor.hearing import Format
+from audio_anomaly_detector.monitor.given import content_of, format_of, version_of
+from audio_anomaly_detector.monitor.hearing import Format, prepared
 from audio_anomaly_detector.monitor.learning_period import Learning, Phase
 from audio_anomaly_detector.monitor.machine_config import MachineConfig
 from audio_anomaly_detector.monitor.normals import Normals
@@ -23,6 +26,7 @@ from audio_anomaly_detector.monitor.sound import Window
 from audio_anomaly_detector.monitor.verdict import MachineState
 from audio_anomaly_detector.monitor.versions import Learned, Versions
 
+log = logging.getLogger(__name__)
 _STATE = "learning.json"
 
 
@@ -37,12 +41,16 @@ class Learner:
         fits: fits its models.
 
     Attributes:
+        config: settings of its detectors; those of the version in use, where that is of a given
+            model.
         learned: the version in use; None: nothing was learned yet.
-        baseline: the version that others are compared with.
+        baseline: the version that others are compared with; None: it takes other sound than the
+            one in use, such as another given model.
         format: of the sound that was learned; None: none was.
 
     Raises:
-        UserError: what lies in the folder is damaged.
+        UserError: what lies in the folder is damaged, or the first model that is given cannot be
+            used.
     """
 
     def __init__(
@@ -57,10 +65,15 @@ class Learner:
         self._learning = Learning()
         self._fitting: Job | None = None
         self._trouble: str | None = None
+        self._given_trouble: str | None = None
+        self.learned: Learned | None = None
+        self.baseline: Learned | None = None
         self._restore()
+        if settings.model is not None:
+            self._look_at_given(settings.model)
         current = self._versions.current
-        self.learned = None if current is None else self._versions.load(current)
-        self.baseline = self._loaded_baseline()
+        if current is not None:
+            self._judge_by(self._versions.load(current))
 
     @property
     def phase(self) -> Phase:
@@ -71,12 +84,18 @@ class Learner:
     def notes(self) -> list[str]:
         """What to know of it, a sentence each."""
         pieces, learned = len(self._normals.names), self.learned
-        found = self._learning.notes(pieces, learned is not None, self.settings)
+        seconds = self.config.audio.window_seconds
+        found = self._learning.notes(pieces, learned is not None, self.settings, seconds)
         if learned is not None:
             for state, detector in learned.detectors.items():
                 normal = detector.normal_scores.of_usual
                 found.append(f"{state}: {normal.coarseness(detector.threshold_config)}")
-        return [*found, *([self._trouble] if self._trouble else [])]
+            if learned.version.config is not None and self.settings.model is None:
+                found.append(
+                    "the plant file names no model any more: the one that was given stays in use, "
+                    f"with its settings; delete {self.folder} to learn the machine from nothing"
+                )
+        return [*found, *(one for one in (self._trouble, self._given_trouble) if one)]
 
     def refuse(self, reason: str) -> None:
         """Count a window that is not learned from."""
@@ -114,11 +133,12 @@ class Learner:
         if self._fitting is not None:
             return
         hours, pieces = len(self._normals.hours), len(self._normals.names)
-        until = self._learning.kept_until
-        if not self._learning.is_due(pieces, hours, until, self.settings):
+        until, seconds = self._learning.kept_until, self.config.audio.window_seconds
+        if not self._learning.is_due(pieces, hours, until, self.settings, seconds):
             return
         full = self._learning.over or self._learning.ends(hours, until, self.settings)
-        job = Job(self.name, self.settings, self._clock.wall(), full)
+        config = None if self.learned is None else self.learned.version.config
+        job = Job(self.name, self.settings, self._clock.wall(), full, config)
         try:
             if self._fits.begin(self.folder, job):
                 self._fitting = job
@@ -211,7 +231,8 @@ class Learner:
         count = keep_fault(self.folder / "faults", rate, heard)
         words = [f"{count} window(s) are kept as examples of a fault"]
         learned = self._normals.between(start - self.config.audio.window_seconds, end)
-        if learned:
+        # What was kept before a model was given, no fit is made of.
+        if learned and self._learning.began is not None:
             self._normals.remove(learned)
             self._learning = replace(self._learning, asked=True)
             self._save()
@@ -229,23 +250,63 @@ class Learner:
         """
         count = len(self._normals.names)
         self._normals.remove(self._normals.names)
-        self._learning, self.format = Learning(), None
+        self._learning, self.format = Learning(given=self._learning.given), None
         self._save()
         return (
             f"{count} piece(s) of normal sound are deleted and a learning period begins; until its "
             "first model has passed, the machine is judged by the earlier one",
         )
 
-    def _use(self, number: int, as_baseline: bool = False) -> None:
-        self.learned = self._versions.use(number, as_baseline=as_baseline)
-        if self.baseline is None or self.baseline.version.number != self._versions.baseline:
-            self.baseline = self._loaded_baseline()
+    def _look_at_given(self, path: Path) -> None:
+        """Import the model that the plant file names, unless that was done.
 
-    def _loaded_baseline(self) -> Learned | None:
-        number = self._versions.baseline
-        if number is None or (self.learned and self.learned.version.number == number):
-            return self.learned
-        return self._versions.load(number)
+        Raises:
+            UserError: it cannot be used, and none was given before.
+        """
+        try:
+            content = content_of(path)
+            if content != self._learning.given:
+                self._import(path, content)
+        except UserError as error:
+            if self._learning.given is None:
+                raise
+            self._given_trouble = (
+                f"the model that the plant file names cannot be used, and version "
+                f"{self._versions.current} goes on: {one_line(error)}"
+            )
+            log.error("%s: %s", self.name, self._given_trouble)
+
+    def _import(self, path: Path, content: str) -> None:
+        detector = load_detector(path, "cpu")
+        version = version_of(path, detector, self._versions.current, self._clock.wall())
+        # Not while an earlier watch, which was killed, is still fitting.
+        with hold_folder(self._versions.folder):
+            running = replace(detector, config=prepared(detector.config))
+            version = self._versions.add(version, {"running": running})
+            self._use(version.number, as_baseline=True)
+        self.format = format_of(detector)
+        self._learning = Learning(over=True, words=version.words, given=content)
+        self._save()
+        log.info("%s: version %d of its model is %s", self.name, version.number, version.words[0])
+
+    def _use(self, number: int, as_baseline: bool = False) -> None:
+        before, now = self.learned, self._versions.use(number, as_baseline=as_baseline)
+        self._judge_by(now)
+        if before is not None and not now.takes_sound_of(before):
+            self.format = None
+            self._save()
+
+    def _judge_by(self, learned: Learned) -> None:
+        config = learned.version.config
+        self.config = self.settings.detector_config(config)
+        if config is not None:
+            learned = learned.with_threshold(self.config.scoring.threshold)
+        self.learned, baseline = learned, self._versions.baseline
+        if baseline is None or baseline == learned.version.number:
+            self.baseline = learned
+        else:
+            other = self._versions.load(baseline)
+            self.baseline = other if other.takes_sound_of(learned) else None
 
     def _save(self) -> None:
         try:

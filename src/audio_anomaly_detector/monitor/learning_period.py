@@ -46,7 +46,8 @@ class Learning:
         failed: the last fit made no version.
         asked: a fit was asked for, as what some normals were is now known otherwise.
         refused: windows that were not kept, by reason.
-        words: of the last fit, a sentence each.
+        words: of the last fit, or of the model that somebody gave, a sentence each.
+        given: SHA-256 of the file of that model, the last one; None: none was given.
     """
 
     began: float | None = None
@@ -59,6 +60,7 @@ class Learning:
     asked: bool = False
     refused: dict[str, int] = field(default_factory=dict)
     words: tuple[str, ...] = ()
+    given: str | None = None
 
     def phase(self, has_version: bool) -> Phase:
         """Where it stands."""
@@ -102,7 +104,9 @@ class Learning:
             return self
         return replace(self, refused={**self.refused, reason: self.refused.get(reason, 0) + count})
 
-    def is_due(self, pieces: int, hours: int, at: float, settings: MachineConfig) -> bool:
+    def is_due(
+        self, pieces: int, hours: int, at: float, settings: MachineConfig, seconds: float
+    ) -> bool:
         """Whether it is time for a fit.
 
         Args:
@@ -110,13 +114,14 @@ class Learning:
             hours: different hours that they are of.
             at: the present time, s since 1970 UTC.
             settings: of the machine.
+            seconds: of a piece.
         """
         if self.asked:
             return pieces >= LEAST_WINDOWS
         if self.over or self.fresh == 0 or (self.failed and self.fresh < LEAST_WINDOWS):
             return False
         if self.fitted_hours == 0:
-            return pieces >= first_pieces(settings)
+            return pieces >= first_pieces(settings, seconds)
         return (
             hours >= 2 * self.fitted_hours
             or self.unlike >= _UNLIKE
@@ -124,7 +129,7 @@ class Learning:
         )
 
     def ends(self, hours: int, at: float, settings: MachineConfig) -> bool:
-        """Whether the next fit ends the learning period; arguments as of `is_due`."""
+        """Whether the next fit ends the learning period; arguments as for `is_due`."""
         least = min(_LEAST_HOURS, math.ceil(settings.learning_hours / 2))
         passed = 0.0 if self.began is None else at - self.began
         return passed >= 3600 * settings.learning_hours and hours >= least
@@ -149,11 +154,13 @@ class Learning:
             asked=False,
         )
 
-    def notes(self, pieces: int, has_version: bool, settings: MachineConfig) -> list[str]:
-        """What to know of it, a sentence each."""
+    def notes(
+        self, pieces: int, has_version: bool, settings: MachineConfig, seconds: float
+    ) -> list[str]:
+        """What to know of it, a sentence each; arguments as for `is_due`."""
         found = []
-        if self.fitted_hours == 0:
-            of = first_pieces(settings)
+        if self.fitted_hours == 0 and not self.over:
+            of = first_pieces(settings, seconds)
             share = f"{min(pieces, of)} of {of} pieces of normal sound"
             until = ", judged by the earlier model until then" if has_version else ""
             found.append(f"learning: {share}{until}; the machine should run normally now")
@@ -192,7 +199,6 @@ class Learning:
             raise UserError(f"what is kept of the learning period is damaged ({error})") from error
 
 
-def first_pieces(settings: MachineConfig) -> int:
-    """Pieces of normal sound before the first fit."""
-    seconds = settings.detector_config().audio.window_seconds
+def first_pieces(settings: MachineConfig, seconds: float) -> int:
+    """Pieces of normal sound, of so many seconds each, before the first fit."""
     return math.ceil(60 * settings.usable_minutes / seconds)

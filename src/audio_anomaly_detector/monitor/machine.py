@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_anomaly_detector.data.audio import convert_samples
+from audio_anomaly_detector.data.audio import AudioConfig, convert_samples
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError, one_line
 from audio_anomaly_detector.explaining.explanation import Explanation
@@ -71,10 +71,14 @@ class MachineMonitor:
     ) -> None:
         self.name, self.settings = name, settings
         self._learner = Learner(name, settings, folder, clock, fits)
-        self._audio = self._learner.config.audio
         self._changing_since: float | None = None
         self._unlike_windows = 0  # in a row
         self._slow_changes = SlowChanges(folder)
+
+    @property
+    def _audio(self) -> AudioConfig:
+        """How its sound is prepared; versions of given models differ in it."""
+        return self._learner.config.audio
 
     @property
     def window_seconds(self) -> float:
@@ -218,7 +222,7 @@ class MachineMonitor:
         if self._learner.format not in (None, heard):
             words = (
                 f"it is heard with {heard}, and was learned with {self._learner.format}; set the "
-                "source back, or learn it anew"
+                "source so, or learn it anew"
             )
             return Verdict.unjudged(window, "unknown", words)
         learned = self._learner.learned

@@ -1,14 +1,17 @@
 """Settings of what is learned and scored of a machine."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from audio_anomaly_detector.choices import Preset
-from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.config import Config, load_config, parse_config
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.monitor.running import QuietestState
 from audio_anomaly_detector.monitor.settings_file import wrong_setting
+from audio_anomaly_detector.settings import merged
 
 # Alarms are as rare as the normals carry, so any rate that is rarer asks for them.
 _RAREST_ALARMS = "1/year"
@@ -24,6 +27,11 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     )
     channels: Literal["all", "mean"] | Annotated[int, Field(ge=0)] = Field(
         default="all", description="every microphone, their mean, or one by its number from 0"
+    )
+    model: Path | None = Field(
+        default=None,
+        description="model file or run folder of 'aad fit' that judges the machine from the start, "
+        "instead of learning it",
     )
     hop_seconds: float = Field(
         default=2.0, ge=0.1, le=600, description="from the start of a window to that of the next"
@@ -54,6 +62,14 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
     rpm: float | None = Field(default=None, gt=0, description="speed of its shaft a minute")
 
     @model_validator(mode="after")
+    def _model_has_its_own(self) -> Self:
+        for name in ("preset", "overrides", "channels"):
+            if self.model is not None and name in self.model_fields_set:
+                problem = "the one that `model` names has settings of its own; remove this one"
+                raise wrong_setting((name,), problem)
+        return self
+
+    @model_validator(mode="after")
     def _detector_can_be_made(self) -> Self:
         problem = _problem(self)
         if problem is not None:
@@ -66,14 +82,26 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
             raise wrong_setting(("overrides", *numbers[:1]), problem)
         return self
 
-    def detector_config(self) -> Config:
-        """Settings of the detectors of the machine."""
-        audio = load_config(self.preset, overrides=self.overrides).audio
+    def detector_config(self, given: Mapping[str, Any] | None = None) -> Config:
+        """Settings of the detectors of the machine.
+
+        Args:
+            given: those of a model that somebody gave, which take the place of `preset`,
+                `overrides` and `channels`.
+        """
+        if given is None:
+            audio = load_config(self.preset, overrides=self.overrides).audio
+        else:
+            audio = parse_config(given).audio
         threshold = {
             "false_alarm_rate": self.warning_rate,
             "false_alarms": _RAREST_ALARMS,
             "clips_per_day": _DAY_S / audio.window_seconds,
         }
+        if given is not None:
+            # However the model draws its own: a number has no rate.
+            threshold |= {"method": "auto", "value": None}
+            return parse_config(merged(given, {"scoring": {"threshold": threshold}}))
         return load_config(
             self.preset,
             overrides=self.overrides,

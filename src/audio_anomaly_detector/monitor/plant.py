@@ -241,12 +241,12 @@ def read_plant(file: Path) -> Plant:
         UserError: anything in it is wrong, with its line.
     """
     plant, folder = read_settings(Plant, file), file.resolve().parent
-    sources = {name: _relative_to(folder, config) for name, config in plant.sources.items()}
     return plant.model_copy(
         update={
             "data": folder / plant.data,
             "store": _store_relative_to(folder, plant.store),
-            "sources": sources,
+            "sources": {name: _relative_to(folder, one) for name, one in plant.sources.items()},
+            "machines": {name: _relative_to(folder, one) for name, one in plant.machines.items()},
         }
     )
 
@@ -260,10 +260,10 @@ def _store_relative_to(folder: Path, store: str | None) -> str | None:
 
 
 def _relative_to(folder: Path, config: Any) -> Any:
-    """The settings of a source, whose paths are relative to a folder."""
+    """The settings of a source or machine, whose paths are relative to a folder."""
     changed: dict[str, Any] = {
         key: folder / path
-        for key in ("folder", "file")
+        for key in ("folder", "file", "model")
         if (path := getattr(config, key, None)) is not None
     }
     if isinstance(config, RawInputConfig) and config.raw != "-":

@@ -76,6 +76,12 @@ class States:
     quietest: Floats
     loudest: Floats
 
+    @classmethod
+    def always_running(cls) -> "States":
+        """Of a machine of which no normal sound was heard: nothing lies below what is possible."""
+        axis, lowest = np.ones(BANDS) / BANDS, np.full(BANDS, 10 * np.log10(_POWER_FLOOR))
+        return cls(("running",), axis, (0.0,), 0.0, lowest, lowest)
+
     def of(self, levels: Floats) -> Doing:
         """What the machine is doing.
 

@@ -12,8 +12,9 @@ from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_json
 from audio_anomaly_detector.monitor.running import States
 from audio_anomaly_detector.monitor.verdict import MachineState
+from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 
-Origin = Literal["learned", "feedback"]
+Origin = Literal["learned", "feedback", "given"]
 
 _NAME = re.compile(r"(\d{4})\.json")
 _CURRENT = "current.json"
@@ -29,13 +30,15 @@ class Version:
         number: from 1.
         made: when, s since 1970 UTC.
         origin: ``learned``: fitted to the normals; ``feedback``: an earlier one and what somebody
-            called normal.
-        full: learned from a whole learning period.
+            called normal; ``given``: fitted elsewhere.
+        full: learned from a whole learning period, or given.
         words: what it was made of and how it was tested, a sentence each.
         states: of the machine, see `States.to_plain`.
         models: states that have a model.
         before: the version that was in use before; None: none was.
         events: that were called normal since the last fit.
+        config: settings of the given model that it is, or was learned with; None: those of the
+            plant file.
     """
 
     number: int
@@ -47,6 +50,7 @@ class Version:
     models: tuple[MachineState, ...]
     before: int | None = None
     events: int = 0
+    config: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,19 @@ class Learned:
     version: Version
     states: States
     detectors: Mapping[MachineState, Detector]
+
+    def takes_sound_of(self, other: "Learned") -> bool:
+        """Whether sound is prepared alike for another version, of as many channels."""
+        return self.version.config == other.version.config and {
+            detector.microphones for detector in self.detectors.values()
+        } == {detector.microphones for detector in other.detectors.values()}
+
+    def with_threshold(self, config: ThresholdConfig) -> "Learned":
+        """The same version with other thresholds."""
+        detectors = {
+            state: detector.with_threshold(config) for state, detector in self.detectors.items()
+        }
+        return replace(self, detectors=detectors)
 
 
 class Versions:

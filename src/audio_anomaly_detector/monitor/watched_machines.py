@@ -136,8 +136,10 @@ class WatchedMachines:
             UserError: what was learned of it is damaged.
         """
         settings = self._plant.machines[name]
+        monitor = MachineMonitor(name, settings, self._folder(name), self._clock, self._fits)
+        self._evidence.keep_windows(monitor.window_seconds)
         machine = WatchedMachine(
-            MachineMonitor(name, settings, self._folder(name), self._clock, self._fits),
+            monitor,
             settings.source,
             self._plant.alerts,
             restored(states, f"machine:{name}", TrackerState(name)),
