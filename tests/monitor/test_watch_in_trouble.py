@@ -176,6 +176,6 @@ def test_what_was_done_is_not_refused_because_it_cannot_be_listed(
             answer = watching.carry_out(Command(verb, "pump-3", identity))
             assert answer.done
             assert "is not in the list of feedback: another program" in answer.words[-1]
-        assert watching.machines["pump-3"].monitor.version == 1
+        assert watching.machines.watched["pump-3"].monitor.version == 1
     finally:
         watching.close()
