@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -15,6 +16,8 @@ from audio_anomaly_detector.monitor.sources.source import SourceError
 
 # What is kept of its messages: a program that complains for months must not fill the memory.
 _LINES, _LINE = 20, 500
+# ffmpeg's parts, with where they lie in memory: "[tcp @ 0x55babbd79900] ".
+_PART = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] *)+")
 _REAP_S = 2.0
 
 
@@ -61,8 +64,14 @@ class Child:
 
     @property
     def said(self) -> str:
-        """The last of its messages, on one line, without passwords; empty: it said nothing."""
-        return self._lines[-1] if self._lines else ""
+        """The last of its messages, on one line, without passwords; empty: it said nothing.
+
+        With the one before, as the last often says only that it failed, and that one why.
+        """
+        last = list(self._lines)[-2:]
+        if len(last) == 2 and last[0].endswith(last[1].rpartition(": ")[2]):
+            del last[1]  # the same again
+        return "; ".join(last)
 
     def ended(self) -> str:
         """How it ended, with what it said last."""
@@ -96,6 +105,6 @@ class Child:
         self._note(rest)
 
     def _note(self, line: bytes) -> None:
-        text = without_passwords(one_line(line.decode(errors="replace")))
+        text = without_passwords(one_line(_PART.sub("", line.decode(errors="replace"))))
         if text:
             self._lines.append(text[:_LINE])
