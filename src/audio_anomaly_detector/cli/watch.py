@@ -144,10 +144,11 @@ def _show_status(described: "Plant", as_json: bool, quiet: bool) -> int:
     from dataclasses import asdict
 
     from audio_anomaly_detector.cli.console import out
+    from audio_anomaly_detector.files import is_held
     from audio_anomaly_detector.monitor.status import read_status
 
     status = read_status(described.data)
-    problems = status.problems(time.time())
+    problems = status.problems(time.time(), is_held(described.data))
     if as_json:
         typer.echo(json.dumps({**asdict(status), "problems": problems}, indent=2))
     elif not quiet:

@@ -94,11 +94,21 @@ class Status:
     failures: dict[str, int] = field(default_factory=dict)
     ended: bool = False
 
-    def problems(self, now: float) -> list[str]:
-        """What is wrong with the watch itself, a sentence each; none: it is well."""
+    def problems(self, now: float, held: bool) -> list[str]:
+        """What is wrong with the watch itself, a sentence each; none: it is well.
+
+        Args:
+            now: s since 1970 UTC.
+            held: a program uses the folder of the plant.
+        """
         found = []
         if self.ended:
             found.append("the watch was ended; start 'aad watch' again")
+        elif now - self.at > STALE_S and held:
+            found.append(
+                f"'aad watch' runs, but has written no status for {now - self.at:.0f} s: is the "
+                "disk full, or the computer too busy? see its log"
+            )
         elif now - self.at > STALE_S:
             found.append(f"no sign of life for {now - self.at:.0f} s: is 'aad watch' running?")
         for source in self.sources:
