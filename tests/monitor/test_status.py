@@ -52,6 +52,12 @@ def test_a_missing_and_a_damaged_status_are_named(tmp_path: Path) -> None:
         read_status(tmp_path)
 
 
+def test_a_status_of_another_user_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "status.json").mkdir()  # the system refuses to read it, also to root
+    with pytest.raises(UserError, match=r"status\.json: cannot be read \("):
+        read_status(tmp_path)
+
+
 def test_problems_are_faults_waiting_notifications_and_no_sign_of_life() -> None:
     problems = STATUS.problems(1001, held=True)
     assert problems == ["source yard: it is silent", "4 notifications wait for mail"]

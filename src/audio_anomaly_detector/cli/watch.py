@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -72,17 +73,18 @@ def _run(described: "Plant", quiet: bool) -> int:
             console.print(f"        sound and picture: {described.events_folder / event.folder}")
         console.print(f"        id {event.id}")
 
-    watching = Watch(described, lambda event: None if quiet else tell(event))
     try:
-        with watching.running():
-            log.info(_begun(described))
-            while watching.step():
-                pass
+        watching = Watch(described, lambda event: None if quiet else tell(event))
+        try:
+            with watching.running():
+                log.info(_begun(described))
+                while watching.step():
+                    pass
+        finally:
+            watching.close()
     except Interrupted:
         # How a watch ends: everything is kept, and it goes on when it is started again.
         return DONE
-    finally:
-        watching.close()
     log.info("every source has ended")
     return DONE
 
@@ -148,7 +150,10 @@ def _show_status(described: "Plant", as_json: bool, quiet: bool) -> int:
     from audio_anomaly_detector.monitor.status import read_status
 
     status = read_status(described.data)
-    problems = status.problems(time.time(), is_held(described.data))
+    held = False
+    with suppress(UserError):  # another user may read the status all the same
+        held = is_held(described.data)
+    problems = status.problems(time.time(), held)
     if as_json:
         typer.echo(json.dumps({**asdict(status), "problems": problems}, indent=2))
     elif not quiet:

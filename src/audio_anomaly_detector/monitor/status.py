@@ -154,5 +154,9 @@ def read_status(folder: Path) -> Status:
         return Status(**facts, sources=sources, machines=machines, delay_s=(low, high))
     except FileNotFoundError as error:
         raise UserError(f"{file}: there is no status; start 'aad watch' first") from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot be read ({error.strerror}); be the user who started 'aad watch'"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file}: no status of this version; is 'aad watch' running?") from error
