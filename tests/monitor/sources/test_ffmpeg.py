@@ -3,6 +3,8 @@
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -181,6 +183,28 @@ def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     assert all(map(is_running, processes))
     connection.close()
     wait_for(lambda: not any(map(is_running, processes)))
+
+
+_ENDS_WHILE_OPENING = """
+import sys, threading, time
+from pathlib import Path
+from audio_anomaly_detector.monitor.sources.ffmpeg import FfmpegConfig
+source = FfmpegConfig(url="http://host", program=sys.argv[1], first_sound=120).make()
+threading.Thread(target=source.open, daemon=True).start()
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.01)
+"""
+
+
+def test_a_program_that_ends_while_a_source_is_opened_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    program, pid = tmp_path / "fake-ffmpeg", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\necho $$ > {pid}.new\nmv {pid}.new {pid}\nexec sleep 600\n")
+    program.chmod(0o700)
+    script = [sys.executable, "-c", _ENDS_WHILE_OPENING, str(program), str(pid)]
+    subprocess.run(script, check=True, timeout=120)
+    wait_for(lambda: not is_running(int(pid.read_text())))
 
 
 def test_closing_ends_a_read_that_waits_and_leaves_no_descriptor_open(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A program that writes sound to its standard output, ended together with all that it started."""
 
+import atexit
 import contextlib
 import os
 import re
@@ -19,6 +20,8 @@ _LINES, _LINE = 20, 500
 # ffmpeg's parts, with where they lie in memory: "[tcp @ 0x55babbd79900] ".
 _PART = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] *)+")
 _REAP_S = 2.0
+# Those that were not closed: a source that is just being opened is no connection yet.
+_running: "set[Child]" = set()
 
 
 class Child:
@@ -61,6 +64,7 @@ class Child:
             target=self._keep_messages, args=(self._process.stderr,), name="stderr", daemon=True
         )
         self._drain.start()
+        _running.add(self)
 
     @property
     def said(self) -> str:
@@ -86,6 +90,7 @@ class Child:
         """End it and all that it started; from any thread and more than once."""
         self.output.close()  # first, so that a read that waits knows why the program ended
         with self._closing:
+            _running.discard(self)
             if not self._killed:
                 self._killed = True
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -108,3 +113,10 @@ class Child:
         text = without_passwords(one_line(_PART.sub("", line.decode(errors="replace"))))
         if text:
             self._lines.append(text[:_LINE])
+
+
+@atexit.register
+def _close_all() -> None:
+    """Leave none behind when the program ends: one that gets no sound would never notice."""
+    for child in list(_running):
+        child.close()
