@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from audio_anomaly_detector.errors import Interrupted
 from audio_anomaly_detector.monitor.plant import read_plant
 from audio_anomaly_detector.monitor.watch import Watch
 from command_line import Aad
@@ -134,8 +136,21 @@ def test_the_status_of_a_watch_that_has_ended_is_a_problem(plant: Path, aad: Aad
     assert result.code == 1
     assert "pump-3" in result.out
     assert "problem: the watch was ended" in result.out
-    facts = json.loads(aad("watch", plant, "--status", "--json").out.split("\nproblem")[0])
+    result = aad("watch", plant, "--status", "--json")
+    facts = json.loads(result.out)
     assert facts["machines"][0]["phase"] == "usable"
+    assert facts["problems"] == ["the watch was ended; start 'aad watch' again"]
+    assert result.code == 1
+
+
+def test_a_signal_while_it_starts_ends_it_in_order(
+    plant: Path, aad: Aad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr("audio_anomaly_detector.monitor.watch.Watch", interrupted)
+    assert aad("watch", plant).code == 0
 
 
 def test_a_second_watch_is_refused(plant: Path, aad: Aad) -> None:

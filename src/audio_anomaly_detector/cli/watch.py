@@ -52,7 +52,11 @@ def watch(
     _start_log(log_form, verbose, quiet)
     if check:
         return _check(described)
-    return _run(described, quiet)
+    try:
+        return _run(described, quiet)
+    except Interrupted:
+        # How a watch ends: everything is kept, and it goes on when it is started again.
+        return DONE
 
 
 def _run(described: "Plant", quiet: bool) -> int:
@@ -73,18 +77,14 @@ def _run(described: "Plant", quiet: bool) -> int:
             console.print(f"        sound and picture: {described.events_folder / event.folder}")
         console.print(f"        id {event.id}")
 
+    watching = Watch(described, lambda event: None if quiet else tell(event))
     try:
-        watching = Watch(described, lambda event: None if quiet else tell(event))
-        try:
-            with watching.running():
-                log.info(_begun(described))
-                while watching.step():
-                    pass
-        finally:
-            watching.close()
-    except Interrupted:
-        # How a watch ends: everything is kept, and it goes on when it is started again.
-        return DONE
+        with watching.running():
+            log.info(_begun(described))
+            while watching.step():
+                pass
+    finally:
+        watching.close()
     log.info("every source has ended")
     return DONE
 
@@ -156,7 +156,8 @@ def _show_status(described: "Plant", as_json: bool, quiet: bool) -> int:
     problems = status.problems(time.time(), held)
     if as_json:
         typer.echo(json.dumps({**asdict(status), "problems": problems}, indent=2))
-    elif not quiet:
+        return SOME_FAILED if problems else DONE
+    if not quiet:
         _print_status(status)
     for problem in problems:
         out.print(f"problem: {problem}")
