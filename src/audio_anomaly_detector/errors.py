@@ -6,10 +6,13 @@ from pathlib import Path
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats such as right-to-left, surrogates
 _JOINERS = "\u200c\u200d"  # of scripts and emoji
-# In addresses: what stands between user and host, and values of parameters that are named so.
-_USER = re.compile(r"(?<=://)([^\s/?#@:]*):[^\s/?#]*@")
+# In addresses: what stands between user and host, and values of parameters that are named so. Where
+# no port follows, it is a password, also if it holds /, ? or #, which should have been escaped. A
+# colon behind a value is the sentence's.
+_USER = re.compile(r"(?<=://)([^\s/?#@:]*):(?:[^\s/?#]*|(?!\d{1,5}[/?#])\S*)@")
 _PARAMETER = re.compile(
-    r"([?&;][\w.-]*(?:pass|pwd|secret|token|key|auth|sig)[\w.-]*=)[^\s&;#'\"]+", re.IGNORECASE
+    r"([?&;][\w.-]*(?:pass|pwd|secret|token|key|auth|sig)[\w.-]*=)[^\s&;#'\"]*[^\s&;#'\":]",
+    re.IGNORECASE,
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from audio_anomaly_detector.errors import Interrupted
 from audio_anomaly_detector.monitor.plant import read_plant
 from audio_anomaly_detector.monitor.watch import Watch
 from command_line import Aad
@@ -95,8 +97,16 @@ def test_events_are_listed_with_the_time_of_the_site(plant: Path, aad: Aad) -> N
     assert "notice  pump-3: sound, lasts" in first
     assert any(str(event["id"]) in line for line in others)
     assert json.loads(aad("events", plant, "--since", "1000 weeks", "--json").out) == [event]
-    assert "no events" in aad("events", plant, "fan-1", "--since", "1000 weeks").out
+    assert "no events" in aad("events", plant, "recorder", "--since", "1000 weeks").out
     assert "--since soon: write a number and a unit" in aad("events", plant, "--since", "soon").err
+
+
+def test_events_of_a_name_that_is_not_there(plant: Path, aad: Aad) -> None:
+    assert "no events within" in aad("events", plant, "recorder").out
+    result = aad("events", plant, "pump-4")
+    assert result.code == 2
+    assert result.err.startswith("error: there is no 'pump-4'; there are: pump-3, recorder, ")
+    assert json.loads(aad("events", plant, "pump-4", "--json").out) == []
 
 
 def test_feedback_says_what_it_changes(plant: Path, aad: Aad) -> None:
@@ -142,8 +152,21 @@ def test_the_status_of_a_watch_that_has_ended_is_a_problem(plant: Path, aad: Aad
     assert result.code == 1
     assert "pump-3" in result.out
     assert "problem: the watch was ended" in result.out
-    facts = json.loads(aad("watch", plant, "--status", "--json").out.split("\nproblem")[0])
+    result = aad("watch", plant, "--status", "--json")
+    facts = json.loads(result.out)
     assert facts["machines"][0]["phase"] == "usable"
+    assert facts["problems"] == ["the watch was ended; start 'aad watch' again"]
+    assert result.code == 1
+
+
+def test_a_signal_while_it_starts_ends_it_in_order(
+    plant: Path, aad: Aad, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr("audio_anomaly_detector.monitor.watch.Watch", interrupted)
+    assert aad("watch", plant).code == 0
 
 
 def test_a_second_watch_is_refused(plant: Path, aad: Aad) -> None:
@@ -169,6 +192,22 @@ def test_it_ends_by_itself_with_its_sources_and_logs_json(tmp_path: Path) -> Non
     assert "watching 1 machine through 1 source" in lines[0]["event"]
     assert lines[-1]["event"] == "every source has ended"
     assert all(line["level"] and line["timestamp"].endswith("Z") for line in lines)
+
+
+def test_a_line_of_the_log_is_one_line_of_a_file(plant: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as err:
+        program = [sys.executable, "-m", "audio_anomaly_detector", "watch", str(plant)]
+        subprocess.run(program, stdout=subprocess.DEVNULL, stderr=err, check=True, timeout=120)
+    first, *_, last = log.read_text().splitlines()
+    assert first.startswith("INFO     watching 1 machine through 1 source; what is found is kept")
+    assert first.endswith(str(plant.parent / "aad-data"))
+    assert last == "INFO     every source has ended"
+
+
+def test_what_looks_like_the_name_of_an_emoji_is_shown_as_it_is(plant: Path, aad: Aad) -> None:
+    plant.write_text(plant.read_text().replace("pump.wav", ":a:.wav"))
+    assert ":a:.wav" in aad("watch", plant, "--check").out
 
 
 @pytest.mark.parametrize("verb", ["watch", "events", "silence"])

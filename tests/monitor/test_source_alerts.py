@@ -116,6 +116,28 @@ def test_when_most_are_back_the_others_are_told_by_name() -> None:
     assert [event.name for event in events[2:]] == ["a", "b"]
 
 
+def test_sources_that_are_back_are_not_said_to_bring_no_sound() -> None:
+    # a and b were lost for a moment, and are back when the others have been lost for long enough.
+    def faults(at: float) -> Faults:
+        return {
+            name: sentence("stale") if (at < 20 if name in "ab" else at >= 10) else {}
+            for name in "abcde"
+        }
+
+    _, events = watched(65, faults)
+    assert [event.name for event in events] == ["c", "d", "e"]
+
+
+def test_the_event_of_many_names_what_is_wrong_with_the_one_it_names() -> None:
+    def faults(at: float) -> Faults:
+        lost = "a" if at < 10 else "abcdef" if at < 20 else "bcdef"
+        return {name: {"stale": f"{name} is stale"} if name in lost else {} for name in "abcdef"}
+
+    _, [event] = watched(65, faults)
+    assert event.words == ("5 of 6 sources bring no sound: b, c, d, e, f", "b: b is stale")
+    assert event.started == START + 10
+
+
 def test_as_many_as_allowed_are_told_each() -> None:
     _, events = watched(100, lambda _: {name: sentence("stale") for name in "abc"})
     assert [event.name for event in events] == ["a", "b", "c"]

@@ -52,11 +52,19 @@ def test_a_missing_and_a_damaged_status_are_named(tmp_path: Path) -> None:
         read_status(tmp_path)
 
 
+def test_a_status_of_another_user_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "status.json").mkdir()  # the system refuses to read it, also to root
+    with pytest.raises(UserError, match=r"status\.json: cannot be read \("):
+        read_status(tmp_path)
+
+
 def test_problems_are_faults_waiting_notifications_and_no_sign_of_life() -> None:
-    assert STATUS.problems(1001) == ["source yard: it is silent", "4 notifications wait for mail"]
-    assert "no sign of life" in STATUS.problems(1100)[0]
+    problems = STATUS.problems(1001, held=True)
+    assert problems == ["source yard: it is silent", "4 notifications wait for mail"]
+    assert "no sign of life" in STATUS.problems(1100, held=False)[0]
+    assert "runs, but has written no status for 100 s" in STATUS.problems(1100, held=True)[0]
     well = replace(STATUS, sources=STATUS.sources[1:], waiting={"mail": 0})
-    assert well.problems(1001) == []
+    assert well.problems(1001, held=True) == []
 
 
 def test_metrics_have_base_units_and_name_few_sources() -> None:

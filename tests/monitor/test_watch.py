@@ -232,3 +232,23 @@ def test_silenced_events_are_told_when_the_silence_ends(plant: Path) -> None:
     watching.close()
     write_recording(plant.parent / "pump.wav", ["knock"] * 3, first_seed=5000)
     assert [event.phase for event in run(plant)] == ["new"]
+
+
+def test_recordings_that_are_too_short_for_a_window_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    for number in range(5):
+        write_recording(folder / f"{number}.wav", ["hum"])
+    text = PLANT.replace("file: FOLDER/pump.wav", f"folder: {folder}, existing: true, settled: 0.1")
+    plant = tmp_path / "plant.yaml"
+    plant.write_text(text.replace("64000", "64001").replace("FOLDER", str(tmp_path)))
+    watching = Watch(read_plant(plant))
+    try:
+        with watching.running():
+            while watching.status().sources[0].heard_s < 20:
+                watching.step()
+            watching.step()
+            (machine,) = watching.status().machines
+    finally:
+        watching.close()
+    assert "shorter than a window (4.00006 s)" in machine.notes[-1]

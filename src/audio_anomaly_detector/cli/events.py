@@ -20,7 +20,7 @@ _WORDS = 3  # of an event in the table
 def events(
     plant: options.PlantFile,
     name: Annotated[
-        str | None, typer.Argument(help="Only those of this machine or source.")
+        str | None, typer.Argument(help="Only those of this machine, source or sink.")
     ] = None,
     since: Annotated[
         str, typer.Option(metavar="DURATION", help="How far back, such as 24h or 2weeks.")
@@ -51,9 +51,16 @@ def events(
         typer.echo(json.dumps([event.to_dict() for event in found], indent=2))
     elif found:
         _print(found, described)
+    elif name is not None and name not in _named(described):
+        raise UserError(f"there is no {name!r}; there are: {', '.join(_named(described))}")
     else:
         out.print(f"no events within {since}")
     return DONE
+
+
+def _named(described: "Plant") -> list[str]:
+    """What events can be about; "sources" are those of many sources that are lost at once."""
+    return [*described.machines, *described.sources, *described.sink_names, "sources"]
 
 
 def _print(found: "list[Event]", described: "Plant") -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -55,7 +56,11 @@ def watch(
     _start_log(log_form, verbose, quiet)
     if check:
         return _check(described)
-    return _run(described, quiet)
+    try:
+        return _run(described, quiet)
+    except Interrupted:
+        # How a watch ends: everything is kept, and it goes on when it is started again.
+        return DONE
 
 
 def _run(described: "Plant", quiet: bool) -> int:
@@ -82,9 +87,6 @@ def _run(described: "Plant", quiet: bool) -> int:
             log.info(_begun(described))
             while watching.step():
                 pass
-    except Interrupted:
-        # How a watch ends: everything is kept, and it goes on when it is started again.
-        return DONE
     finally:
         watching.close()
     log.info("every source has ended")
@@ -164,13 +166,18 @@ def _show_status(described: "Plant", as_json: bool, quiet: bool) -> int:
     from dataclasses import asdict
 
     from audio_anomaly_detector.cli.console import out
+    from audio_anomaly_detector.files import is_held
     from audio_anomaly_detector.monitor.status import read_status
 
     status = read_status(described.data)
-    problems = status.problems(time.time())
+    held = False
+    with suppress(UserError):  # another user may read the status all the same
+        held = is_held(described.data)
+    problems = status.problems(time.time(), held)
     if as_json:
         typer.echo(json.dumps({**asdict(status), "problems": problems}, indent=2))
-    elif not quiet:
+        return SOME_FAILED if problems else DONE
+    if not quiet:
         _print_status(status)
     for problem in problems:
         out.print(f"problem: {problem}")

@@ -187,21 +187,23 @@ def _together(
     settings: SourceAlertConfig,
 ) -> tuple[SourcesState, list[Event]]:
     """The event of many sources that are lost at once."""
+    # Those that have not been back for long enough, and of these those that bring nothing now.
     lost = [name for name, one in state.sources.items() if one.event is None and one.lost]
+    silent = [name for name in lost if _is_lost(faults[name])]
     event = state.together
     if event is None:
-        due = [name for name in lost if state.sources[name].faulty >= settings.lasting]
-        if not due or len(lost) <= settings.together:
+        due = [name for name in silent if state.sources[name].faulty >= settings.lasting]
+        if not due or len(silent) <= settings.together:
             return state, []
-        since = min(state.sources[name].since or now for name in lost)
+        since = min(state.sources[name].since or now for name in silent)
         event = _new("service", "sources", "sources lost", state.count, since, now, "alarm")
-        event = replace(event, words=_of_many(lost, faults))
-        return replace(state, together=event, told=len(lost), count=state.count + 1), [event]
+        event = replace(event, words=_of_many(silent, faults))
+        return replace(state, together=event, told=len(silent), count=state.count + 1), [event]
     if len(lost) <= settings.together:
         return replace(state, together=None), [_next(event, "end", now)]
-    if len(lost) >= 2 * state.told:
-        event = _next(replace(event, words=_of_many(lost, faults)), "update", now)
-        return replace(state, together=event, told=len(lost)), [event]
+    if len(silent) >= 2 * state.told:
+        event = _next(replace(event, words=_of_many(silent, faults)), "update", now)
+        return replace(state, together=event, told=len(silent)), [event]
     return state, []
 
 
@@ -209,14 +211,13 @@ def _is_lost(faults: Mapping[str, str]) -> bool:
     return any(kind in faults for kind in LOST)
 
 
-def _of_many(lost: list[str], faults: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
-    named = ", ".join(lost[:_MOST_NAMED])
-    more = len(lost) - _MOST_NAMED
-    first = next((_sentences(faults[name])[0] for name in lost if faults[name]), "")
+def _of_many(silent: list[str], faults: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+    named = ", ".join(silent[:_MOST_NAMED])
+    more = len(silent) - _MOST_NAMED
     return (
-        f"{len(lost)} of {len(faults)} sources bring no sound: {named}"
+        f"{len(silent)} of {len(faults)} sources bring no sound: {named}"
         + (f" and {more} more" if more > 0 else ""),
-        *([f"{lost[0]}: {first}"] if first else []),
+        f"{silent[0]}: {_sentences(faults[silent[0]])[0]}",
     )
 
 

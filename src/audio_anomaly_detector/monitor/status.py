@@ -94,11 +94,21 @@ class Status:
     failures: dict[str, int] = field(default_factory=dict)
     ended: bool = False
 
-    def problems(self, now: float) -> list[str]:
-        """What is wrong with the watch itself, a sentence each; none: it is well."""
+    def problems(self, now: float, held: bool) -> list[str]:
+        """What is wrong with the watch itself, a sentence each; none: it is well.
+
+        Args:
+            now: s since 1970 UTC.
+            held: a program uses the folder of the plant.
+        """
         found = []
         if self.ended:
             found.append("the watch was ended; start 'aad watch' again")
+        elif now - self.at > STALE_S and held:
+            found.append(
+                f"'aad watch' runs, but has written no status for {now - self.at:.0f} s: is the "
+                "disk full, or the computer too busy? see its log"
+            )
         elif now - self.at > STALE_S:
             found.append(f"no sign of life for {now - self.at:.0f} s: is 'aad watch' running?")
         for source in self.sources:
@@ -144,5 +154,9 @@ def read_status(folder: Path) -> Status:
         return Status(**facts, sources=sources, machines=machines, delay_s=(low, high))
     except FileNotFoundError as error:
         raise UserError(f"{file}: there is no status; start 'aad watch' first") from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot be read ({error.strerror}); be the user who started 'aad watch'"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file}: no status of this version; is 'aad watch' running?") from error

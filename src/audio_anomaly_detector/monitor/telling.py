@@ -3,11 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from audio_anomaly_detector.monitor.alerts import Quiet, ToldState, to_tell
 from audio_anomaly_detector.monitor.clock import Clock
+from audio_anomaly_detector.monitor.ending import end_all
 from audio_anomaly_detector.monitor.event import Event
 from audio_anomaly_detector.monitor.notices import NoticeState
 from audio_anomaly_detector.monitor.plant import Plant
@@ -83,11 +84,12 @@ class Telling:
             )
             for config in self._plant.sinks
         ]
-        with ExitStack() as stack:
+        try:
             for delivery in self._deliveries:
                 delivery.start()
-                stack.callback(delivery.stop)
             yield
+        finally:
+            end_all(delivery.stop for delivery in self._deliveries)
 
     def look_at_silences(self) -> None:
         """Take in what people have silenced.

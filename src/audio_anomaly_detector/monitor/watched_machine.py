@@ -22,6 +22,10 @@ from audio_anomaly_detector.monitor.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
+# Pieces of sound without a window, one after the other, until that is told: a short one now and
+# then is no harm.
+_SHORT_PIECES = 3
+
 
 class WatchedMachine:
     """A machine, its stream and its events; used by one thread.
@@ -51,6 +55,7 @@ class WatchedMachine:
         self.last: Verdict | None = None
         self._alerts, self._evidence, self._judged = alerts, evidence, judged
         self._stream = StreamState()
+        self._short = 0  # pieces of sound since the last window that held none
         # The most unusual of them tells most of the event that they make.
         self._unusual: deque[tuple[Window, Verdict]] = deque(maxlen=alerts.needed)
 
@@ -65,9 +70,12 @@ class WatchedMachine:
             what there is to tell.
         """
         seconds, hop = self.monitor.window_seconds, self.monitor.settings.hop_seconds
+        if chunk.stretch != self._stream.stretch:
+            self._note_piece(self._stream)
         self._stream, windows = next_windows(self._stream, chunk, seconds, hop)
         if not windows:
             return []
+        self._short = 0
         events = []
         for window, verdict in zip(windows, self.monitor.hear(windows), strict=True):
             events += self._take(window, of_source(verdict, faults))
@@ -102,8 +110,25 @@ class WatchedMachine:
             height=height,
             reason=None if last is None else last.reason,
             event=None if event is None else event.level,
-            notes=tuple(self.monitor.notes),
+            notes=(*self.monitor.notes, *self._notes()),
         )
+
+    def _note_piece(self, piece: StreamState) -> None:
+        """Count a piece of sound that is over, if it held no window."""
+        if piece.pieces and not piece.first:
+            self._short += 1
+            if self._short == _SHORT_PIECES:
+                log.warning("%s: %s", self.monitor.name, self._notes()[0])
+
+    def _notes(self) -> list[str]:
+        """What is to be known of how its sound comes, a sentence each."""
+        if self._short < _SHORT_PIECES:
+            return []
+        return [
+            "its sound comes in pieces that are shorter than a window "
+            f"({self.monitor.window_seconds:g} s), so that nothing is judged; see why its source "
+            "breaks off, give longer recordings, or set 'audio.length' (samples) in 'overrides'"
+        ]
 
     def _take(self, window: Window, verdict: Verdict) -> list[Event]:
         self.last = verdict

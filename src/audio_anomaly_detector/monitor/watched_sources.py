@@ -1,10 +1,11 @@
 """The sources of a plant under watch: the sound that they bring, and what is wrong with them."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from audio_anomaly_detector.monitor.clock import Clock
+from audio_anomaly_detector.monitor.ending import end_all
 from audio_anomaly_detector.monitor.event import Event
 from audio_anomaly_detector.monitor.intake import Intake
 from audio_anomaly_detector.monitor.plant import Plant
@@ -68,12 +69,13 @@ class WatchedSources:
             )
             for name, source in self._sources.items()
         ]
-        with ExitStack() as stack:
+        try:
             for supervisor in self._supervisors:
                 supervisor.start()
-                stack.callback(supervisor.stop)
-            stack.callback(self.intake.close)
             yield
+        finally:
+            self.intake.close()
+            end_all(supervisor.stop for supervisor in self._supervisors)
 
     def look(self) -> list[Event]:
         """See what is wrong with them; to be called every few seconds.

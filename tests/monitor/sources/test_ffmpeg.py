@@ -3,6 +3,8 @@
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 import fake_ffmpeg
 from audio_anomaly_detector.monitor.clock import SystemClock
@@ -74,7 +77,7 @@ def test_rate_and_channels_are_those_of_the_source(tmp_path: Path) -> None:
 def test_how_it_is_called() -> None:
     config = FfmpegConfig(url=URL, arguments=("-timeout", "5000000"), rate=16_000, channels=1)
     line = " ".join(command(config))
-    assert "-rtsp_transport tcp" in line
+    assert "-rtsp_flags prefer_tcp" in line
     assert f"-timeout 5000000 -i {URL}" in line
     assert "-ar 16000 -ac 1" in line
     plain = " ".join(command(FfmpegConfig(input="hw:CARD=Mic", arguments=("-f", "alsa"))))
@@ -95,6 +98,50 @@ def test_its_end_is_a_failure_with_what_it_said_last_and_no_password(tmp_path: P
     assert "s3cret" not in message
     assert "token=abc" not in message
     assert "\n" not in message
+
+
+def test_why_it_ended_is_told_with_how_it_ended_and_not_where_it_lies_in_memory(
+    tmp_path: Path,
+) -> None:
+    lines = ["earlier", "[tcp @ 0x55babbd79900] Failed to resolve hostname h", f"{URL}: I/O error"]
+    body = f"sound(10); print(*{lines!r}, sep='\\n', file=sys.stderr); sys.exit(1)"
+    connection = opened(tmp_path, body)
+    hear(connection, 10)
+    with pytest.raises(SourceError) as error:
+        connection.read()
+    hidden = "rtsp://admin:***@camera/stream?token=***"
+    assert str(error.value) == (
+        f"{hidden}: ffmpeg ended (exit status 1: Failed to resolve hostname h; I/O error); "
+        "check the name of the host and the network"
+    )
+
+
+@pytest.mark.parametrize("sign", "/?#")
+def test_a_password_that_is_not_escaped_is_refused(sign: str) -> None:
+    with pytest.raises(ValidationError, match=rf"has '[{sign}]' in its password; write %2F for /"):
+        FfmpegConfig(url=f"rtsp://me:s3{sign}cret@camera:554/a")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["rtsp://me:s3@c:t@camera/a", "http://h:8000/a@b", "http://[::1]/a@b", "/a:b#c@d", "//h:/a@b"],
+)
+def test_other_addresses_are_taken(url: str) -> None:
+    assert FfmpegConfig(url=url).url == url
+
+
+@pytest.mark.parametrize("form", ["{}", "file:{}", "file://{}"])
+def test_a_recording_is_no_live_source(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "a.wav"
+    file.touch()
+    program = fake_ffmpeg.write(tmp_path, "sound(10)")
+    config = FfmpegConfig(url=form.format(file), program=program)
+    with pytest.raises(SourceError, match=r"a\.wav: is a recording, which .* write 'file' in"):
+        config.make().open()
+    for settings in ({"live": False}, {"arguments": ("-re", "-stream_loop", "-1")}):
+        connection = config.model_copy(update=settings).make().open()
+        assert connection.sample_rate == 8000
+        connection.close()
 
 
 def test_a_recording_ends_for_good(tmp_path: Path) -> None:
@@ -136,6 +183,28 @@ def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     assert all(map(is_running, processes))
     connection.close()
     wait_for(lambda: not any(map(is_running, processes)))
+
+
+_ENDS_WHILE_OPENING = """
+import sys, threading, time
+from pathlib import Path
+from audio_anomaly_detector.monitor.sources.ffmpeg import FfmpegConfig
+source = FfmpegConfig(url="http://host", program=sys.argv[1], first_sound=120).make()
+threading.Thread(target=source.open, daemon=True).start()
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.01)
+"""
+
+
+def test_a_program_that_ends_while_a_source_is_opened_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    program, pid = tmp_path / "fake-ffmpeg", tmp_path / "pid"
+    program.write_text(f"#!/bin/sh\necho $$ > {pid}.new\nmv {pid}.new {pid}\nexec sleep 600\n")
+    program.chmod(0o700)
+    script = [sys.executable, "-c", _ENDS_WHILE_OPENING, str(program), str(pid)]
+    subprocess.run(script, check=True, timeout=120)
+    wait_for(lambda: not is_running(int(pid.read_text())))
 
 
 def test_closing_ends_a_read_that_waits_and_leaves_no_descriptor_open(tmp_path: Path) -> None:
@@ -314,8 +383,15 @@ def test_the_real_ffmpeg_brings_the_samples_of_any_input() -> None:
 
 
 @needs_ffmpeg
+def test_the_real_ffmpeg_on_a_video_without_sound() -> None:
+    config = FfmpegConfig(input="testsrc=duration=1", arguments=("-f", "lavfi"), first_sound=30)
+    with pytest.raises(SourceError, match=r"; it has no sound: switch it on in the camera"):
+        config.make().open()
+
+
+@needs_ffmpeg
 def test_the_real_ffmpeg_says_why_it_cannot() -> None:
     config = FfmpegConfig(url="http://user:s3cret@127.0.0.1:9/none", first_sound=30)
-    with pytest.raises(SourceError, match="Connection refused") as error:
+    with pytest.raises(SourceError, match=r"failed: Connection refused\); check add") as error:
         config.make().open()
     assert "s3cret" not in str(error.value)

@@ -37,9 +37,12 @@ def test_every_setting_is_described_and_no_other_is_taken(config: type[BaseModel
         ("at http://me:s3@cret@cam/a and b", "at http://me:***@cam/a and b"),
         ("http://cam/a?user=me&password=s3cret&x=1", "http://cam/a?user=me&password=***&x=1"),
         ("https://cam/a?access_token=s3cret", "https://cam/a?access_token=***"),
+        ("https://cam/a?token=s3:cret: lost", "https://cam/a?token=***: lost"),
         ("http://cam:8080/a@b", "http://cam:8080/a@b"),
         ("no address: at 12:30 @home", "no address: at 12:30 @home"),
         ("mqtt://:s3cret@host", "mqtt://:***@host"),
+        ("rtsp://me:s3/c#r?e:t@cam/a: no", "rtsp://me:***@cam/a: no"),
+        ("http://cam:8080/?mail=a@b", "http://cam:8080/?mail=a@b"),
     ],
 )
 def test_passwords_of_addresses_are_not_shown(text: str, shown: str) -> None:

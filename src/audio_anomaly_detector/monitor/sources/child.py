@@ -1,7 +1,9 @@
 """A program that writes sound to its standard output, ended together with all that it started."""
 
+import atexit
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -15,7 +17,11 @@ from audio_anomaly_detector.monitor.sources.source import SourceError
 
 # What is kept of its messages: a program that complains for months must not fill the memory.
 _LINES, _LINE = 20, 500
+# ffmpeg's parts, with where they lie in memory: "[tcp @ 0x55babbd79900] ".
+_PART = re.compile(r"^(?:\[[^\]]* @ 0x[0-9a-f]+\] *)+")
 _REAP_S = 2.0
+# Those that were not closed: a source that is just being opened is no connection yet.
+_running: "set[Child]" = set()
 
 
 class Child:
@@ -58,11 +64,18 @@ class Child:
             target=self._keep_messages, args=(self._process.stderr,), name="stderr", daemon=True
         )
         self._drain.start()
+        _running.add(self)
 
     @property
     def said(self) -> str:
-        """The last of its messages, on one line, without passwords; empty: it said nothing."""
-        return self._lines[-1] if self._lines else ""
+        """The last of its messages, on one line, without passwords; empty: it said nothing.
+
+        With the one before, as the last often says only that it failed, and that one why.
+        """
+        last = list(self._lines)[-2:]
+        if len(last) == 2 and last[0].endswith(last[1].rpartition(": ")[2]):
+            del last[1]  # the same again
+        return "; ".join(last)
 
     def ended(self) -> str:
         """How it ended, with what it said last."""
@@ -77,6 +90,7 @@ class Child:
         """End it and all that it started; from any thread and more than once."""
         self.output.close()  # first, so that a read that waits knows why the program ended
         with self._closing:
+            _running.discard(self)
             if not self._killed:
                 self._killed = True
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -96,6 +110,13 @@ class Child:
         self._note(rest)
 
     def _note(self, line: bytes) -> None:
-        text = without_passwords(one_line(line.decode(errors="replace")))
+        text = without_passwords(one_line(_PART.sub("", line.decode(errors="replace"))))
         if text:
             self._lines.append(text[:_LINE])
+
+
+@atexit.register
+def _close_all() -> None:
+    """Leave none behind when the program ends: one that gets no sound would never notice."""
+    for child in list(_running):
+        child.close()

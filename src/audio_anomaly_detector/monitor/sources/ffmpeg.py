@@ -1,11 +1,13 @@
 """Whatever ffmpeg can read: network cameras, web radio, capture devices."""
 
+import os
+import re
 import shutil
 import struct
 import time
 from typing import NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from audio_anomaly_detector.errors import one_line, without_passwords
 from audio_anomaly_detector.monitor.sources.child import Child
@@ -13,12 +15,23 @@ from audio_anomaly_detector.monitor.sources.pcm import FrameBuffer
 from audio_anomaly_detector.monitor.sources.source import Received, SourceError
 
 _INSTALL = "install ffmpeg (apt install ffmpeg), or give its path as 'program'"
-# Cameras' video is not asked for, and packets that the network loses are sent again.
-_RTSP = ("-rtsp_transport", "tcp", "-allowed_media_types", "audio")
+# Cameras' video is not asked for. Over TCP packets that the network loses are sent again; UDP is
+# for cameras that know nothing else.
+_RTSP = ("-rtsp_flags", "prefer_tcp", "-allowed_media_types", "audio")
 # Microseconds of an input that are looked at before the first sound. With ffmpeg's own 5 s an
 # MPEG-TS brought sound after 6.0 s, with 1 s after 1.7 s; MP3, AAC and Ogg took 1.5 to 2.4 s.
 _ANALYSE = ("-analyzeduration", "1000000")
 _MOST_HEADER = 4096
+# By what ffmpeg says. Where a camera has no sound no track is asked for, and there is none to play.
+_NO_SOUND = "it has no sound: switch it on in the camera, or give another address"
+_REMEDIES = {
+    "matches no streams": _NO_SOUND,
+    "PLAY failed: 454": _NO_SOUND,
+    "PLAY failed: 455": _NO_SOUND,
+    "401 Unauthorized": "check user and password",
+    "404 Not Found": "check the path of the address",
+    "Failed to resolve hostname": "check the name of the host and the network",
+}
 
 
 class FfmpegConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -53,6 +66,20 @@ class FfmpegConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     )
     program: str = Field(default="ffmpeg", description="ffmpeg's name or path")
 
+    @field_validator("url")
+    @classmethod
+    def _user_is_escaped(cls, url: str | None) -> str | None:
+        """In a password that is not escaped ffmpeg would look for the host."""
+        address = (url or "").partition("://")[2]
+        authority, delimiter, rest = re.split(r"([/?#]|$)", address, maxsplit=1)
+        port = authority.rpartition(":")[2]
+        has_port = ":" not in authority or authority.endswith("]") or port.isdigit() or not port
+        if "@" not in authority and "@" in rest and not has_port:
+            raise ValueError(
+                f"has {delimiter!r} in its password; write %2F for /, %3F for ? and %23 for #"
+            )
+        return url
+
     def make(self) -> "Ffmpeg":
         """The source.
 
@@ -75,6 +102,13 @@ class Ffmpeg:
         config = self._config
         if shutil.which(config.program) is None:
             raise SourceError(f"{config.program} is not there; {_INSTALL}")
+        source = (config.url or config.input or "").removeprefix("file://").removeprefix("file:")
+        # With arguments it may be read as slowly as it sounds, and for ever.
+        if config.live and not config.arguments and os.path.isfile(source):  # noqa: PTH113
+            raise SourceError(
+                f"{shown(config)}: is a recording, which would be heard again and again; write "
+                "'file' in place of 'url'"
+            )
         return FfmpegConnection(
             Child(command(config), _INSTALL), shown(config), config.live, config.first_sound
         )
@@ -113,11 +147,17 @@ class FfmpegConnection:
         how = self._child.ended()
         if not self._live and how == "exit status 0":
             return None
-        raise SourceError(f"{self._name}: ffmpeg ended ({how}); check the source")
+        raise self._error(how, "check the source; a recording needs 'live: false'")
 
     def close(self) -> None:
         """See `Connection`."""
         self._child.close()
+
+    def _error(self, how: str, remedy: str) -> SourceError:
+        """That it ended: how, and what to do unless what it said tells more."""
+        known = [remedy for said, remedy in _REMEDIES.items() if said in how]
+        how = how.replace(f"{self._name}: ", "")
+        return SourceError(f"{self._name}: ffmpeg ended ({how}); {[*known, remedy][0]}")
 
     def _header(self, until: float, patience: float) -> "WavHeader":
         data = b""
@@ -135,9 +175,7 @@ class FfmpegConnection:
                     f"{self._name}: no sound within {patience:g} s{said}; check that it runs and "
                     "has sound, or raise 'first_sound'"
                 )
-            raise SourceError(
-                f"{self._name}: ffmpeg ended ({self._child.ended()}); check address and options"
-            )
+            raise self._error(self._child.ended(), "check address and options")
         header = wav_header(data)
         if header is None:
             raise SourceError(f"{self._name}: ffmpeg wrote no WAV; use ffmpeg 4 or later")
