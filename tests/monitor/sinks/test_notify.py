@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from email import message_from_string, policy
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ class Service:
         self.attached: list[str | None] = []
         self._answer, self._error = answer, error
 
-    def notify(self, body: str, title: str, notify_type: str, attach: str | None) -> bool:
+    def notify(
+        self, body: str, title: str, notify_type: str, body_format: str, attach: str | None
+    ) -> bool:
         if self._error is not None:
             raise self._error
         self.got.append((title, notify_type))
@@ -82,6 +85,35 @@ def test_apprise_itself(caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(SinkError, match="did not take it"):
             sink.send(event().to_dict(), "key")
     assert "hidden" not in caplog.text
+
+
+def test_lines_are_lines_in_an_email(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("apprise", reason="the extra 'watch' is not installed")
+    sent: list[str] = []
+
+    class Server:
+        """An SMTP server that notes what it is given."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def sendmail(self, _: str, __: object, content: str) -> None:
+            sent.append(content)
+
+        def quit(self) -> None:
+            pass
+
+    monkeypatch.setattr("smtplib.SMTP", Server)
+    address = "mailto://localhost?from=a@x.example&to=b@x.example&mode=insecure"
+    one = replace(event(), words=("New tone at 3 kHz.", "Louder above 5 kHz."))
+    validated(NotifyConfig, {"notify": address}).make(SITE).send(one.to_dict(), "key")
+    parts = {
+        part.get_content_type(): part.get_content()
+        for part in message_from_string(sent[0], policy=policy.default).walk()
+        if part.get_content_maintype() == "text"
+    }
+    assert "\nNew tone at 3 kHz.\nLouder above 5 kHz." in parts["text/plain"]
+    assert "New tone at 3 kHz.<br" in parts.get("text/html", "New tone at 3 kHz.<br")
 
 
 def test_settings_show_no_secrets() -> None:

@@ -17,7 +17,9 @@ _LOOKS = {"notice": "info", "warning": "warning", "alarm": "failure"}
 class Service(Protocol):
     """What apprise makes of an address."""
 
-    def notify(self, body: str, title: str, notify_type: str, attach: str | None) -> bool:
+    def notify(
+        self, body: str, title: str, notify_type: str, body_format: str, attach: str | None
+    ) -> bool:
         """Send; returns whether the service took it. Services without attachments ignore it."""
 
 
@@ -58,6 +60,8 @@ class NotifySink:
                 body=body,
                 title=title,
                 notify_type="success" if is_over else _LOOKS[event["level"]],
+                # Lines stay lines where the service sends HTML.
+                body_format="text",
                 attach=None if picture is None else str(picture),
             )
         # Plugins of a hundred services: what they raise is as various.
