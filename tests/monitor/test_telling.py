@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,13 @@ def test_an_event_is_saved_with_the_states_that_it_comes_of(site: Site) -> None:
     site.told.clear()
     site.telling().tell([ended(event(1))], FINE)  # after another start
     assert [one.phase for one in site.told] == ["end"]
+
+
+def test_what_grows_worse_is_counted_at_every_level_that_it_reaches(site: Site) -> None:
+    telling, first = site.telling(), replace(event(1), level="notice")
+    worse = replace(first, phase="update", level="warning", revision=1)
+    telling.tell([first, worse, ended(worse)], FINE)
+    assert dict(telling.counts) == {"notice": 1, "warning": 1}
 
 
 def test_what_is_silenced_is_told_when_the_silence_ends(site: Site) -> None:

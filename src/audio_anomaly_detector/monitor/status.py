@@ -76,7 +76,7 @@ class Status:
         windows: scored since the start.
         unjudged: of these, not judged.
         delay_s: from the end of a window to its verdict, s: median and 95th percentile of late.
-        events: told since the start, by level.
+        events: new ones and those that grew worse since the start, by level.
         waiting: deliveries that wait, by sink.
         failures: deliveries that failed since the start, by sink.
         ended: the watch was ended in order.

@@ -36,7 +36,7 @@ class Telling:
         on_told: is given each event as it is told.
 
     Attributes:
-        counts: events told since the start, by level.
+        counts: of new events and of those that grew worse since the start, by level.
 
     Raises:
         UserError: the store cannot be read.
@@ -123,7 +123,7 @@ class Telling:
         for delivery in self._deliveries:
             delivery.wake()
         for event in told:
-            self.counts[event.level] += event.phase == "new"
+            self.counts[event.level] += event.phase != "end"
             self._on_told(event)
 
     def save(self, told: Sequence[Event] = (), over: Sequence[Event] = ()) -> None:
