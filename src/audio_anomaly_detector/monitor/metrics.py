@@ -40,7 +40,9 @@ class StatusCollector(Collector):
         for quantile, value in zip(("0.5", "0.95"), status.delay_s, strict=True):
             delay.add_metric([quantile], value)
         yield delay
-        events = CounterMetricFamily("aad_events", "Events that began or grew worse.", labels=["level"])
+        events = CounterMetricFamily(
+            "aad_events", "Events that began or grew worse.", labels=["level"]
+        )
         for level, count in status.events.items():
             events.add_metric([level], count)
         yield events
