@@ -50,6 +50,13 @@ def watched_plant(folder: Path, kinds: Sequence[str], text: str | None = None) -
     return plant
 
 
+def to_the_end(watching: Watch) -> None:
+    """Watch until every source has ended."""
+    with watching.running():
+        while watching.step():
+            pass
+
+
 def run(plant: Path) -> list[Event]:
     """Watch a plant to the end of its recording; what was told."""
     text = plant.read_text()
@@ -59,9 +66,7 @@ def run(plant: Path) -> list[Event]:
     told: list[Event] = []
     watching = Watch(read_plant(plant), told.append)
     try:
-        with watching.running():
-            while watching.step():
-                pass
+        to_the_end(watching)
     finally:
         watching.close()
     return told

@@ -18,7 +18,7 @@ from audio_anomaly_detector.monitor.status import read_status
 from audio_anomaly_detector.monitor.store.database import StoreError
 from audio_anomaly_detector.monitor.watch import Watch
 from monitor.told_events import ended, event
-from watched_plant import PLANT, run, watched_plant, write_recording
+from watched_plant import PLANT, run, to_the_end, watched_plant, write_recording
 
 
 def full(*_: object, **__: object) -> None:
@@ -32,9 +32,7 @@ def test_a_full_disk_ends_no_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(watching_module.Store, method, full)
     watching = Watch(read_plant(plant))
     try:
-        with watching.running():
-            while watching.step():
-                pass
+        to_the_end(watching)
         assert watching.status().windows == 3
     finally:
         watching.close()
@@ -156,9 +154,7 @@ def test_a_command_of_a_watch_that_was_killed_is_not_carried_out_again(
     watching = Watch(plant)
     monkeypatch.setattr(watching, "carry_out", lambda command: pytest.fail("it is done again"))
     try:
-        with watching.running():
-            while watching.step():
-                pass
+        to_the_end(watching)
     finally:
         watching.close()
 
