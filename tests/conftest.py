@@ -25,6 +25,14 @@ def log_as_it_was() -> Iterator[None]:
     logger.handlers[:] = handlers
 
 
+@pytest.fixture(scope="session")
+def learned_plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plant whose one machine was learned and has an open event; to be read, or copied."""
+    from watched_plant import learn
+
+    return learn(tmp_path_factory.mktemp("plant"))
+
+
 @pytest.fixture
 def tiny() -> Config:
     """All three networks, as small as they come."""

@@ -23,7 +23,7 @@ FLOORS = [
     {"reporting"},
     {"export", "runs"},
     {"loading"},
-    {"fleet"},
+    {"fleet", "monitor"},
     {"benchmark"},
     {"cli"},
     {"__init__", "__main__"},

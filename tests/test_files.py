@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from audio_anomaly_detector.files import (
     claim_folder,
     hold_folder,
     is_claimed,
+    is_held,
     make_folder,
     temporary_folder,
     write_atomically,
@@ -114,6 +116,18 @@ with hold_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+def test_whether_a_folder_of_another_user_is_held_cannot_be_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / ".lock").touch()
+    monkeypatch.setattr("filelock.FileLock.acquire", refused)
+    with pytest.raises(UserError, match=r"\(Permission denied\); be the user to whom it belongs"):
+        is_held(tmp_path)
 
 
 def test_a_folder_is_held_until_its_process_ends(tmp_path: Path) -> None:

@@ -133,9 +133,11 @@ class Config(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         if self.logmel.sample_rate != self.audio.sample_rate:
-            raise ValueError("logmel.sample_rate and audio.sample_rate differ")
+            raise ValueError(
+                "logmel.sample_rate and audio.sample_rate differ; give audio.sample_rate only"
+            )
         if self.transformer.n_mels != self.logmel.n_mels:
-            raise ValueError("transformer.n_mels and logmel.n_mels differ")
+            raise ValueError("transformer.n_mels and logmel.n_mels differ; give logmel.n_mels only")
         self._check_size()
         if self.pool != "none" and self.stages.oracle_epoch:
             raise ValueError("oracle epochs are chosen for one machine; leave the pool out")

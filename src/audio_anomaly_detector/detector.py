@@ -22,6 +22,7 @@ from audio_anomaly_detector.data.audio import (
 )
 from audio_anomaly_detector.data.clips import Clip, count_groups
 from audio_anomaly_detector.data.formats import (
+    coded_otherwise,
     lacks_a_band,
     mixed_notes,
     recording_formats,
@@ -50,6 +51,7 @@ from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.false_alarms import false_alarm_facts, false_alarm_notes
 from audio_anomaly_detector.scoring.measurement import clips_at_once
+from audio_anomaly_detector.scoring.network_maps import source_edges
 from audio_anomaly_detector.scoring.threshold import ScoresByLength, ThresholdConfig
 from audio_anomaly_detector.scoring.usual_sound import UsualSound
 from audio_anomaly_detector.threads import each_in_turn
@@ -312,6 +314,35 @@ class Detector:
             adapted.alarms_after,
         )
 
+    def with_normal_sound(self, waveforms: Sequence[ArrayLike]) -> "Detector":
+        """The same detector with some further sound in its banks: sound like it is normal, too.
+
+        Networks, calibration and threshold stay, and so do the scores of all other sound that is
+        nearer to another clip. `adapt` is for another recording condition.
+
+        Args:
+            waveforms: as for `score`.
+
+        Raises:
+            UserError: as `score`; or the banks have no room for them.
+        """
+        checked = self._checked(waveforms)
+        capacity = self.config.scoring.bank_capacity
+        held = max((len(bank.clips) for bank in self.pipeline.banks.values()), default=0)
+        if held + len(checked) > capacity:
+            raise UserError(
+                f"the banks hold {held} of at most {capacity} clips, no room for {len(checked)} "
+                "more; fit the detector again with them"
+            )
+        measured = self.pipeline.measure(self._windows(checked), self.pipeline.networks)
+        banks = {
+            name: replace(
+                bank, clips=torch.cat([bank.clips, bank.located(measured.statistics[name])])
+            )
+            for name, bank in self.pipeline.banks.items()
+        }
+        return replace(self, pipeline=replace(self.pipeline, banks=banks))
+
     def without_last_adaptation(self) -> "Detector":
         """The detector as it was before it was adapted the last time.
 
@@ -370,11 +401,7 @@ class Detector:
         self, waveforms: Sequence[ArrayLike], with_map: bool = False
     ) -> list[Score]:
         """Score several waveforms ``(C, T)`` together; see `score`."""
-        checked = [
-            checked_waveform(waveform, self.config.audio, self.microphones)
-            for waveform in waveforms
-        ]
-        return self._score(checked, with_map)
+        return self._score(self._checked(waveforms), with_map)
 
     def score_clip(self, clip: Clip, with_map: bool = False) -> Score:
         """Score a clip from its file.
@@ -430,7 +457,8 @@ class Detector:
         reading = self._read(clip)
         if score is None:
             score = self._of_recording(self._score([reading.waveform], False)[0], reading)
-        return self._explained(reading.waveform, score, rates, rpm, reading.faults)
+        coding = coded_otherwise(reading.info, self.provenance.formats)
+        return self._explained(reading.waveform, score, rates, rpm, reading.faults, coding)
 
     def sound_of_nearest(
         self, explanation: "Explanation", clip: Clip
@@ -463,6 +491,7 @@ class Detector:
         rates: Mapping[str, float] | None,
         rpm: float | None,
         faults_of_file: Sequence[str] | None = None,
+        coding: Sequence[str] = (),
     ) -> "Explanation":
         from audio_anomaly_detector.explaining.explain import explain  # noqa: PLC0415
         from audio_anomaly_detector.explaining.orders import known_rates  # noqa: PLC0415
@@ -482,7 +511,10 @@ class Detector:
             waveform,
             score,
             known,
+            lambda changed: self._score_sound([changed])[0].height,
+            self.conditions,
             faults_of_file,
+            coding,
         )
 
     def score_clips(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Score | ClipError]]:
@@ -540,6 +572,19 @@ class Detector:
         unlike = unlike_normals(reading.info, self.provenance.formats, self.sample_rate)
         return reading._replace(remarks=[*reading.remarks, *unlike])
 
+    def _checked(self, waveforms: Sequence[ArrayLike]) -> list[NDArray[np.float32]]:
+        return [
+            checked_waveform(waveform, self.config.audio, self.microphones)
+            for waveform in waveforms
+        ]
+
+    def _windows(self, waveforms: Sequence[NDArray[np.float32]]) -> list[Tensor]:
+        """The windows ``(W, C, T)`` of each waveform, on the device."""
+        length, slack = self.config.audio.length, self.config.audio.window_slack
+        return [
+            torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
+        ]
+
     def _score(self, waveforms: Sequence[NDArray[np.float32]], with_map: bool) -> list[Score]:
         """Score waveforms ``(C, T)``, and ask of the anomalous ones how they were recorded."""
         verdicts = self._score_sound(waveforms, with_map)
@@ -549,10 +594,7 @@ class Detector:
         self, waveforms: Sequence[NDArray[np.float32]], with_map: bool = False
     ) -> list[Score]:
         """Score waveforms ``(C, T)`` by their sound alone."""
-        length, slack = self.config.audio.length, self.config.audio.window_slack
-        windows = [
-            torch.from_numpy(to_windows(one, length, slack)).to(self.device) for one in waveforms
-        ]
+        windows = self._windows(waveforms)
         seconds = [one.shape[-1] / self.sample_rate for one in waveforms]
         found = self.pipeline.score(windows, seconds, with_maps=with_map)
         scores = []
@@ -560,7 +602,9 @@ class Detector:
             map_ = None
             if found.maps is not None:
                 hop = self.config.logmel.hop_length
-                map_ = _clip_map(found.maps[clip], waveforms[clip].shape[-1], length, hop)
+                map_ = _clip_map(
+                    found.maps[clip], waveforms[clip].shape[-1], self.config.audio.length, hop
+                )
             verdict = judged(
                 self,
                 score,
@@ -701,7 +745,11 @@ class Detector:
         )
         if any(len(bank.mean) != microphones for bank in pipeline.banks.values()):
             raise ValueError("banks of another number of microphones")
-        usual = content.get("usual_sound")  # files before 0.3.0 have none
+        usual = None
+        if content.get("usual_sound") is not None:  # files before 0.3.0 have none
+            usual = UsualSound.from_content(content["usual_sound"])
+            edges = {} if networks is None else source_edges(config.logmel, config.despawn)
+            usual.check_sources({name: len(hz) - 1 for name, hz in edges.items()})
         return cls(
             config=config,
             microphones=microphones,
@@ -711,7 +759,7 @@ class Detector:
             provenance=Provenance.from_dict(json.loads(content["provenance"])),
             device=where,
             before=content.get("before"),
-            usual_sound=None if usual is None else UsualSound.from_content(usual),
+            usual_sound=usual,
         )
 
 

@@ -1,10 +1,19 @@
 """Errors that the user can correct, in one line each: what is wrong, with what, what to do."""
 
+import re
 import unicodedata
 from pathlib import Path
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats such as right-to-left, surrogates
 _JOINERS = "\u200c\u200d"  # of scripts and emoji
+# In addresses: what stands between user and host, and values of parameters that are named so. Where
+# no port follows, it is a password, also if it holds /, ? or #, which should have been escaped. A
+# colon behind a value is the sentence's.
+_USER = re.compile(r"(?<=://)([^\s/?#@:]*):(?:[^\s/?#]*|(?!\d{1,5}[/?#])\S*)@")
+_PARAMETER = re.compile(
+    r"([?&;][\w.-]*(?:pass|pwd|secret|token|key|auth|sig)[\w.-]*=)[^\s&;#'\"]*[^\s&;#'\":]",
+    re.IGNORECASE,
+)
 
 
 class UserError(Exception):
@@ -57,6 +66,11 @@ class DamagedError(ValueError):
 def one_line(error: object) -> str:
     """The text of an error, or of anything else that is shown, on one line and printable."""
     return printable(" ".join(str(error).split()))
+
+
+def without_passwords(text: str) -> str:
+    """Text with the passwords of the addresses in it replaced by ``***``."""
+    return _PARAMETER.sub(r"\1***", _USER.sub(r"\1:***@", text))
 
 
 def printable(text: str) -> str:

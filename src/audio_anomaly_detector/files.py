@@ -239,6 +239,32 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether another run holds a folder, see `hold_folder`.
+
+    Raises:
+        UserError: this user may not know.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - readers need none
+
+    try:
+        if not (folder / _LOCK).exists():
+            return False
+        lock = FileLock(folder / _LOCK, is_singleton=True)
+        if lock.is_locked:
+            return False
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot see whether another run uses this folder ({error.strerror}); be the "
+            "user to whom it belongs"
+        ) from error
+    lock.release()
+    return False
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder for what is no result, removed in the end or, after a kill, by `hold_folder`."""

@@ -79,6 +79,8 @@ def read_model_file(path: Path | str) -> dict[str, Any]:
             f"{path}: not a model file of this program, or damaged: {error}; "
             "copy it again or fit the detector again"
         ) from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def conditions_content(conditions: Sequence[Conditions]) -> list[str]:

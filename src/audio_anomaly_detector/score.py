@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.errors import ClipError, UserError
-from audio_anomaly_detector.scoring.conditions import Conditions, Recorded, Waveform
+from audio_anomaly_detector.scoring.conditions import Conditions, Waveform, nearest_conditions
 from audio_anomaly_detector.scoring.threshold import Alarm, ScoresByLength, ThresholdConfig
 
 # What is left of the height of a clip at the normal speed, at most, if its speed explains it. Of
@@ -275,7 +275,7 @@ def judged_by_conditions(
     """
     if not conditions:
         return list(verdicts)
-    nearest = [_nearest(conditions, waveform) for waveform in waveforms]
+    nearest = [nearest_conditions(conditions, waveform) for waveform in waveforms]
     verdicts = [
         replace(verdict, p_recording=recorded.p_value)
         for verdict, (_, recorded) in zip(verdicts, nearest, strict=True)
@@ -287,7 +287,7 @@ def judged_by_conditions(
         if verdict.worst is not None and verdict.score <= verdict.threshold:
             start, end = (round(at * of.sample_rate) for at in verdict.worst.span)
             part = part[:, start:end]
-            of, recorded = _nearest(conditions, part)
+            of, recorded = nearest_conditions(conditions, part)
         parts.append((of, part, recorded, of.as_normal(part, recorded)))
     changed = [part for *_, as_normal in parts for part in as_normal.waveforms]
     rescored = iter(rescore(changed) if changed else [])
@@ -308,12 +308,6 @@ def judged_by_conditions(
         elif transferred is not None:  # the machine or the recording, nobody can tell
             verdicts[number] = verdicts[number].of_recording([f"it is also {transferred}"], False)
     return verdicts
-
-
-def _nearest(conditions: Sequence[Conditions], waveform: Waveform) -> tuple[Conditions, Recorded]:
-    """Those of several conditions that a clip is recorded most like, and how it differs."""
-    found = [(of, of.compare(waveform)) for of in conditions]
-    return max(found, key=lambda pair: pair[1].p_value)
 
 
 def _worst(scorer: Scorer, seconds: float, course: Sequence[float], alarm: Alarm | None) -> Moment:

@@ -1,19 +1,45 @@
 """Settings from plain data: merging, overrides from the command line, errors in one line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import UserError, without_passwords
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Settings = TypeVar("Settings", bound=BaseModel)
 _LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
+# What a wrong value must be, by pydantic's type of the error; with the limits that it names.
+_PROBLEMS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a section: lines of 'NAME: value', indented",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number of fewer digits",
+    "int_type": "must be a whole number",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "list_type": "must be a list: [A, B], or a line each that begins with '- '",
+    "literal_error": "must be {expected}",
+    "path_type": "must be one path; write it in quotes",
+    "string_too_long": "must have no more than {max_length} characters",
+    "string_too_short": "must not be empty",
+    "string_type": "must be one text; write it in quotes",
+    "too_long": "must have no more than {max_length} entries",
+    "too_short": "must not be empty; give one at least",
+    "tuple_type": "must be a list: [A, B], or a line each that begins with '- '",
+}
 
 
 def validated(kind: type[Settings], tree: Mapping[str, Any]) -> Settings:
@@ -90,8 +116,8 @@ def _first_problem(kind: type[BaseModel], errors: Sequence["ErrorDetails"]) -> s
     key, value = ".".join(path), first["input"]
     if first["type"] == "model_type":
         return (
-            f"setting '{key}' = {_short(value)}: this is a section, give its settings, "
-            f"such as --set {key}.KEY=VALUE; it holds: {known}"
+            f"setting '{key}' = {shortened(value)}: this is a section, give its settings, "
+            f"such as {key}.KEY=VALUE; it holds: {known}"
         )
     if first["type"] == "missing":
         return f"setting '{'.'.join(map(str, first['loc']))}' is missing"
@@ -100,9 +126,22 @@ def _first_problem(kind: type[BaseModel], errors: Sequence["ErrorDetails"]) -> s
         key = ".".join((*path, str(field)))
     # One field of several types has an error for each of them.
     same = [one for one in errors if one["loc"][: len(path) + 1] == first["loc"][: len(path) + 1]]
-    messages = dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in same)
-    where = f"setting '{key}' = {_short(value)}: " if key else ""
-    return where + " or ".join(messages)
+    where = f"setting '{key}' = {shortened(value)}: " if key else ""
+    return where + problems_in_words(same)
+
+
+def problems_in_words(errors: Iterable["ErrorDetails"]) -> str:
+    """What is wrong with one value and what to write, of all of pydantic's errors on it.
+
+    A value that may be of several types has an error for each of them.
+    """
+    words: list[str] = []
+    for error in errors:
+        text = error["msg"].removeprefix("Value error, ")
+        if error["type"] in _PROBLEMS:
+            text = _PROBLEMS[error["type"]].format(**error.get("ctx", {}))
+        words.append(text.removeprefix("must be ") if words else text)
+    return " or ".join(dict.fromkeys(words))
 
 
 def _deepest_section(
@@ -121,6 +160,7 @@ def _deepest_section(
     return kind, path
 
 
-def _short(value: object) -> str:
-    text = repr(value)
+def shortened(value: object) -> str:
+    """A wrong value as a message repeats it, without passwords of addresses."""
+    text = without_passwords(repr(value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]} …"

@@ -27,7 +27,6 @@ from audio_anomaly_detector.benchmark.explained_maps import (
     with_tolerance,
 )
 from audio_anomaly_detector.benchmark.explanation_cells import (
-    CELLS,
     cost,
     measure_missing,
     read_measured,
@@ -40,6 +39,7 @@ from audio_anomaly_detector.benchmark.fault_words import (
     is_right_by_other_rules,
     words_against,
 )
+from audio_anomaly_detector.benchmark.machine_cells import CELLS
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.explaining.explanation import (
@@ -196,6 +196,7 @@ def explained(narrow: Map) -> Explanation:
         {},
         narrow,
         empty,
+        None,
         [],
         [],
         None,

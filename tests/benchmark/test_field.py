@@ -25,8 +25,9 @@ from audio_anomaly_detector.benchmark.field import (
     SyntheticMachine,
     _long_hall,
 )
-from audio_anomaly_detector.benchmark.field_cells import CELLS, Job, read_answers, run_missing
+from audio_anomaly_detector.benchmark.field_cells import Job, read_answers, run_missing
 from audio_anomaly_detector.benchmark.field_pages import Row, summed_up, write_pages
+from audio_anomaly_detector.benchmark.machine_cells import CELLS, cell_file
 from audio_anomaly_detector.data.audio import AudioConfig, read_clip
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.errors import UserError
@@ -259,6 +260,4 @@ def press(folder: Path) -> RealMachine:
 
 
 def keep(machine: RealMachine, answers: Sequence[Answer], out: Path) -> None:
-    from audio_anomaly_detector.benchmark.field_cells import _file
-
-    write_csv(_file(out, machine), Answer._fields, answers)
+    write_csv(cell_file(out, machine), Answer._fields, answers)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -53,3 +54,27 @@ def test_where_no_exception_may_be_raised_the_process_ends() -> None:
     )
     assert ended.returncode == 128 + signal.SIGTERM
     assert (ended.stdout, ended.stderr) == ("", "interrupted: once more\n")
+
+
+def test_a_signal_while_pytorch_is_imported_ends_the_process(tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("import torch.inner")
+    (tmp_path / "torch/inner.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "except BaseException:\n"
+        "    print('an exception was raised')\n"
+    )
+    script = (
+        "from audio_anomaly_detector.cli.interruption import end_on_signals\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "end_on_signals()\n"
+        "import torch\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 128 + signal.SIGTERM
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("interrupted: start the same command again")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import soxr
 from numpy.typing import NDArray
 
 from audio_anomaly_detector.data.copies import sort_out
-from audio_anomaly_detector.data.fingerprint import find_matches, fingerprint
+from audio_anomaly_detector.data.fingerprint import Words, find_matches, fingerprint
+from audio_anomaly_detector.synthesis.data_set import MachineName, Rendering, Site, SyntheticConfig
 
 RATE = 16_000
 Sound = NDArray[np.float32]
@@ -23,6 +25,24 @@ def machine(seed: int, seconds: float = 6) -> Sound:
     tones = sum(np.sin(2 * np.pi * hz * time) for hz in (100, 437, 1210))
     clicks = (time % 0.25 < 0.004) * np.sin(2 * np.pi * 1800 * time)
     return (0.05 * tones + 0.3 * clicks + 0.05 * noise).astype(np.float32)[None]
+
+
+@cache
+def renderings(kind: MachineName, number: int, seconds: float) -> list[Rendering]:
+    """Independent normal clips of a synthetic machine with two microphones."""
+    config = SyntheticConfig(machines=(kind,), ids=number + 1, seconds=seconds, seed=7201)
+    site = Site(config, kind, number)
+    return [site.render("normal", clip) for clip in range(80 // round(seconds))]
+
+
+def takes(kind: MachineName, snr_db: int, number: int = 0, seconds: float = 10) -> list[Sound]:
+    """The same at a signal-to-noise ratio, ``(2, T)`` each."""
+    mixed = [one.mix(snr_db).T for one in renderings(kind, number, seconds)]
+    return [(one / 32768).astype(np.float32) for one in mixed]
+
+
+def words_of(sound: Sound) -> Words:
+    return fingerprint(sound, RATE)
 
 
 def coded(sound: Sound, **options: str) -> Sound:
@@ -62,6 +82,36 @@ def test_a_copy_of_another_rate_is_found() -> None:
 
 def test_other_moments_of_the_same_machine_are_no_copies() -> None:
     assert not find_matches([fingerprint(machine(seed), RATE) for seed in range(30)])
+
+
+@pytest.mark.parametrize("kind", ["valve", "slider"])
+@pytest.mark.parametrize("snr_db", [6, 20, 40])
+def test_strokes_of_a_machine_with_little_noise_are_no_common_part(
+    kind: MachineName, snr_db: int
+) -> None:
+    assert not find_matches([words_of(take) for take in takes(kind, snr_db)])
+
+
+@pytest.mark.parametrize(("kind", "number"), [("valve", 0), ("valve", 1), ("slider", 0)])
+def test_of_such_a_machine_an_overlap_is_found_in_its_place(kind: MachineName, number: int) -> None:
+    """The rhythm of the two cuts agrees for longer than the common part lasts."""
+    for take in takes(kind, 20, number, seconds=20):
+        cuts = take[:, : 10 * RATE], coded(take[:, 8 * RATE : 18 * RATE], format="OGG")
+        [match] = find_matches([words_of(cut) for cut in cuts])
+        assert match.is_copy and match.start_s == pytest.approx(8, abs=0.03)
+
+
+def test_microphones_of_a_take_of_a_periodic_machine_are_told() -> None:
+    words = [words_of(take[[mic]]) for take in takes("valve", 6) for mic in (0, 1)]
+    matches = find_matches(words)
+    assert [match[:3] for match in matches] == [(mic, mic + 1, 0.0) for mic in range(0, 16, 2)]
+
+
+def test_a_copy_of_a_loop_is_found() -> None:
+    """It agrees with itself at other times as well as with the copy."""
+    loop = np.tile(machine(0, 1.5), 5)
+    [match] = find_matches([words_of(loop), words_of(loop / 2)])
+    assert match.is_copy
 
 
 def test_the_place_of_an_overlap_is_found() -> None:

@@ -26,6 +26,8 @@ def test_a_clip_unlike_the_normals_gets_a_remark() -> None:
     assert "recorded at 8000 Hz, the normal clips at 16000 Hz" in slow and "4000 Hz" in slow
     [lossy] = unlike_normals(info(subtype="VORBIS"), formats, 16_000)
     assert "VORBIS" in lossy
+    [lossy] = unlike_normals(info(subtype="MPEG_LAYER_III"), formats, 16_000)
+    assert "coded with loss (MP3)" in lossy
     [stereo] = unlike_normals(info(channels=2), formats, 16_000)
     assert "2 channel(s)" in stereo
 

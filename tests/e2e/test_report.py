@@ -12,6 +12,7 @@ from audio_anomaly_detector.config import load_config
 from audio_anomaly_detector.data.datasets import prepare_split
 from audio_anomaly_detector.data.inputs import find_inputs
 from audio_anomaly_detector.data.layouts import find_clips
+from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.reporting.content import ClipEntry, Report
 from audio_anomaly_detector.reporting.page import write_report
 from audio_anomaly_detector.reporting.threshold import threshold_facts
@@ -60,6 +61,9 @@ class Reports:
         ]
         self.unlabelled = root / "unlabelled.html"
         write_clip_report(self.unlabelled, detector, list(detector.score_clips(clips)))
+        self.networks = root / "networks.html"
+        with_networks = Detector.fit(split.train, load_config("small", overrides=TINY)).detector
+        write_clip_report(self.networks, with_networks, list(with_networks.score_clips(clips)))
         self.many = root / "many.html"
         entries = [ClipEntry(f"{n}.wav", 3 - n / 1000, 1.0, "0.1", "normal") for n in range(1000)]
         facts = threshold_facts(detector, 3.0)
@@ -184,6 +188,35 @@ def test_the_overlay_changes(open_page, reports):
     assert sum(shares[:-1]) == pytest.approx(shares[-1], abs=0.03)
 
 
+def test_the_sources_of_the_score_are_chosen_by_keyboard(open_page, reports):
+    page = open_page(reports.networks)
+    open_worst(page)
+    overlay = page.locator(".screen img").nth(1)
+    labels = page.locator(".clip .layers").nth(1).locator("label")
+    said = labels.all_text_contents()
+    names = ["all", "signal", "masked prediction", "wavelet bands", "codes"]
+    assert [label.rsplit(" ", 1)[0] for label in said] == names
+    values = [float(label.rsplit(" ", 1)[1].replace("−", "-")) for label in said]
+    assert sum(values[1:]) == pytest.approx(values[0], abs=0.03)
+    total = page.locator(".shares").first.locator("tr.total td.number").inner_text()
+    assert values[0] == pytest.approx(float(total.replace("−", "-")), abs=0.011)
+    page.get_by_label("nothing").first.focus()
+    pictures = set()
+    for _ in names:
+        page.keyboard.press("ArrowRight")
+        assert overlay.is_visible()
+        assert overlay.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
+        pictures.add(overlay.get_attribute("src"))
+    assert page.locator(".clip input:checked").first.get_attribute("value") == "codes"
+    assert len(pictures) > 1
+
+
+def test_without_networks_there_is_no_choice_of_sources(open_page, reports):
+    page = open_page(reports.evaluation)
+    open_worst(page)
+    assert page.locator(".clip .layers").count() == 1
+
+
 def test_sounds_play_and_the_picture_seeks(open_page, reports):
     page = open_page(reports.evaluation)
     open_worst(page)
@@ -229,7 +262,7 @@ def test_by_keyboard_alone(open_page, reports):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("which", ["evaluation", "unlabelled", "fit"])
+@pytest.mark.parametrize("which", ["evaluation", "unlabelled", "fit", "networks"])
 def test_nothing_serious_for_accessibility(open_page, reports, scheme, which):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = open_page(getattr(reports, which), color_scheme=scheme)
@@ -242,7 +275,7 @@ def test_nothing_serious_for_accessibility(open_page, reports, scheme, which):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("which", ["evaluation", "unlabelled", "fit", "many"])
+@pytest.mark.parametrize("which", ["evaluation", "unlabelled", "fit", "networks", "many"])
 def test_no_width_scrolls_sideways(open_page, reports, width, which):
     page = open_page(getattr(reports, which), width=width)
     open_worst(page)

@@ -1,7 +1,5 @@
 """A full disk costs nothing that is finished: one line, whole files, and it goes on with room."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ import pytest
 
 from hostile.commands import Commands, Ended
 from hostile.results import assert_whole, left_over, said
+from small_disks import small_disk_at
 from synthetic_data import TINY
 
 pytestmark = [
@@ -109,21 +108,8 @@ def test_the_old_file_stays(
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, to be filled."""
     place = tmp_path / "disk"
-    place.mkdir()
-    if os.geteuid() or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
-    try:
+    with small_disk_at(place, "64k"):
         yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 def _resize(disk: Path, kilobytes: int) -> None:

@@ -19,8 +19,10 @@ from audio_anomaly_detector.learning.folds import calibration_size, network_fold
 from audio_anomaly_detector.learning.measurements import Measurements
 from audio_anomaly_detector.learning.stages import fit_networks
 from audio_anomaly_detector.learning.training_data import TrainingData
+from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.pipeline import make_measure
 from audio_anomaly_detector.progress import SILENT
+from audio_anomaly_detector.scoring import usual_sound
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
 from audio_anomaly_detector.training import _warmup_cosine
@@ -51,6 +53,25 @@ def test_few_clips_are_cross_fitted_and_many_held_out(normals: list[Clip], tiny:
     folds = network_folds(many, config)
     assert folds.cross == [] and len(folds.final.held_out) == 20
     assert set(folds.final.fit).isdisjoint(folds.final.held_out)
+
+
+@pytest.mark.parametrize("others", [0, 2, 50])
+def test_no_single_group_of_many_clips_is_what_is_held_out(
+    normals: list[Clip], tiny: Config, others: int
+) -> None:
+    """Its scores would set the threshold alone."""
+    config = with_scoring(tiny, hold_out_from=100)
+    names = ["a"] * (100 - others) + [f"{i // 25}" for i in range(others)]
+    many = [
+        replace(normals[0], path=Path(f"{i}.wav"), name=f"{i}", group=name)
+        for i, name in enumerate(names)
+    ]
+    folds = network_folds(many, config)
+    if others:
+        assert len(folds.cross) == tiny.scoring.folds and folds.final.held_out == []
+    else:  # blocks of the only one
+        assert folds.cross == [] and len(folds.final.held_out) == 20
+    assert calibration_size(many, config) == (len(set(names)) if others else 2)
 
 
 def test_the_size_of_the_calibration_is_known_beforehand(
@@ -114,8 +135,63 @@ def test_of_many_clips_the_networks_that_are_kept_hold_some_out(
     final = final_fit(held_out, source, {}, [])
     assert 0 < len(final.network_clips) < 8
     assert len(final.network["wavelet_energy"]) == len(final.network_clips)
+    assert len(final.levels) == len(final.network_clips)
+    assert source.clips_for_maps == sorted(final.network_clips)
     assert len(final.banks["wavelet_energy"].clips) == 8 - len(final.network_clips)
     assert len(final.banks["spectrum"].clips) == 8
+
+
+def test_the_levels_of_maps_are_those_of_held_out_clips_at_no_further_cost(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = NetworkSource(measurements.data, SILENT)
+    heard: list[int] = []
+    measured: list[tuple[Networks, list[int]]] = []
+
+    def counted(networks: Networks, waveform: torch.Tensor, logmel: torch.Tensor) -> object:
+        heard.append(len(waveform))
+        return forward(networks, waveform, logmel)
+
+    def watched(
+        self: Measurements, networks: Networks, what: str, clips: range, mapped: set[int]
+    ) -> object:
+        measured.append((networks, sorted(mapped)))
+        return with_levels(self, networks, what, clips, mapped)
+
+    forward, with_levels = Networks.forward, Measurements.with_levels
+    monkeypatch.setattr(Networks, "forward", counted)
+    monkeypatch.setattr(Measurements, "with_levels", watched)
+    levels = cross_fit(measurements, source, {}, []).levels
+    folds = source.folds.cross
+    assert [clips for _, clips in measured] == [sorted(fold.held_out) for fold in folds]
+    assert sum(heard) == len(folds) * len(measurements.data.store.windows)
+    assert len(levels) == 8
+    assert all(values.shape[:2] == (15, 3) for of in levels for values in of.values())
+    # Those of the fold's own networks: the clips that they were trained on lie elsewhere.
+    networks, clips = measured[0]
+    _, own = with_levels(measurements, networks, "", range(8), set(clips))
+    _, others = with_levels(measurements, measured[1][0], "", range(8), set(clips))
+    name = "masked prediction"
+    assert [of[name].tolist() for of in levels[: len(clips)]] == [of[name].tolist() for of in own]
+    assert all((of[name] != other[name]).any() for of, other in zip(own, others, strict=True))
+    statistics = measurements.statistics(networks, "", range(8))
+    with_maps, _ = with_levels(measurements, networks, "", range(8), {3})
+    assert all(torch.equal(with_maps[name], values) for name, values in statistics.items())
+
+
+def test_levels_of_maps_are_kept_of_some_clips_only(
+    measurements: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usual_sound, "MOST_CLIPS", 5)
+    source = NetworkSource(measurements.data, SILENT)
+    assert len(source.clips_for_maps) == 5
+    assert set(source.clips_for_maps) < set(source.calibration_clips)
+    levels = cross_fit(measurements, source, {}, []).levels
+    assert len(levels) == 5
+    usual = measurements.data.usual_sound(levels)
+    assert usual is not None and usual.networks.keys() == levels[0].keys()
+    few = measurements.data.usual_sound(levels[:3])
+    assert few is not None and few.networks == {}
 
 
 def test_stages_train_in_order_and_depend_on_their_clips_alone(

@@ -97,8 +97,10 @@ def hostile_clip(name: str) -> ClipEntry:
         p_value="< 0.1",
         verdict="anomalous",
         remarks=[name],
-        reasons=Reasons([name], [Mark(None, None)], {"loudness (level)": 2.0}, [name], [], "fast"),
-        media=Media(b"a", b"b", b"c", (20.0, 8000.0), (0.0, 1.0), [sound]),
+        reasons=Reasons(
+            [name], [Mark(None, None)], {"loudness (level)": 2.0}, {}, [name], [], "fast"
+        ),
+        media=Media(b"a", b"b", b"c", {}, (20.0, 8000.0), (0.0, 1.0), [sound]),
     )
 
 

@@ -211,6 +211,9 @@ class RecordedMachine:
         for name, alteration in ALTERATIONS.items():
             if sound.shape[1] < alteration.microphones or rate <= alteration.above:
                 continue
+            part = alteration.file[1]
+            if part > 1 and rate // part >= detector.sample_rate:  # all that is heard is left
+                continue
             rng = np.random.default_rng(derive_seed(self.seed, str(self), clip.name, name))
             path = folder / f"altered.{alteration.file[0]}"
             _write(path, quantised(alteration.change(sound.T, rng, rate)), rate, alteration.file)

@@ -1,23 +1,15 @@
 """The answers of the benchmark of decisions, kept in one file a machine."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from audio_anomaly_detector.benchmark.field import Answer, Part, RealMachine, SyntheticMachine
+from audio_anomaly_detector.benchmark.machine_cells import cell_file, read_cell
 from audio_anomaly_detector.benchmark.machine_runs import run_machines
-from audio_anomaly_detector.benchmark.origin import settings_hash
-from audio_anomaly_detector.config import load_config
-from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import hold_folder, write_csv
 from audio_anomaly_detector.progress import Progress
-from audio_anomaly_detector.provenance import PACKAGE
-from audio_anomaly_detector.synthesis.data_set import GENERATOR
 from audio_anomaly_detector.threads import torch_threads
-
-CELLS = "machines"
 
 Machine = SyntheticMachine | RealMachine
 
@@ -28,12 +20,6 @@ class Job:
 
     machine: Machine
     parts: tuple[Part, ...]
-
-
-def origin() -> str:
-    """What answers depend on besides their machine: version, settings and generator."""
-    settings = settings_hash(load_config("instant"))
-    return f"{version(PACKAGE)}-{settings}-generator-{GENERATOR}"
 
 
 def run_missing(jobs: Sequence[Job], out: Path, workers: int, progress: Progress) -> list[str]:
@@ -56,7 +42,8 @@ def run_missing(jobs: Sequence[Job], out: Path, workers: int, progress: Progress
         there = {job.machine: read_answers(job.machine, out) for job in jobs}
 
         def keep(job: Job, answers: list[Answer]) -> None:
-            write_csv(_file(out, job.machine), Answer._fields, [*there[job.machine], *answers])
+            all_answers = [*there[job.machine], *answers]
+            write_csv(cell_file(out, job.machine), Answer._fields, all_answers)
 
         missing = [
             Job(job.machine, parts)
@@ -74,21 +61,13 @@ def read_answers(machine: Machine, out: Path) -> list[Answer]:
     Raises:
         UserError: the file is damaged.
     """
-    path = _file(out, machine)
-    if not path.exists():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Answer._make(line[name] for name in Answer._fields)._replace(
-                    label=int(line["label"]), nominal=float(line["nominal"])
-                )
-                for line in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: cannot be read as answers ({error}); delete the file to ask again"
-        ) from error
+    return read_cell(out, machine, _answer, "answers", "ask")
+
+
+def _answer(line: dict[str, str]) -> Answer:
+    return Answer._make(line[name] for name in Answer._fields)._replace(
+        label=int(line["label"]), nominal=float(line["nominal"])
+    )
 
 
 def _unanswered(parts: Sequence[Part], answers: Sequence[Answer]) -> tuple[Part, ...]:
@@ -99,7 +78,3 @@ def _unanswered(parts: Sequence[Part], answers: Sequence[Answer]) -> tuple[Part,
 def _ask(job: Job) -> list[Answer]:
     with torch_threads(1):
         return list(job.machine.answers(job.parts))
-
-
-def _file(out: Path, machine: Machine) -> Path:
-    return out / CELLS / origin() / f"{machine.key}.csv"

@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 
 from audio_anomaly_detector.cli.adapt import adapt
+from audio_anomaly_detector.cli.alerts import alerts
 from audio_anomaly_detector.cli.benchmark import benchmark
 from audio_anomaly_detector.cli.decisions import decisions
 from audio_anomaly_detector.cli.evaluate import evaluate
+from audio_anomaly_detector.cli.events import events
 from audio_anomaly_detector.cli.exit_codes import FAILED
 from audio_anomaly_detector.cli.explain import explain
 from audio_anomaly_detector.cli.explanations import explanations
 from audio_anomaly_detector.cli.export import export
+from audio_anomaly_detector.cli.feedback import feedback
 from audio_anomaly_detector.cli.fit import fit
 from audio_anomaly_detector.cli.info import info
 from audio_anomaly_detector.cli.inspect import inspect
@@ -30,7 +33,9 @@ from audio_anomaly_detector.cli.interruption import (
 )
 from audio_anomaly_detector.cli.run_all import run_all
 from audio_anomaly_detector.cli.score import score
+from audio_anomaly_detector.cli.silence import silence
 from audio_anomaly_detector.cli.synth import synth
+from audio_anomaly_detector.cli.watch import watch
 from audio_anomaly_detector.errors import Interrupted, UserError, one_line
 
 DEBUG = "--debug"
@@ -47,7 +52,8 @@ app = typer.Typer(
 )
 verbs = (
     *(inspect, synth, fit, evaluate, score, explain, adapt, export, info, run_all),
-    *(benchmark, decisions, explanations),
+    *(watch, events, feedback, silence),
+    *(benchmark, decisions, explanations, alerts),
 )
 for verb in verbs:
     app.command(verb.__name__.replace("_", "-"))(verb)

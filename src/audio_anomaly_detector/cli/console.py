@@ -19,14 +19,14 @@ class _Console(Console):
 
 
 class _Formatter(logging.Formatter):
-    """The message alone, printable."""
+    """A printable message."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
-out = _Console(highlight=False, soft_wrap=True, markup=False)
-err = _Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+out = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = _Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def in_terminal() -> bool:
@@ -42,8 +42,13 @@ def remark(text: str) -> None:
 def start_logging(verbose: int, quiet: bool) -> None:
     """Send the package's log to stderr: warnings, with 1 progress in words, with 2 everything."""
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    handler = RichHandler(console=err, show_time=False, show_path=False)
-    handler.setFormatter(_Formatter("%(message)s"))
+    handler: logging.Handler
+    if err.is_terminal:
+        handler = RichHandler(console=err, show_time=False, show_path=False)
+        handler.setFormatter(_Formatter("%(message)s"))
+    else:  # what is logged is searched and counted by lines
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Formatter("%(levelname)-8s %(message)s"))
     logger = logging.getLogger("audio_anomaly_detector")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.ERROR if quiet else level)

@@ -33,10 +33,7 @@ def decisions(
     seed: options.Seed = 0,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="INT", help="Machines at a time.  [default: one a core]"),
-    ] = None,
+    workers: options.MachinesAtATime = None,
 ) -> int:
     """Measure false alarms and faults found: few and many normals, other lengths and conditions.
 

@@ -34,10 +34,7 @@ def explanations(
     seed: options.Seed = 0,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="INT", help="Machines at a time.  [default: one a core]"),
-    ] = None,
+    workers: options.MachinesAtATime = None,
 ) -> int:
     """Measure how right explanations are: places, words and rates of faults that are known.
 

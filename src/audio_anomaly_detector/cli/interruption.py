@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from audio_anomaly_detector.errors import Interrupted, UserError
 
@@ -21,12 +22,18 @@ NOTHING_KEPT = "nothing of it is kept: start the same command again"
 
 
 def end_on_signals() -> None:
-    """From now on Ctrl-C and a request to end raise `Interrupted`; a second one ends at once."""
+    """From now on Ctrl-C and a request to end raise `Interrupted`; a second one ends at once.
+
+    While PyTorch is imported the first one does, too: its C++ code aborts the process where a
+    function of Python that it calls raises an exception.
+    """
     if threading.current_thread() is not threading.main_thread():
         return  # where signals are none of this program's business
     _arrived.clear()
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if _imports_torch(frame):
+            _end_at_once(number, GO_ON)
         for ending in _ENDING:
             signal.signal(ending, signal.SIG_DFL)
         _arrived.append(number)
@@ -65,8 +72,7 @@ def signals_end_at_once(note: str) -> Iterator[None]:
         return
 
     def end(number: int, _frame: FrameType | None) -> None:
-        os.write(2, f"interrupted: {note}\n".encode())
-        os._exit(128 + number)
+        _end_at_once(number, note)
 
     before = {ending: signal.getsignal(ending) for ending in _ENDING}
     _answer_by(end)
@@ -75,6 +81,20 @@ def signals_end_at_once(note: str) -> Iterator[None]:
     finally:
         for ending, handler in before.items():
             signal.signal(ending, handler)
+
+
+def _imports_torch(frame: FrameType | None) -> bool:
+    """Whether the main module of PyTorch is being run."""
+    while frame is not None:
+        if (frame.f_code.co_name, frame.f_globals.get("__name__")) == ("<module>", "torch"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end_at_once(number: int, note: str) -> NoReturn:
+    os.write(2, f"interrupted: {note}\n".encode())
+    os._exit(128 + number)
 
 
 def end_as_usual() -> None:

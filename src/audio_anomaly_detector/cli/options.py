@@ -60,6 +60,9 @@ Model = Annotated[
         help="Model file, or run folder that holds one, of `aad fit`, `aad run-all` or the scripts."
     ),
 ]
+PlantFile = Annotated[
+    Path, typer.Argument(metavar="PLANT", help="YAML file that describes what is watched.")
+]
 MachineId = Annotated[
     str | None, typer.Option("--id", help="Machine id, e.g. id_00; optional if there is only one.")
 ]
@@ -258,6 +261,10 @@ Runtime = Annotated[
         help="auto: onnx for a file that `aad export` wrote, torch for others.",
         rich_help_panel=COMPUTING,
     ),
+]
+MachinesAtATime = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="INT", help="Machines at a time.  [default: one a core]"),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", metavar="", help="Machine-readable output on stdout.")

@@ -10,6 +10,7 @@ refused.
 """
 
 import logging
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -307,11 +308,49 @@ def _part(clip: Clip, info: AudioInfo) -> tuple[int, int]:
     return first, frames
 
 
+def convert_samples(
+    samples: np.ndarray, sample_rate: int, config: AudioConfig
+) -> tuple[np.ndarray, list[str]]:
+    """Check, choose and resample samples from memory exactly as those of a file.
+
+    Args:
+        samples: ``(C, T)``, full scale ±1.
+        sample_rate: of them, Hz.
+        config: rate, channels and level.
+
+    Returns:
+        The waveform ``(C, T)`` at `config.sample_rate`, and faults of the recording, a sentence
+        each.
+
+    Raises:
+        SignalError: a sample is not finite or absurdly large, or none of the channels moves.
+        UserError: there is no such channel.
+    """
+    channels = len(samples)
+    if isinstance(config.channels, int) and config.channels >= channels:
+        raise UserError(
+            f"there is no channel {config.channels}: the sound has {channels}, counted from 0; "
+            f"choose all, mean or 0 to {channels - 1}"
+        )
+    frames = samples.shape[1]
+    info = AudioInfo(frames / sample_rate, sample_rate, channels, frames, "FLOAT")
+    waveform, faults = _convert([samples.T], info, 0, config)
+    if config.level == "equalised":
+        waveform = equalise_level(waveform, config.equalised_rms)
+    return waveform, faults
+
+
 def _decode(
     sound: Sound, first: int, frames: int, config: AudioConfig
 ) -> tuple[np.ndarray, list[str]]:
     """Decode, check, pick channels and resample block by block: ``(C, T)``, and its faults."""
-    info = sound.info
+    return _convert(sound.blocks(first, frames), sound.info, first, config)
+
+
+def _convert(
+    blocks: Iterable[np.ndarray], info: AudioInfo, first: int, config: AudioConfig
+) -> tuple[np.ndarray, list[str]]:
+    """Check, pick channels and resample blocks ``(n, C)``: ``(C, T)``, and its faults."""
     channels = info.channels if config.channels == "all" else 1
     resampler = None
     if info.sample_rate != config.sample_rate:
@@ -320,7 +359,7 @@ def _decode(
         )
     check = SignalCheck(channels, info.sample_rate, info.subtype, first, config.scale != 1)
     pieces = []
-    for block in sound.blocks(first, frames):  # (n, channels of the file)
+    for block in blocks:  # (n, channels of the file)
         chosen = _choose(block, config.channels)  # (n, C)
         if config.scale != 1:
             chosen = chosen * np.float32(config.scale)

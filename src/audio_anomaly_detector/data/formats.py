@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from audio_anomaly_detector.data.kinds import AudioInfo
 
+# What users call a codec that has another name in the file.
+_KNOWN_AS = {"MPEG_LAYER_III": "MP3"}
 _LOSSLESS = ("PCM", "FLOAT", "DOUBLE", "ALAC", "FLAC")
 
 
@@ -109,17 +111,29 @@ def unlike_normals(
             f"above {info.sample_rate / 2:g} Hz, so that it cannot be called anomalous; record it "
             "like them"
         )
-    this = RecordingFormat(info.sample_rate, info.channels, info.subtype, 1)
-    if formats and all(kind.is_lossy != this.is_lossy for kind in formats):
-        coded = f"coded with loss ({info.subtype})" if this.is_lossy else "not coded with loss"
-        others = "are" if formats[0].is_lossy else "are not"
-        remarks.append(f"{coded}, the normal clips {others}: it may seem anomalous by that alone")
+    remarks += coded_otherwise(info, formats)
     if formats and all(kind.channels != info.channels for kind in formats):
         remarks.append(
             f"has {info.channels} channel(s), the normal clips {formats[0].channels}: the one or "
             "the mean that is taken may differ by that alone"
         )
     return remarks
+
+
+def coded_otherwise(info: AudioInfo, formats: Sequence[RecordingFormat]) -> list[str]:
+    """That a recording is coded with loss and the normal clips are not, or the reverse.
+
+    Args:
+        info: of the recording.
+        formats: as for `unlike_normals`.
+    """
+    this = RecordingFormat(info.sample_rate, info.channels, info.subtype, 1)
+    if not formats or any(kind.is_lossy == this.is_lossy for kind in formats):
+        return []
+    codec = _KNOWN_AS.get(info.subtype, info.subtype)
+    coded = f"coded with loss ({codec})" if this.is_lossy else "not coded with loss"
+    others = "are" if formats[0].is_lossy else "are not"
+    return [f"{coded}, the normal clips {others}: it may seem anomalous by that alone"]
 
 
 def lacks_a_band(info: AudioInfo, formats: Sequence[RecordingFormat], sample_rate: int) -> bool:

@@ -202,10 +202,7 @@ class SignalCheck:
             )
         if peak > 1 and self.is_float and not self.other_unit:
             remarks.append(f"samples reach {peak:.3g} times full scale; taken as they are")
-        step = np.full(self.channels, _STILL)
-        if self.is_float:
-            step = np.maximum(_STILL_FLOAT * largest, _TINY)
-        still = self._high - self._low < step
+        still = self.still()
         if still.all():
             raise SignalError(
                 f"is silent: no sample differs from {self._low[0]:.3g}"
@@ -220,7 +217,35 @@ class SignalCheck:
         if still.any():
             dead = ", ".join(str(channel) for channel in np.flatnonzero(still))
             remarks.append(f"channel {dead} does not move; check that microphone")
-        return remarks + self._clipped(still) + self._frozen(still)
+        clipped = self.clipped()
+        if clipped:
+            where = "" if len(clipped) == self.channels else f" in channel {_listed([*clipped])}"
+            remarks.append(
+                f"is clipped{where}: {max(clipped.values()):.2%} of the samples are held at the "
+                "largest value"
+            )
+        return remarks + self._frozen(still)
+
+    def still(self) -> np.ndarray:
+        """Which channels are constant so far, ``(C,)``."""
+        step = np.full(self.channels, _STILL)
+        if self.is_float:
+            largest = np.maximum(np.abs(self._low), np.abs(self._high))
+            step = np.maximum(_STILL_FLOAT * largest, _TINY)
+        return np.asarray(self._high - self._low < step)
+
+    def clipped(self) -> dict[int, float]:
+        """Channels whose largest samples are held, with the share of samples that are."""
+        clipped = {}
+        for channel in np.flatnonzero(~self.still()).tolist():
+            drop_outs = [r for r in self._runs[channel] if self._is_drop_out(channel, r)]
+            held = 0
+            for side, sign in zip(self._held[channel], (1, -1), strict=True):
+                at_peak = [r for r in drop_outs if sign * r.value >= side.peak > 0]
+                held += side.clipped(self._done, sum(r.end - r.start for r in at_peak))
+            if held:
+                clipped[channel] = held / self._done
+        return clipped
 
     def _note_stillness(self, block: np.ndarray) -> None:
         """Find stretches of one value.
@@ -275,25 +300,6 @@ class SignalCheck:
                 runs.append(_Run(first + start, first + end, value, min(before, after)))
         # What ended before it was long enough is forgotten.
         runs[:] = [r for r in runs if r.end - r.start >= self._shortest or r.end == behind]
-
-    def _clipped(self, still: np.ndarray) -> list[str]:
-        """Name the channels whose largest samples are held."""
-        clipped = {}
-        for channel in np.flatnonzero(~still).tolist():
-            drop_outs = [r for r in self._runs[channel] if self._is_drop_out(channel, r)]
-            held = 0
-            for side, sign in zip(self._held[channel], (1, -1), strict=True):
-                at_peak = [r for r in drop_outs if sign * r.value >= side.peak > 0]
-                held += side.clipped(self._done, sum(r.end - r.start for r in at_peak))
-            if held:
-                clipped[channel] = held / self._done
-        if not clipped:
-            return []
-        where = "" if len(clipped) == self.channels else f" in channel {_listed([*clipped])}"
-        return [
-            f"is clipped{where}: {max(clipped.values()):.2%} of the samples are held at the "
-            "largest value"
-        ]
 
     def _is_drop_out(self, channel: int, run: _Run) -> bool:
         """Whether a stretch is so long, or so abrupt, that sound is missing."""

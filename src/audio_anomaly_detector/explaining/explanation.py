@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio_anomaly_detector.score import Score
+from audio_anomaly_detector.scoring.network_maps import MapSource
 
 Floats = NDArray[np.floating]
+SourceName = Literal["signal"] | MapSource
 FindingKind = Literal[
     "new tone",
     "stronger tone",
@@ -139,7 +141,61 @@ class Map:
         return {
             "hz": np.round(self.hz, 2).tolist(),
             "seconds": np.round(self.seconds, 4).tolist(),
-            "together": np.round(self.together.astype(np.float64), 1).tolist(),
+            "together": _to_a_tenth(self.together),
+        }
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one source of the score makes of a clip, on the grid of `SourceMaps`.
+
+    Args:
+        share: what its families contribute to the anomaly score.
+        together: all microphones, ``(F, N)``.
+        microphones: each one, ``(C, F, N)``.
+    """
+
+    share: float
+    together: Floats
+    microphones: Floats
+
+
+@dataclass(frozen=True)
+class SourceMaps:
+    """How unusual a clip is to each source of the score, over the same times and frequencies.
+
+    In the unit of `Map`: standard deviations between normal clips.
+
+    Args:
+        hz: edges of the bands, ``(F + 1,)``.
+        seconds: edges of the frames from the start of the clip, ``(N + 1,)``.
+        of: by name of the source; their shares add up to the score.
+    """
+
+    hz: Floats
+    seconds: Floats
+    of: dict[SourceName, Source]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What each source contributes to the anomaly score."""
+        return {name: source.share for name, source in self.of.items()}
+
+    @property
+    def together(self) -> Floats:
+        """The mean of the sources, each weighted by its share if that is above 0, ``(F, N)``."""
+        shares = np.array([max(share, 0.0) for share in self.shares.values()])
+        # Of a clip that is more usual than the median in all of them they count alike.
+        weights = shares / shares.sum() if shares.any() else np.full(len(shares), 1 / len(shares))
+        maps = np.stack([source.together for source in self.of.values()])
+        return np.asarray(np.tensordot(weights, maps, 1), np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: axes and the map of each source, to a tenth."""
+        return {
+            "hz": np.round(self.hz, 2).tolist(),
+            "seconds": np.round(self.seconds, 4).tolist(),
+            "together": {name: _to_a_tenth(source.together) for name, source in self.of.items()},
         }
 
 
@@ -182,6 +238,8 @@ class Explanation:
             is more usual than that.
         narrow: map in bands of a few hertz and frames of half a second, for tones.
         fast: map in wide bands and frames of a few milliseconds, for impacts.
+        sources: what the signal and each network contribute, on one grid; None: the model has no
+            networks, or was fitted before their maps were known.
         findings: the strongest first; empty: nothing specific stands out.
         nearest: the training clips that it resembles most, the nearest first; empty: the model does
             not know them by name.
@@ -196,6 +254,7 @@ class Explanation:
     shares: dict[str, float]
     narrow: Map
     fast: Map
+    sources: SourceMaps | None
     findings: list[Finding]
     nearest: list[Neighbour]
     sound: UnusualSound
@@ -212,13 +271,20 @@ class Explanation:
         """Plain data for JSON, without sound.
 
         Args:
-            with_maps: with all values of the maps, some hundred kB.
+            with_maps: with all values of the maps, some hundred kB, a MB more with networks.
         """
         maps = {"narrow": self.narrow, "fast": self.fast}
+        all_maps = {name: of.to_dict() for name, of in maps.items()} if with_maps else {}
+        by_source = {}
+        if self.sources is not None:
+            by_source = {"shares_by_source": self.sources.shares}
+            if with_maps:
+                all_maps["sources"] = self.sources.to_dict()
         return {
             "score": self.score.to_dict(),
             "span": list(self.span),
             "shares": self.shares,
+            **by_source,
             "words": self.words,
             "findings": [asdict(finding) for finding in self.findings],
             "nearest": [asdict(neighbour) for neighbour in self.nearest],
@@ -228,8 +294,13 @@ class Explanation:
             },
             "sound_gain_db": self.sound.gain,
             "notes": self.notes,
-            **({"maps": {name: of.to_dict() for name, of in maps.items()}} if with_maps else {}),
+            **({"maps": all_maps} if with_maps else {}),
         }
+
+
+def _to_a_tenth(values: Floats) -> list[list[float]]:
+    tenths: list[list[float]] = np.round(values.astype(np.float64), 1).tolist()
+    return tenths
 
 
 NOTHING = "nothing specific stands out"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from audio_anomaly_detector.errors import printable
-from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map
+from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map, SourceMaps
 from audio_anomaly_detector.plotting.canvas import DPI, start_panel
 from audio_anomaly_detector.scoring.clip_features import LOWEST_HZ, feature_grid
 
@@ -23,15 +23,18 @@ _TITLE_LINES = 4
 
 
 def draw_explanation(explanation: Explanation, title: str) -> Figure:
-    """Draw the part that is explained; microphones together.
+    """Draw the part that is explained; microphones together, networks below the signal.
 
     Args:
         explanation: of a clip.
         title: above all.
     """
     grid = feature_grid(explanation.sample_rate)
-    figure = Figure(figsize=(9.0, 9.5), dpi=DPI, layout="constrained")
-    above, middle, below = figure.subplots(3, 1, sharex=True)
+    sources = explanation.sources
+    networks = {} if sources is None else {k: of for k, of in sources.of.items() if k != "signal"}
+    panels = 3 + len(networks)
+    figure = Figure(figsize=(9.0, 9.5 / 3 * panels), dpi=DPI, layout="constrained")
+    above, middle, below, *others = figure.subplots(panels, 1, sharex=True)
     power = grid.narrow_power(explanation.waveform).mean(0, keepdims=True)
     narrow, fast = explanation.narrow, explanation.fast
     levels = grid.narrow_levels(power)[0]
@@ -48,12 +51,13 @@ def draw_explanation(explanation: Explanation, title: str) -> Figure:
     )
     figure.colorbar(drawn, ax=above, label="level, dB re full scale")
     _frequency_axis(above, narrow.hz)
-    for axes, of, name in (
-        (middle, narrow, "Unusual in narrow bands (tones)"),
-        (below, fast, "Unusual in fast frames (impacts)"),
-    ):
-        _draw_map(figure, axes, of, name)
-    below.set_xlabel("s")
+    _draw_map(figure, middle, narrow.together, narrow, "Unusual in narrow bands (tones)")
+    _draw_map(figure, below, fast.together, fast, "Unusual in fast frames (impacts)")
+    if sources is not None:
+        for axes, (name, source) in zip(others, networks.items(), strict=True):
+            title = f"Unusual in the {name}: {source.share:+.2f} of the score"
+            _draw_map(figure, axes, source.together, sources, title)
+    [below, *others][-1].set_xlabel("s")
     return figure
 
 
@@ -65,10 +69,12 @@ def _in_lines(title: str) -> str:
     return "\n".join(lines)
 
 
-def _draw_map(figure: Figure, axes: Axes, of: Map, name: str) -> None:
+def _draw_map(
+    figure: Figure, axes: Axes, together: Floats, of: Map | SourceMaps, name: str
+) -> None:
     start_panel(axes, name, "", "Hz")
     drawn = axes.pcolormesh(
-        of.seconds, of.hz, of.together, cmap=_COLOURS, vmin=-_ENDS, vmax=_ENDS, rasterized=True
+        of.seconds, of.hz, together, cmap=_COLOURS, vmin=-_ENDS, vmax=_ENDS, rasterized=True
     )
     figure.colorbar(drawn, ax=axes, label="standard deviations of normal clips")
     _frequency_axis(axes, of.hz)

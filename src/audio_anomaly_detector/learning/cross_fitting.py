@@ -1,6 +1,7 @@
 """Cross-fitting: scores of normal clips by banks and networks that were fitted without them."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from audio_anomaly_detector.scoring.bank import Bank, Deviations
 from audio_anomaly_detector.scoring.calibration import Raw
 from audio_anomaly_detector.scoring.components import COMPONENTS
 from audio_anomaly_detector.scoring.measurement import Statistics
+from audio_anomaly_detector.scoring.usual_sound import SourceLevels
 from audio_anomaly_detector.seeding import derive_seed
 
 # Banks cost next to nothing: each clip of a few is left out alone, of many some at a time.
@@ -52,12 +54,14 @@ class CrossFit(NamedTuple):
         network: raw scores ``(m, C)`` by component of networks; empty without a cross-fit.
         network_clips: positions of the m clips.
         pieces: raw scores of pieces of other lengths, ``(k, C)``, in the order of these lengths.
+        levels: in the maps of the networks, of some of these clips.
     """
 
     signal: Raw
     network: Raw
     network_clips: list[int]
     pieces: list[Raw]
+    levels: list[SourceLevels]
 
 
 class FinalFit(NamedTuple):
@@ -72,6 +76,7 @@ class FinalFit(NamedTuple):
         network: raw scores ``(m, C)`` of clips that they hold out; empty if they hold none out.
         network_clips: positions of the m clips.
         pieces: raw scores of pieces of these clips, by component of networks.
+        levels: in the maps of the networks, of some of these clips.
     """
 
     banks: dict[str, Bank]
@@ -82,6 +87,21 @@ class FinalFit(NamedTuple):
     network: Raw
     network_clips: list[int]
     pieces: list[Raw]
+    levels: list[SourceLevels]
+
+
+class FoldScores(NamedTuple):
+    """What the networks of a fold make of the clips that it holds out.
+
+    Attributes:
+        banks: of the clips that it does not.
+        raw: raw scores ``(m, C)`` by component; empty if it holds none out.
+        levels: in the maps of the networks, of some of the clips.
+    """
+
+    banks: dict[str, Bank]
+    raw: Raw
+    levels: list[SourceLevels]
 
 
 class NetworkSource:
@@ -111,6 +131,11 @@ class NetworkSource:
         """Positions of the clips that are scored by networks trained without them."""
         folds = [*self.folds.cross, self.folds.final]
         return sorted({clip for fold in folds for clip in fold.held_out})
+
+    @cached_property
+    def clips_for_maps(self) -> list[int]:
+        """Those of them whose levels in the maps of the networks are kept."""
+        return self.data.clips_for_maps(self.calibration_clips)
 
     def cross_fits(self) -> Iterator[TrainedFold]:
         """Those of the cross-fit, trained as they are asked for."""
@@ -154,13 +179,15 @@ def cross_fit(
     signal = _cross_fit_signal(measurements, prior, pieces, of_pieces)
     parts: list[Raw] = []
     clips: list[int] = []
+    levels: list[SourceLevels] = []
     if source is not None:
         reference_size = _independent(measurements, source.folds.final.fit)
         for trained in source.cross_fits():
-            _, raw = _fit_fold(measurements, trained, reference_size, pieces, of_pieces)
-            parts.append(raw)
+            fold = _fit_fold(measurements, source, trained, reference_size, pieces, of_pieces)
+            parts.append(fold.raw)
+            levels += fold.levels
             clips += trained.fold.held_out
-    return CrossFit(signal, joined(parts), clips, of_pieces)
+    return CrossFit(signal, joined(parts), clips, of_pieces, levels)
 
 
 def final_fit(
@@ -177,19 +204,20 @@ def final_fit(
     surrogates = measurements.signal_of_surrogates
     of_pieces: list[Raw] = [{} for _ in pieces]
     if source is None:
-        return FinalFit(banks, surrogates, None, [], None, {}, [], of_pieces)
+        return FinalFit(banks, surrogates, None, [], None, {}, [], of_pieces, [])
     trained = source.final()
     reference_size = _independent(measurements, trained.fold.fit)
-    network_banks, raw = _fit_fold(measurements, trained, reference_size, pieces, of_pieces)
+    fold = _fit_fold(measurements, source, trained, reference_size, pieces, of_pieces)
     return FinalFit(
-        banks | network_banks,
+        banks | fold.banks,
         surrogates | measurements.surrogate_statistics(trained.networks),
         trained.networks,
         trained.history,
         trained.perplexity,
-        raw,
+        fold.raw,
         trained.fold.held_out,
         of_pieces,
+        fold.levels,
     )
 
 
@@ -282,25 +310,27 @@ def _pooled(name: str, fold: Fold, pooled: PooledNetworks) -> TrainedFold:
 
 def _fit_fold(
     measurements: Measurements,
+    source: NetworkSource,
     trained: TrainedFold,
     reference_size: int,
     pieces: list[Pieces],
     of_pieces: list[Raw],
-) -> tuple[dict[str, Bank], Raw]:
-    """Banks of a fold's networks, and raw scores of the clips that it holds out, if any.
+) -> FoldScores:
+    """Banks of a fold's networks, and raw scores and levels of the clips that it holds out, if any.
 
-    Those of their pieces are entered in `of_pieces`.
+    Raw scores of their pieces are entered in `of_pieces`.
     """
     fold, clips = trained.fold, range(len(measurements.data.store.clips))
     what = f"{trained.name}: measuring clips"
-    statistics = measurements.statistics(trained.networks, what, clips)
+    mapped = set(source.clips_for_maps).intersection(fold.held_out)
+    statistics, levels = measurements.with_levels(trained.networks, what, clips, mapped)
     fitted = _of(statistics, fold.fit)
     banks = _fit_banks(measurements, fitted, reference_size, trained.deviations)
     if not fold.held_out:
-        return banks, {}
+        return FoldScores(banks, {}, [])
     _score_pieces(measurements, trained.networks, statistics, fold, banks, pieces, of_pieces)
     scores = raw_scores(_of(statistics, fold.held_out), banks)
-    return banks, {name: values.numpy() for name, values in scores.items()}
+    return FoldScores(banks, {name: values.numpy() for name, values in scores.items()}, levels)
 
 
 def _of(statistics: Statistics, clips: list[int]) -> Statistics:

@@ -156,7 +156,7 @@ def fit(
         pipeline,
         _normal_scores(pipeline, scored, others, are_one(store.clips)),
         data.conditions(),
-        data.usual_sound(),
+        data.usual_sound([*cross.levels, *final.levels]),
         calibration_clips,
         final.history,
         [calibration_clips[i] for i in _outliers(scored)],

@@ -57,6 +57,9 @@ class MachinePrior(NamedTuple):
 def network_folds(clips: list[Clip], config: Config, alike: int = 1) -> NetworkFolds:
     """Folds of the networks of one machine: cross-fits of few clips, a held-out part of many.
 
+    Many are cross-fitted, too, where all of the held-out part would be of one group: that does not
+    tell how scores of others scatter.
+
     Args:
         clips: of the machine.
         config: all settings.
@@ -64,18 +67,20 @@ def network_folds(clips: list[Clip], config: Config, alike: int = 1) -> NetworkF
     """
     seed = derive_seed(config.seed, "folds")
     n = len(clips)
-    if n < config.scoring.hold_out_from:
-        everyone = Fold(list(range(n)), [])
-        return NetworkFolds(cross_folds(clips, config.scoring.folds, seed, alike), everyone, 1)
-    held_out = max(_HELD_OUT_LEAST, round(_HELD_OUT_SHARE * n))
-    final = cross_folds(clips, max(2, n // held_out), seed, alike)[0]
-    return NetworkFolds([], final, config.stages.held_out_factor)
+    if n >= config.scoring.hold_out_from:
+        held_out = max(_HELD_OUT_LEAST, round(_HELD_OUT_SHARE * n))
+        final = cross_folds(clips, max(2, n // held_out), seed, alike)[0]
+        groups = independent_groups(clips)
+        if len({groups[clip] for clip in final.held_out}) > 1:
+            return NetworkFolds([], final, config.stages.held_out_factor)
+    everyone = Fold(list(range(n)), [])
+    return NetworkFolds(cross_folds(clips, config.scoring.folds, seed, alike), everyone, 1)
 
 
 def calibration_size(clips: list[Clip], config: Config) -> int:
     """How many independent clips would set the threshold, known before anything is fitted."""
     groups = independent_groups(clips)
     trains = config.pool == "none" and config.scoring.needs_networks
-    if not trains or len(clips) < config.scoring.hold_out_from:
-        return len(set(groups))
-    return len({groups[clip] for clip in network_folds(clips, config).final.held_out})
+    many = len(clips) >= config.scoring.hold_out_from
+    held_out = network_folds(clips, config).final.held_out if trains and many else []
+    return len({groups[clip] for clip in held_out or range(len(clips))})

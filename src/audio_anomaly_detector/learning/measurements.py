@@ -1,7 +1,8 @@
 """Statistics of the training clips, of surrogates and of segments: what banks are fitted to."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,7 +14,14 @@ from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.bank import Deviations
 from audio_anomaly_detector.scoring.measurement import ClipStatistics, Statistics, clips_at_once
+from audio_anomaly_detector.scoring.network_maps import (
+    MapSource,
+    map_sources,
+    source_cells,
+    within_sound,
+)
 from audio_anomaly_detector.scoring.surrogates import surrogate
+from audio_anomaly_detector.scoring.usual_sound import SourceLevels, levels_at_ranks
 from audio_anomaly_detector.seeding import derive_seed
 
 # Clips whose surrogates are measured: their mean would hardly change with more.
@@ -56,7 +64,51 @@ class Measurements:
             ClipError: a clip's statistics are not finite.
         """
         rows = [self.data.windows_of[clip] for clip in clips]
-        measured = self._measured(networks, self._some_at_a_time(what, rows))
+        return self._finite(self._measured(networks, self._some_at_a_time(what, rows)), clips)
+
+    def with_levels(
+        self, networks: Networks, what: str, clips: Sequence[int], mapped: Collection[int]
+    ) -> tuple[Statistics, list[SourceLevels]]:
+        """Statistics of clips, and of some of them the levels in the maps of the networks.
+
+        Maps are reduced to their levels as they are measured, so that memory stays flat.
+
+        Args:
+            networks: as for `statistics`, like the rest.
+            what: shown as progress.
+            clips: their positions.
+            mapped: of which the levels are wanted.
+        """
+        rows = [self.data.windows_of[clip] for clip in clips]
+        parts: list[Statistics] = []
+        levels: list[SourceLevels] = []
+        rest = iter(clips)
+        for some in self._some_at_a_time(what, rows):
+            of_some = list(islice(rest, len(some)))
+            with_maps = not set(of_some).isdisjoint(mapped)
+            measured = self.measure(some, networks, of_signal=False, with_maps=with_maps)
+            parts.append(measured.statistics)
+            if measured.maps is None:
+                continue
+            first = np.cumsum([0, *(len(windows) for windows in some)])
+            for clip, window in zip(of_some, first, strict=False):
+                if clip in mapped:
+                    maps = {name: values[window] for name, values in measured.maps.items()}
+                    levels.append(self._levels(networks, maps, clip))
+        return self._finite(_joined(parts), clips), levels
+
+    def _levels(self, networks: Networks, maps: dict[MapSource, Tensor], clip: int) -> SourceLevels:
+        """Levels of a clip in the maps ``(1 + C, F, N)`` of its first window."""
+        samples = self.data.store.windows.shape[-1]
+        cells = source_cells(maps, self.measure.logmel.config, networks.despawn.config, samples)
+        seconds = self.data.sound_seconds(clip)
+        return {
+            name: levels_at_ranks(within_sound(maps[name], cells[name], seconds)[0].numpy())
+            for name in map_sources(self.measure.families.values())
+        }
+
+    def _finite(self, measured: Statistics, clips: Sequence[int]) -> Statistics:
+        """The same statistics; raises `ClipError` where a clip's are not finite."""
         for values in measured.values():
             finite = torch.isfinite(values).all(dim=(1, 2))  # (n,)
             if not finite.all():
@@ -156,10 +208,9 @@ class Measurements:
         """
         if networks is None and not self.measure.signal_components:
             return {}
-        measured = [
-            self.measure(some, networks, of_signal=networks is None).statistics for some in parts
-        ]
-        return {name: torch.cat([part[name] for part in measured]) for name in measured[0]}
+        return _joined(
+            [self.measure(some, networks, of_signal=networks is None).statistics for some in parts]
+        )
 
     @property
     def _clips_together(self) -> int:
@@ -173,3 +224,7 @@ class Measurements:
             some = clips[first : first + together]
             yield [self.data.windows(rows) for rows in some]
             self.data.progress.advance(what, first + len(some), len(clips))
+
+
+def _joined(parts: Sequence[Statistics]) -> Statistics:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -61,13 +61,20 @@ def usual_seconds(data: TrainingData) -> float:
 def make_pieces(data: TrainingData, clips: Sequence[int]) -> list[Pieces]:
     """Pieces of every length that the training clips allow, but for the usual one.
 
+    A length whose pieces are all of one group says nothing of others, and is left out.
+
     Args:
         data: the training clips.
         clips: positions of those that may be used.
     """
     lengths = _shorter_lengths(usual_seconds(data), data.config.audio.window_seconds)
     made = [shorter_pieces(data, clips, seconds) for seconds in lengths]
-    return [pieces for pieces in made if len(pieces.clips) > 1] + runs_of_cuts(data, clips)
+    groups = independent_groups(data.store.clips)
+    return [
+        pieces
+        for pieces in [*made, *runs_of_cuts(data, clips)]
+        if len({groups[piece[0]] for piece in pieces.clips}) > 1
+    ]
 
 
 def _shorter_lengths(usual: float, window: float) -> list[float]:

@@ -1,6 +1,6 @@
 """What the training stages are fed with: windows on disk, spectrograms, features of networks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.progress import Progress
 from audio_anomaly_detector.scoring import conditions, usual_sound
 from audio_anomaly_detector.scoring.conditions import Conditions
-from audio_anomaly_detector.scoring.usual_sound import UsualSound
+from audio_anomaly_detector.scoring.usual_sound import SourceLevels, UsualSound
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.tensor_files import new_array
 
@@ -71,8 +71,12 @@ class TrainingData:
         found = Conditions.fit(self._first_sounds(chosen), [groups[clip] for clip in chosen], rate)
         return () if found is None else (found,)
 
-    def usual_sound(self) -> UsualSound | None:
-        """How the clips sound in short frames, likewise; None: too few clips to say."""
+    def usual_sound(self, of_networks: Sequence[SourceLevels]) -> UsualSound | None:
+        """How the clips sound in short frames, likewise; None: too few clips to say.
+
+        Args:
+            of_networks: levels of `clips_for_maps` in the maps of networks without them.
+        """
         store, audio = self.store, self.config.audio
         chosen = self._drawn("usual sound", usual_sound.MOST_CLIPS)
         groups = independent_groups(store.clips)
@@ -82,14 +86,25 @@ class TrainingData:
             self._first_sounds(chosen),
             [groups[clip] for clip in chosen],
             audio.sample_rate,
-            float(np.median([min(store.seconds[clip], audio.window_seconds) for clip in chosen])),
+            float(np.median([self.sound_seconds(clip) for clip in chosen])),
             [clip.name for clip in of_banks],
+            of_networks,
         )
 
-    def _drawn(self, purpose: str, most: int) -> list[int]:
-        """Positions of some of the clips, in order."""
+    def clips_for_maps(self, clips: Sequence[int]) -> list[int]:
+        """Positions of the clips, some of these, whose maps of networks are kept."""
+        drawn = self._drawn("usual sound", usual_sound.MOST_CLIPS, len(clips))
+        return [clips[place] for place in drawn]
+
+    def sound_seconds(self, clip: int) -> float:
+        """Length of the sound in the first window of a clip, s."""
+        return min(self.store.seconds[clip], self.config.audio.window_seconds)
+
+    def _drawn(self, purpose: str, most: int, count: int | None = None) -> list[int]:
+        """Some of the numbers below a count, by default that of the clips, in order."""
         rng = np.random.default_rng(derive_seed(self.config.seed, purpose))
-        drawn: list[int] = np.sort(rng.permutation(len(self.store.clips))[:most]).tolist()
+        count = len(self.store.clips) if count is None else count
+        drawn: list[int] = np.sort(rng.permutation(count)[:most]).tolist()
         return drawn
 
     def _first_sounds(self, clips: list[int]) -> Iterator[np.ndarray]:

@@ -134,6 +134,7 @@ def reasons_of(explanation: Explanation) -> Reasons:
             for finding in explanation.findings
         ],
         shares={family_title(family): share for family, share in shares},
+        sources={} if explanation.sources is None else explanation.sources.shares,
         nearest=[neighbour.name for neighbour in explanation.nearest],
         notes=explanation.notes,
         map="fast" if [f.kind for f in explanation.findings[:1] if f.kind in _SHORT] else "narrow",

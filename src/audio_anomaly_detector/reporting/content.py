@@ -38,6 +38,8 @@ class Media:
         spectrogram: as WebP.
         narrow: the narrow map as PNG, transparent where nothing is unusual.
         fast: likewise the fast map.
+        sources: likewise the maps of all sources of the score together and of each, by name; empty
+            without networks.
         hz: lowest and highest frequency of the pictures, whose axis is logarithmic.
         seconds: from when to when in the clip, s.
         sounds: to listen to.
@@ -46,6 +48,7 @@ class Media:
     spectrogram: bytes
     narrow: bytes
     fast: bytes
+    sources: Mapping[str, bytes]
     hz: tuple[float, float]
     seconds: tuple[float, float]
     sounds: list[Sound]
@@ -53,7 +56,8 @@ class Media:
     @property
     def size(self) -> int:
         """Bytes that it takes in the page."""
-        parts = [self.spectrogram, self.narrow, self.fast, *(s.mp3 for s in self.sounds)]
+        parts = [self.spectrogram, self.narrow, self.fast, *self.sources.values()]
+        parts += [sound.mp3 for sound in self.sounds]
         return sum(4 * -(-len(part) // 3) for part in parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,6 +67,7 @@ class Media:
             "maps": {
                 "narrow": _data_url("image/png", self.narrow),
                 "fast": _data_url("image/png", self.fast),
+                **{name: _data_url("image/png", png) for name, png in self.sources.items()},
             },
             "hz": list(self.hz),
             "seconds": list(self.seconds),
@@ -98,6 +103,7 @@ class Reasons:
         words: a sentence for each finding.
         marks: where each of them lies.
         shares: by family in words, the largest first; they add up to the score.
+        sources: likewise of the signal and of each network; empty without networks.
         nearest: names of the training clips that it resembles most.
         notes: what limits the explanation.
         map: which of the two maps shows the strongest finding best.
@@ -106,6 +112,7 @@ class Reasons:
     words: list[str]
     marks: list[Mark]
     shares: dict[str, float]
+    sources: dict[str, float]
     nearest: list[str]
     notes: list[str]
     map: Literal["narrow", "fast"]
@@ -160,6 +167,7 @@ class ClipEntry:
             "words": [] if why is None else [printable(word) for word in why.words],
             "marks": [] if why is None else [mark._asdict() for mark in why.marks],
             "shares": [] if why is None else [list(share) for share in why.shares.items()],
+            "sources": [] if why is None else list(why.sources.items()),
             "nearest": [] if why is None else [printable(name) for name in why.nearest],
             "notes": [] if why is None else why.notes,
             "map": None if why is None else why.map,

@@ -4,15 +4,16 @@ import io
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import rfft
 
-from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map
+from audio_anomaly_detector.explaining.explanation import Explanation, Floats, Map, SourceMaps
+from audio_anomaly_detector.explaining.sources import largest_within
 from audio_anomaly_detector.scoring.clip_features import Waveform
 
 WIDTH, HEIGHT = 640, 192
 _NARROW_WIDTH = 160  # its frames are half a second long
+_SOURCE_WIDTH = 320  # the frames of the networks are some 30 ms apart
 LOWEST_HZ = 20.0
 _FRAME_S = 0.064  # between the resolutions of the two maps
 _SHOWN_DB = 50.0
@@ -31,12 +32,14 @@ class Pictures(NamedTuple):
         spectrogram: WebP, grey; white is the loudest, black 50 dB below.
         narrow: PNG, orange where it is louder than usual, blue where it is quieter.
         fast: likewise.
+        sources: likewise of all sources of the score together and of each; empty without networks.
         hz: lowest and highest frequency, on a logarithmic axis.
     """
 
     spectrogram: bytes
     narrow: bytes
     fast: bytes
+    sources: dict[str, bytes]
     hz: tuple[float, float]
 
 
@@ -45,10 +48,19 @@ def draw_pictures(explanation: Explanation) -> Pictures:
     highest = explanation.sample_rate / 2
     rows = np.geomspace(LOWEST_HZ, highest, HEIGHT + 1)
     levels = _spectrogram(explanation.waveform, explanation.sample_rate, rows)
+    narrow, fast, sources = explanation.narrow, explanation.fast, explanation.sources
+    by_source: dict[str, bytes] = {}
+    if sources is not None:
+        maps = {"all": sources.together} | {n: of.together for n, of in sources.of.items()}
+        by_source = {
+            name: _overlay(together, sources, rows, explanation.span, _SOURCE_WIDTH)
+            for name, together in maps.items()
+        }
     return Pictures(
         _grey(levels),
-        _overlay(explanation.narrow, rows, explanation.span, _NARROW_WIDTH),
-        _overlay(explanation.fast, rows, explanation.span, WIDTH),
+        _overlay(narrow.together, narrow, rows, explanation.span, _NARROW_WIDTH),
+        _overlay(fast.together, fast, rows, explanation.span, WIDTH),
+        by_source,
         (LOWEST_HZ, highest),
     )
 
@@ -90,10 +102,13 @@ def _grey(levels: Floats) -> bytes:
     return content.getvalue()
 
 
-def _overlay(of: Map, rows: Floats, span: tuple[float, float], width: int) -> bytes:
-    """A map with the deviation that is largest within each pixel."""
+def _overlay(
+    together: Floats, of: Map | SourceMaps, rows: Floats, span: tuple[float, float], width: int
+) -> bytes:
+    """A map ``(F, N)`` with the deviation that is largest within each pixel."""
     columns = np.linspace(*span, width + 1)
-    pixels = _largest(_largest(of.together, of.hz, rows), of.seconds, columns, axis=1)
+    by_row = largest_within(together, of.hz, rows, 0)
+    pixels = largest_within(by_row, of.seconds, columns, 1)
     whole = pixels.clip(-FULL, FULL).round().astype(np.int8)[::-1]
     picture = Image.fromarray((whole + int(FULL)).astype(np.uint8), mode="P")
     deviations = np.arange(-FULL, FULL + 1)
@@ -107,24 +122,3 @@ def _overlay(of: Map, rows: Floats, span: tuple[float, float], width: int) -> by
         transparency=bytes((_OPAQUE * shown**0.7).round().astype(np.uint8)),
     )
     return content.getvalue()
-
-
-def _largest(values: Floats, edges: Floats, wanted: Floats, axis: int = 0) -> Floats:
-    """The value of the largest size within each wanted interval, along an axis.
-
-    Args:
-        values: by interval of ``edges`` along that axis.
-        edges: ascending.
-        wanted: edges of the intervals, ascending; beyond ``edges`` the nearest value holds.
-        axis: 0 or 1.
-    """
-    turned = values if axis == 0 else values.T
-    last = len(edges) - 2
-    first = (np.searchsorted(edges, wanted[:-1], side="right") - 1).clip(0, last)
-    end = np.searchsorted(edges, wanted[1:], side="left").clip(first + 1, last + 1)
-    found: NDArray[np.float64] = np.empty((len(first), turned.shape[1]))
-    for place, (begin, stop) in enumerate(zip(first, end, strict=True)):
-        part = turned[begin:stop]
-        largest = np.abs(part).argmax(0)
-        found[place] = np.take_along_axis(part, largest[None], 0)[0]
-    return found if axis == 0 else found.T

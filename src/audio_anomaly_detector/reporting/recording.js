@@ -59,7 +59,11 @@ function sharesOf(clip) {
 function shareRow(title, value, bar) {
   const head = make("th", "", title);
   head.scope = "row";
-  return append(make("tr"), head, make("td", "number", value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−")), append(make("td"), bar));
+  return append(make("tr"), head, make("td", "number", signed(value)), append(make("td"), bar));
+}
+
+function signed(value) {
+  return value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−");
 }
 
 // ---- Picture and sound ----
@@ -80,23 +84,39 @@ function mediaOf(clip, media) {
 }
 
 function layersOf(clip, media, overlay) {
-  const layers = [["narrow", "unusual tones"], ["fast", "unusual impacts"], ["", "nothing"]];
-  const set = append(make("fieldset", "layers"), make("legend", "", "Over the spectrogram"));
-  for (const [name, words] of layers) {
-    const radio = make("input");
-    radio.type = "radio";
-    radio.name = `layer-${clip.place}`;
-    radio.value = name || "none";
-    radio.addEventListener("change", () => choose(name));
-    radio.checked = name === clip.map;
-    set.append(append(make("label"), radio, make("span", "", words)));
+  const sets = make("div");
+  const ofSignal = [["narrow", "unusual tones"], ["fast", "unusual impacts"], ["", "nothing"]];
+  sets.append(choiceOf("Over the spectrogram", ofSignal));
+  const sources = ["all", "signal", "masked prediction", "wavelet bands", "codes"].filter((name) => name in media.maps);
+  if (sources.length) {
+    const shares = new Map(clip.sources);
+    if (shares.size) shares.set("all", clip.sources.reduce((total, [, value]) => total + value, 0));
+    const bySource = sources.map((name) => [name, shares.has(name) ? `${name} ${signed(shares.get(name))}` : name]);
+    sets.append(
+      choiceOf(shares.size ? "or by source, with what it adds to the score" : "or by source", bySource),
+      make("p", "small", "All: mean of the sources, weighted by what they add. Masked prediction and codes: how much louder or quieter than these networks expect, compared with normal recordings."),
+    );
+  }
+  // All are one choice: the arrow keys go from one row to the next.
+  function choiceOf(title, layers) {
+    const set = append(make("fieldset", "layers"), make("legend", "", title));
+    for (const [name, words] of layers) {
+      const radio = make("input");
+      radio.type = "radio";
+      radio.name = `layer-${clip.place}`;
+      radio.value = name || "none";
+      radio.addEventListener("change", () => choose(name));
+      radio.checked = name === clip.map;
+      set.append(append(make("label"), radio, make("span", "", words)));
+    }
+    return set;
   }
   function choose(name) {
     overlay.hidden = !name;
     if (name) overlay.src = media.maps[name];
   }
   choose(clip.map);
-  return set;
+  return sets;
 }
 
 function heightOf(hz, [low, high]) {

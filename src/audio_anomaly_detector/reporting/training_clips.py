@@ -59,5 +59,5 @@ def _explained(detector: Detector, entry: ClipEntry, given: dict[str, Clip]) -> 
         media = media_of(detector, clip, explanation)
     except UserError:  # it is listed all the same
         return entry
-    reasons = replace(reasons_of(explanation), shares={}, nearest=[])
+    reasons = replace(reasons_of(explanation), shares={}, sources={}, nearest=[])
     return replace(entry, reasons=reasons, media=media)

@@ -149,11 +149,17 @@ def _envelope_centres(geometry: Geometry) -> Floats:
     return centres
 
 
-def _wavelet_centres(geometry: Geometry) -> Floats:
-    """Nominal centre of each sub-band of the tree, from the lowest up, Hz."""
-    levels, packets = geometry.despawn.levels, geometry.despawn.packet_levels
+def wavelet_edges(config: DespawnConfig, sample_rate: int) -> Floats:
+    """Nominal edges of the sub-bands of the tree, from the lowest up, Hz, ``(bands + 1,)``."""
+    levels, packets = config.levels, config.packet_levels
     octaves = [2.0**-level for level in range(levels, packets, -1)]
     equal = [rank / 2**packets for rank in range(1, 2**packets + 1)]
-    edges = np.array([0.0, *octaves, *equal]) * geometry.logmel.sample_rate / 2
+    edges: Floats = np.array([0.0, *octaves, *equal]) * sample_rate / 2
+    return edges
+
+
+def _wavelet_centres(geometry: Geometry) -> Floats:
+    """Nominal centre of each sub-band of the tree, from the lowest up, Hz."""
+    edges = wavelet_edges(geometry.despawn, geometry.logmel.sample_rate)
     centres: Floats = (edges[:-1] + edges[1:]) / 2
     return centres

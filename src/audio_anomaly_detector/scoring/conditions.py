@@ -23,12 +23,12 @@ from scipy.special import stdtr, stdtrit
 from audio_anomaly_detector.scoring.recording_spectra import (
     LINE_STEP,
     LOWEST_HZ,
-    PITCHES,
     Floats,
     RecordingSpectra,
     Waveform,
     recording_spectra,
 )
+from audio_anomaly_detector.scoring.speech_and_music import Heard, heard_over
 
 # Fewer normal clips do not show how recordings vary.
 LEAST_CLIPS = 4
@@ -46,7 +46,10 @@ _UNLIKE_BELOW = 0.05
 _LEAST_OFFSET_DB = 1.0
 
 # A codec or a lower sample rate leaves nothing above its limit; a fault leaves the hall's noise.
+# Beside the end of the spectrum, where the floor of normal clips falls too, less is missing: of 80
+# real clips that were sent over a telephone 10 lacked 11 to 20 dB in the highest band alone.
 _MISSING_DB = 20.0
+_KEPT_DB = 10.0
 # Below the loudest band a floor is that of the recorder.
 _AUDIBLE_DB = 70.0
 
@@ -68,11 +71,6 @@ _LINE_GAIN = 0.25
 _LARGEST_RATIO = 400  # of whole numbers by which a clip is slowed down
 _SPLIT = 0.91  # of half the sample rate; above it the spectrum is not slowed down
 _SPLIT_TAPS = 513
-
-_HARMONIC = 0.45  # by how much harmonics exceed what lies between them, decades
-_GLIDE = 0.09  # octaves from frame to frame
-_VOICED = 0.02  # share of frames that speech has at least
-_INTONATION = 0.027  # octaves: median deviation of a voice's pitch; a machine holds its own
 
 
 @dataclass(frozen=True)
@@ -292,6 +290,29 @@ class Conditions:
         slowed = None if speed is None else _slowed(compensated, speed)
         return AsNormal(compensated, speed, slowed)
 
+    def even_gain(self, waveform: Waveform) -> float | None:
+        """By how much everything is louder than in the normal clips, dB, ``(C, T)``.
+
+        Returns:
+            None: the clip differs in another way, such as by a louder hall.
+        """
+        recorded = self.compare(waveform)
+        scaled = waveform * np.float32(10 ** (-recorded.gain / 20))
+        if self.compare(scaled).p_value < _UNLIKE_BELOW:
+            return None
+        spectra = recording_spectra(self.sample_rate)
+        if abs(recorded.gain) >= _LEAST_OFFSET_DB and self._machine_is_as_loud(
+            waveform, recorded, spectra
+        ):
+            return None
+        return recorded.gain
+
+    def heard(self, waveform: Waveform, recorded: Recorded) -> Heard | None:
+        """What is heard over the machine in a clip ``(C, T)``."""
+        spectra = recording_spectra(self.sample_rate)
+        compensated = self._compensated(waveform, recorded, spectra)
+        return heard_over(spectra.voice_power(compensated), self.power, spectra)
+
     def difference(
         self,
         waveform: Waveform,
@@ -316,10 +337,10 @@ class Conditions:
         """
         spectra = recording_spectra(self.sample_rate)
         if recorded.missing_above is not None:
-            return (
-                f"nothing is left of it above {_hertz(recorded.missing_above)}, where normal clips "
-                "have sound: was it coded, or recorded at a lower rate?"
-            )
+            return missing_words(recorded.missing_above)
+        heard = heard_over(spectra.voice_power(as_normal.compensated), self.power, spectra)
+        if heard is not None:
+            return heard_words(heard)
         transferred = self.transferred(recorded)
         if compensation_explains and transferred is not None:
             return f"it is recorded {transferred}, and normal otherwise"
@@ -329,8 +350,6 @@ class Conditions:
                 f"its tones lie {abs(speed - 1):.1%} {'higher' if speed > 1 else 'lower'} than in "
                 "normal clips: the machine runs at another speed"
             )
-        if self._has_speech(as_normal.compensated, spectra):
-            return "speech or music is heard over it"
         moved = recorded.p_value < _UNLIKE_BELOW and recorded.offset >= _LEAST_OFFSET_DB
         if background_explains and moved and self._machine_is_as_loud(waveform, recorded, spectra):
             louder = "louder" if recorded.gain > 0 else "quieter"
@@ -371,9 +390,11 @@ class Conditions:
         if not missing.any():
             return None
         # A gap below the upper end is no limit of a codec.
-        kept = np.flatnonzero(audible & ~missing)
+        kept = np.flatnonzero(audible & (brought >= self.lowest - _KEPT_DB))
         first = 0 if len(kept) == 0 else int(kept[-1]) + 1
-        return float(spectra.fine_hz[first]) if missing[first:].any() else None
+        if not missing[first:].any():
+            return None
+        return float(spectra.fine_hz[first + int(missing[first:].argmax())])
 
     def _machine_is_as_loud(
         self, waveform: Waveform, recorded: Recorded, spectra: RecordingSpectra
@@ -394,21 +415,13 @@ class Conditions:
         inside = lowest - _LEAST_SPEED < found.speed < highest + _LEAST_SPEED
         return None if inside or found.match < _LINE_SHARE * self.line_match else found.speed
 
-    def _has_speech(self, waveform: Waveform, spectra: RecordingSpectra) -> bool:
-        """Whether harmonics of a voice that glides are heard over the normal spectrum."""
-        power = spectra.voice_power(waveform)  # (F, N)
-        excess = np.log10(power / self.power[:, None] + 0.05).clip(0, 2.5)
-        excess[~spectra.voice_band] = 0
-        salience = spectra.harmonics @ excess  # (pitches, N)
-        voiced = salience.max(0) > _HARMONIC
-        pitch = np.log2(PITCHES[salience.argmax(0)])
-        held = voiced[1:] & voiced[:-1] & (np.abs(np.diff(pitch)) < _GLIDE)
-        if held.mean() <= _VOICED:
-            return False
-        # Octaves are easily confused.
-        away = pitch[1:][held] - np.median(pitch[1:][held])
-        away -= np.round(away)
-        return bool(np.median(np.abs(away - np.median(away))) > _INTONATION)
+
+def nearest_conditions(
+    conditions: Sequence[Conditions], waveform: Waveform
+) -> tuple[Conditions, Recorded]:
+    """Those of several conditions that a clip is recorded most like, and how it differs."""
+    found = [(of, of.compare(waveform)) for of in conditions]
+    return max(found, key=lambda pair: pair[1].p_value)
 
 
 def _transfer(offset: Floats, spread: Floats, place: Floats) -> tuple[float, float]:
@@ -498,6 +511,19 @@ def _correlation(one: Floats, other: Floats) -> float:
     """Of two vectors; 0 where one of them is constant."""
     one, other = one - one.mean(), other - other.mean()
     return float(one @ other / max(math.sqrt((one @ one) * (other @ other)), 1e-12))
+
+
+def missing_words(hertz: float) -> str:
+    """That nothing is left above a frequency in Hz."""
+    return (
+        f"nothing is left of it above {_hertz(hertz)}, where normal clips "
+        "have sound: was it coded, or recorded at a lower rate?"
+    )
+
+
+def heard_words(heard: Heard) -> str:
+    """That something is heard over the machine."""
+    return f"{heard} is heard over it"
 
 
 def _transfer_words(recorded: Recorded) -> str:

@@ -14,6 +14,7 @@ from audio_anomaly_detector.scoring.components import (
     SIGNAL_COMPONENTS,
     Component,
 )
+from audio_anomaly_detector.scoring.network_maps import MapSource, network_maps
 from audio_anomaly_detector.scoring.signals import SignalConfig, Signals
 from audio_anomaly_detector.threads import each_on_one_thread
 
@@ -32,12 +33,15 @@ class Measured(NamedTuple):
         windows: of every window, ``(W, C, D)``.
         nll: on request, the negative log-likelihood of every window, mean over microphones,
             ``(W, F, N)``; None without networks.
+        maps: on request, what `network_maps` gives of every window, ``(W, 1 + C, F, N)`` by source;
+            None without networks.
         latent: the mean quantised latent of every window, ``(W, L)``; None without networks.
     """
 
     statistics: Statistics
     windows: Statistics
     nll: Tensor | None
+    maps: dict[MapSource, Tensor] | None
     latent: Tensor | None
 
 
@@ -99,7 +103,7 @@ class ClipStatistics(nn.Module):
             clips: the windows ``(W, C, T)`` of each.
             networks: fitted and in evaluation mode; none leaves their components out.
             of_signal: measure the components that need no network too.
-            with_maps: keep the networks' likelihood of every frame.
+            with_maps: keep what the networks make of every frame.
         """
         parts = each_on_one_thread(
             lambda windows: self.of_windows(windows, networks, of_signal, with_maps),
@@ -113,7 +117,11 @@ class ClipStatistics(nn.Module):
             of_clips = [windows.mean(0) for windows in of_windows.split(counts)]
             statistics[name] = torch.stack(of_clips).cpu()
         nll, latent = [part.nll for part in parts], [part.latent for part in parts]
-        return Measured(statistics, all_windows, _joined(nll), _joined(latent))
+        of_parts = [part.maps for part in parts if part.maps is not None]
+        maps = None
+        if of_parts:
+            maps = {name: torch.cat([of[name] for of in of_parts]).cpu() for name in of_parts[0]}
+        return Measured(statistics, all_windows, _joined(nll), maps, _joined(latent))
 
     @torch.no_grad()  # here, for it holds in the thread that enters it only
     def of_windows(
@@ -127,7 +135,7 @@ class ClipStatistics(nn.Module):
         views = make_views(windows, self.views, self.noise_db, self.seed)  # (B, V, C, T)
         signals = Signals(views.flatten(0, 1), self.logmel, self.signals)
         statistics: Statistics = {}
-        nll = latent = None
+        nll = maps = latent = None
         if of_signal:
             for name, signal_component in self.signal_components.items():
                 statistics[name] = signal_component.statistics(signals)
@@ -139,11 +147,12 @@ class ClipStatistics(nn.Module):
             latent = outputs.quantised[untouched].mean((1, 2))  # (B, L)
             if with_maps:
                 nll = outputs.nll[untouched].mean(1)  # (B, F, N)
+                maps = {name: of[untouched] for name, of in network_maps(outputs).items()}
         over_views = {
             name: values.unflatten(0, views.shape[:2]).mean(1)
             for name, values in statistics.items()
         }
-        return Measured(over_views, over_views, nll, latent)
+        return Measured(over_views, over_views, nll, maps, latent)
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:

@@ -25,6 +25,7 @@ LINE_STEP = 0.0025  # of the frequency
 _LINE_WIDTH = 81  # steps over which the level is taken off: a fifth of the frequency
 
 _VOICE_FRAME = 0.064  # s
+VOICE_HOP = _VOICE_FRAME / 4  # s, from frame to frame
 _VOICE_FRAMES = 4000  # from the start: 64 s
 _VOICE_HZ = (70.0, 3200.0)
 PITCHES = np.geomspace(80.0, 360.0, 90)  # Hz, of voices

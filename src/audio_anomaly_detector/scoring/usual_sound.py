@@ -1,8 +1,8 @@
 """How normal clips of a machine sound in short frames: what an explanation compares a clip with."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +16,10 @@ from audio_anomaly_detector.scoring.clip_features import (
     clip_features,
     feature_grid,
 )
+from audio_anomaly_detector.scoring.network_maps import MapSource
 
+# By source, the values that a clip has at each rank in the map of a network, ``(R, 1 + C, F)``.
+SourceLevels = dict[MapSource, Floats]
 # Fewer normal clips do not show how they vary.
 LEAST_CLIPS = 4
 # Of so many normal clips: more would say little more.
@@ -25,7 +28,7 @@ _LEFT_OUT = 20  # times at most, groups of clips are left out
 
 # Half of each value's variance is the median value's, as in `scoring.conditions`.
 _SHRINKAGE = 0.5
-_LEAST_SPREAD_DB = 0.25
+_LEAST_SPREAD = 0.25  # dB; in maps of networks also of predicted standard deviations
 # Shares of a clip's frames that are quieter, at which maps compare it with normal clips. Compared
 # with all normal frames instead, a tone that is a little louder all the time lies less far out than
 # whatever happens in a hall once: of 173 clips with a fault of the tuning kind (16 machines, `aad
@@ -117,7 +120,7 @@ class Usual:
         """Of the values of normal clips, ``(n, D)``."""
         variance = values.var(0, ddof=1)
         shrunk = (1 - _SHRINKAGE) * variance + _SHRINKAGE * np.median(variance)
-        spread = np.sqrt(np.maximum(shrunk, _LEAST_SPREAD_DB**2))
+        spread = np.sqrt(np.maximum(shrunk, _LEAST_SPREAD**2))
         return cls(values.mean(0).astype(np.float32), spread.astype(np.float32))
 
 
@@ -181,6 +184,8 @@ class UsualSound:
         anomalous_limits: the same of clips whose score is that of an anomalous one.
         narrow: levels in narrow bands.
         fast: levels in fast bands.
+        networks: values in the maps of the networks, of clips that these were trained without;
+            empty: it has no networks, or was fitted before these maps were known.
 
     Raises:
         ValueError: parts that do not belong together, numbers that are not finite or not above 0.
@@ -194,6 +199,7 @@ class UsualSound:
     anomalous_limits: dict[Kind, float]
     narrow: UsualLevels
     fast: UsualLevels
+    networks: dict[MapSource, UsualLevels] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         grid = feature_grid(self.sample_rate)
@@ -221,6 +227,9 @@ class UsualSound:
         ranks, narrow = len(_RANKS), len(grid.narrow_hz) - 1
         parts += [(part, (ranks, rows, narrow)) for part in vars(self.narrow).values()]
         parts += [(part, (ranks, rows, fast)) for part in vars(self.fast).values()]
+        for usual in self.networks.values():
+            shape = (ranks, rows, usual.centre.shape[-1])  # bands: see `check_sources`
+            parts += [(part, shape) for part in vars(usual).values()]
         if self.values.keys() != wanted.keys() or any(
             limits.keys() != set(KINDS) for limits in (self.limits, self.anomalous_limits)
         ):
@@ -228,7 +237,7 @@ class UsualSound:
         if not all(part.shape == shape and np.isfinite(part).all() for part, shape in parts):
             raise ValueError("the usual sound has parts of other shapes, or not finite")
         spreads = [usual.spread for usual in self.values.values()]
-        spreads += [self.narrow.spread, self.fast.spread]
+        spreads += [of.spread for of in (self.narrow, self.fast, *self.networks.values())]
         if not all((part > 0).all() for part in spreads) or not 0 < self.seconds < math.inf:
             raise ValueError("the usual sound has a spread or length that is not above 0")
         limits = [*self.limits.values(), *self.anomalous_limits.values()]
@@ -243,6 +252,7 @@ class UsualSound:
         sample_rate: int,
         seconds: float,
         names: Sequence[str],
+        of_networks: Sequence[SourceLevels] = (),
     ) -> "UsualSound | None":
         """Learn how normal clips sound; None: fewer than `LEAST_CLIPS`, or of one group.
 
@@ -252,6 +262,8 @@ class UsualSound:
             sample_rate: Hz.
             seconds: length of the clips.
             names: see `UsualSound`.
+            of_networks: values of normal clips in the maps of networks that were trained without
+                them; fewer than `LEAST_CLIPS` make no maps.
         """
         of_clip = np.unique(groups, return_inverse=True)[1].astype(np.int64)
         if len(of_clip) < LEAST_CLIPS or of_clip.max() == 0:
@@ -268,6 +280,12 @@ class UsualSound:
             fast.append(levels_at_ranks(features.fast))
         stacked = {name: np.stack(values) for name, values in found.items()}  # (n, D) each
         stacked["cycle"] = _of_one_cycle(stacked["cycle"])
+        networks = {}
+        if len(of_networks) >= LEAST_CLIPS:
+            networks = {
+                name: UsualLevels.of([levels[name] for levels in of_networks])
+                for name in of_networks[0]
+            }
         return cls(
             sample_rate,
             seconds,
@@ -276,7 +294,18 @@ class UsualSound:
             *_limits(stacked, of_clip),
             UsualLevels.of(narrow),
             UsualLevels.of(fast),
+            networks,
         )
+
+    def check_sources(self, bands: Mapping[MapSource, int]) -> None:
+        """Raise `ValueError` if the maps of networks are not of so many bands.
+
+        Args:
+            bands: of each source that the networks have.
+        """
+        for name, usual in self.networks.items():
+            if usual.centre.shape[-1] != bands.get(name):
+                raise ValueError(f"the usual sound has other bands of {name} than its networks")
 
     def deviations(self, values: dict[Name, Floats], kind: Kind, seconds: float) -> Floats:
         """By how many standard deviations of the normals a clip deviates, ``(D,)``.
@@ -304,12 +333,26 @@ class UsualSound:
             self.fast.standard(features.fast) / wider,
         )
 
+    def network_map(self, name: MapSource, values: Floats, seconds: float) -> Floats:
+        """Values of a network's map in standard deviations of the normals, ``(1 + C, F, N)``.
+
+        Args:
+            name: of the source.
+            values: of a clip, see `network_maps`.
+            seconds: length of it, see `deviations`.
+        """
+        return self.networks[name].standard(values) / np.float32(self._wider(seconds))
+
     def _wider(self, seconds: float) -> float:
         """By how much values of a clip of some length scatter more than those of the normals."""
         return math.sqrt(max(1.0, self.seconds / seconds))
 
     def to_content(self) -> dict[str, Any]:
         """Tensors and plain data, as the model file holds them."""
+        networks = {
+            name: [torch.from_numpy(part) for part in (of.centre, of.spread)]
+            for name, of in self.networks.items()
+        }
         return {
             "sample_rate": self.sample_rate,
             "seconds": self.seconds,
@@ -324,6 +367,7 @@ class UsualSound:
                 name: [torch.from_numpy(part) for part in (of.centre, of.spread)]
                 for name, of in (("narrow", self.narrow), ("fast", self.fast))
             },
+            **({"networks": networks} if networks else {}),
         }
 
     @classmethod
@@ -348,6 +392,10 @@ class UsualSound:
             anomalous_limits,
             narrow,
             fast,
+            {
+                name: UsualLevels(*(part.numpy() for part in parts))
+                for name, parts in content.get("networks", {}).items()
+            },
         )
 
 

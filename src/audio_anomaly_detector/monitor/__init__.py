@@ -1,0 +1,1 @@
+"""Live monitoring: sound from many sources, each machine's normal sound, events, notifications."""

@@ -1,0 +1,1 @@
+"""Events on disk: the database and the sound that belongs to them."""
