@@ -8,6 +8,7 @@ import soundfile
 SAMPLE_RATE = 16_000
 SECONDS = 8
 TINY = (
+    "networks.start=scratch",
     "stages.held_out_factor=1",
     "audio.length=65536",
     "logmel.n_mels=32",

@@ -19,7 +19,7 @@ FLOORS = [
     {"config", "metrics", "provenance", "score"},
     {"model_file", "pipeline", "plotting", "training"},
     {"explaining", "learning"},
-    {"detector"},
+    {"detector", "pretraining"},
     {"reporting"},
     {"export", "runs"},
     {"loading"},

@@ -48,6 +48,22 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     clip_norm: float = Field(1.0, gt=0, description="largest gradient norm of a step")
 
 
+class NetworksConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """Where the three networks come from."""
+
+    start: str = Field(
+        "scratch",
+        min_length=1,
+        description="scratch: trained on the machine's own clips; backbone: trained beforehand on "
+        "made machines and not changed by a fit, as shipped; or a file of `aad pretrain`",
+    )
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether a fit takes them as they are."""
+        return self.start != "scratch"
+
+
 class StagesConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Training of the three stages."""
 
@@ -124,6 +140,7 @@ class Config(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     audio: AudioConfig = AudioConfig()
     logmel: LogMelConfig
     signals: SignalConfig = SignalConfig()
+    networks: NetworksConfig = NetworksConfig()
     despawn: DespawnConfig
     transformer: MaskedTransformerConfig
     vqvae: VQVAEConfig
@@ -142,6 +159,16 @@ class Config(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if self.pool != "none" and self.stages.oracle_epoch:
             raise ValueError("oracle epochs are chosen for one machine; leave the pool out")
         return self
+
+    @property
+    def trains_networks(self) -> bool:
+        """Whether a fit trains networks."""
+        return self.scoring.needs_networks and not self.networks.pretrained
+
+    @property
+    def takes_pretrained(self) -> bool:
+        """Whether a fit takes networks as they are."""
+        return self.scoring.needs_networks and self.networks.pretrained
 
     def _check_size(self) -> None:
         """Refuse settings whose intermediate results no computer holds, before any is made."""
@@ -180,8 +207,10 @@ def _stage(epochs: int, steps: int | None, batch_size: int, rate: float) -> dict
     }
 
 
-# Two cores and minutes of sound: a fixed budget of steps, whatever the amount of data.
+# Two cores and minutes of sound. Trained from scratch: a fixed budget of steps, whatever the amount
+# of data.
 _SMALL: dict[str, Any] = {
+    "networks": {"start": "backbone"},
     "logmel": {"n_mels": 128, "n_fft": 1024, "hop_length": 512},
     "despawn": {"levels": 8, "packet_levels": 5},
     "transformer": {"width": 96, "depth": 4, "heads": 4},

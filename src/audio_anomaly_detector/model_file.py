@@ -138,14 +138,19 @@ def restore_networks(
     n_codes = len(state["vqvae.code_variance"])
     # Weights of other shapes are found before memory is taken for the config's.
     with torch.device("meta"):
-        wanted = Networks(config.despawn, config.transformer, config.vqvae, n_codes).state_dict()
+        wanted = _networks(config, n_codes).state_dict()
     if {name: value.shape for name, value in wanted.items()} != {
         name: value.shape for name, value in state.items()
     }:
         raise DamagedError("its networks are not those of its settings")
-    networks = Networks(config.despawn, config.transformer, config.vqvae, n_codes)
+    networks = _networks(config, n_codes)
     networks.load_state_dict(state)
     return networks.to(device).eval()
+
+
+def _networks(config: Config, n_codes: int) -> Networks:
+    pretrained = config.networks.pretrained
+    return Networks(config.despawn, config.transformer, config.vqvae, n_codes, pretrained)
 
 
 def _before_format_6(data: bytes) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def train(
         fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, _warmup_cosine(config.warmup, steps * config.epochs)
+        optimiser, warmup_cosine(config.warmup, steps * config.epochs)
     )
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     history: list[Epoch] = []
@@ -152,7 +152,13 @@ def _read(checkpoint: Path, device: torch.device) -> Any:
         ) from error
 
 
-def _warmup_cosine(warmup: float, total: int) -> Callable[[int], float]:
+def warmup_cosine(warmup: float, total: int) -> Callable[[int], float]:
+    """Factor of the learning rate by step: a linear rise, then half a cosine.
+
+    Args:
+        warmup: share of the steps with rising rate.
+        total: steps.
+    """
     rising = max(1, round(warmup * total))
 
     def factor(step: int) -> float:

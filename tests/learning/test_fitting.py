@@ -25,7 +25,7 @@ from audio_anomaly_detector.progress import SILENT
 from audio_anomaly_detector.scoring import usual_sound
 from audio_anomaly_detector.scoring.bank import Bank
 from audio_anomaly_detector.scoring.threshold import ThresholdConfig
-from audio_anomaly_detector.training import _warmup_cosine
+from audio_anomaly_detector.training import warmup_cosine
 from recorded_progress import RecordedProgress
 
 CPU = torch.device("cpu")
@@ -218,7 +218,7 @@ def test_the_learning_rate_of_an_epoch_is_that_of_its_last_step(
     _, history, _ = fit_networks(measurements.data, [0, 1, 2, 3], "final", 1, SILENT)
     for epoch in history:
         config = getattr(measurements.data.config.stages, epoch.stage)
-        factor = _warmup_cosine(config.warmup, config.epochs * config.steps_per_epoch)
+        factor = warmup_cosine(config.warmup, config.epochs * config.steps_per_epoch)
         last = epoch.epoch * config.steps_per_epoch - 1
         assert epoch.learning_rate == config.learning_rate * factor(last)
 

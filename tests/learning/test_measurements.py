@@ -32,7 +32,7 @@ def test_segments_deviate_from_the_mean_of_their_clip(
     for name, deviations in segments.items():
         assert deviations.clips == 0
         assert len(deviations.values) == count * len(normals)
-        assert deviations.values.shape[1:] == measured.signal[name].shape[1:]
+        assert deviations.values.shape[1:] == measured.fixed[name].shape[1:]
         of_clips = deviations.values.unflatten(0, (-1, count))
         assert torch.allclose(of_clips.mean(1), torch.zeros(()), atol=1e-4)
         assert of_clips.abs().max() > 0, name
@@ -69,6 +69,6 @@ def test_a_segment_too_short_for_the_bands_of_a_clip_is_not_compared_with_it(
     kept = measured.segment_deviations([0, 1])
     assert set(measured.measure.signal_components) - set(kept) == {"modulation"}
     for name, deviations in kept.items():
-        assert deviations.values.shape[1:] == measured.signal[name].shape[1:]
+        assert deviations.values.shape[1:] == measured.fixed[name].shape[1:]
     detector = Detector.fit(normals, config).detector
     assert [clip for clip, score in detector.score_clips(normals[:1])] == normals[:1]

@@ -215,7 +215,7 @@ def test_deviations_are_those_of_other_machines(
     prior = pool_prior.for_machine(own, 2)
     of_others = [row for row, name in enumerate(pool_prior.sample) if name == second]
     for name, deviations in prior.signal.items():
-        assert torch.equal(deviations.values, pool_prior.signal[name][of_others])
+        assert torch.equal(deviations.values, pool_prior.fixed[name][of_others])
         assert deviations.clips == 8
     assert prior.final is not None
     networks = [*prior.cross, prior.final]
@@ -225,7 +225,7 @@ def test_deviations_are_those_of_other_machines(
     # A machine under another condition is the same machine.
     quiet = [replace(clip, machine=clip.machine._replace(condition="6_dB_fan")) for clip in own]
     for name, deviations in pool_prior.for_machine(quiet, 2).signal.items():
-        assert torch.equal(deviations.values, prior.signal[name].values)
+        assert torch.equal(deviations.values, prior.fixed[name].values)
     # A machine that came later has those of all, one with other microphones has none.
     valve = [c for c in find_clips(root).clips if c.machine.machine_type == "valve"]
     assert {d.clips for d in pool_prior.for_machine(valve, 2).signal.values()} == {16}

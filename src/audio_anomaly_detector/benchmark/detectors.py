@@ -91,26 +91,33 @@ def _statistics(title: str, back_end: classical.BackEnd) -> BenchmarkDetector:
     )
 
 
+_SCRATCH = "networks.start=scratch"
 DETECTORS: dict[str, BenchmarkDetector] = {
     "small": _ours("ours (small)", "small"),
     "instant": _ours("ours (instant, no network)", "instant"),
     "instant_pooled": _ours("ours (instant, all ids pooled)", "instant", pool="all"),
     "pooled": _ours("ours (small, all ids pooled)", "small", pool="all"),
     "pooled_machine": _ours("ours (small, ids of a type pooled)", "small", pool="machine"),
+    "scratch": _ours("ours (small, networks from scratch)", "small", _SCRATCH),
     "untrained": _ours(
         "ours (small, networks untrained)",
         "small",
+        _SCRATCH,
         *(f"stages.{stage}.epochs=0" for stage in ("despawn", "transformer", "vqvae")),
     ),
-    "fixed_filters": _ours("ours (small, fixed db4 filters)", "small", "stages.despawn.epochs=0"),
+    "fixed_filters": _ours(
+        "ours (small, fixed db4 filters)", "small", _SCRATCH, "stages.despawn.epochs=0"
+    ),
     "unquantised": _ours(
         "ours (small, latent not quantised)",
         "small",
-        *("vqvae.quantise=false", "vqvae.commitment=0"),
+        *(_SCRATCH, "vqvae.quantise=false", "vqvae.commitment=0"),
     ),
-    "wavelet_fused": _ours("ours (small, VQ-VAE of wavelets alone)", "small", "vqvae.sees=wavelet"),
+    "wavelet_fused": _ours(
+        "ours (small, VQ-VAE of wavelets alone)", "small", _SCRATCH, "vqvae.sees=wavelet"
+    ),
     "transformer_fused": _ours(
-        "ours (small, VQ-VAE of the transformer alone)", "small", "vqvae.sees=transformer"
+        "ours (small, VQ-VAE of the transformer alone)", "small", _SCRATCH, "vqvae.sees=transformer"
     ),
     "views": _ours("ours (small, four views)", "small", "scoring.views=4"),
     "level": _baseline(LevelOnly, Row("level-only control", ("score",))),

@@ -31,6 +31,7 @@ from audio_anomaly_detector.cli.interruption import (
     guard_streams,
     signals_prevail,
 )
+from audio_anomaly_detector.cli.pretrain import pretrain
 from audio_anomaly_detector.cli.run_all import run_all
 from audio_anomaly_detector.cli.score import score
 from audio_anomaly_detector.cli.silence import silence
@@ -53,7 +54,7 @@ app = typer.Typer(
 verbs = (
     *(inspect, synth, fit, evaluate, score, explain, adapt, export, info, run_all),
     *(watch, events, feedback, silence),
-    *(benchmark, decisions, explanations, alerts),
+    *(benchmark, decisions, explanations, alerts, pretrain),
 )
 for verb in verbs:
     app.command(verb.__name__.replace("_", "-"))(verb)

@@ -314,12 +314,9 @@ class _NewClips:
     ) -> "_NewClips":
         measure, networks = current.pipeline.measure, current.pipeline.networks
         data = TrainingData(store, current.config, measure.logmel, work, current.device, progress)
-        measurements = Measurements(data, measure)
-        statistics = measurements.signal
-        if networks is not None:
-            everyone = range(len(store.clips))
-            statistics = statistics | measurements.statistics(networks, "measuring clips", everyone)
-        return cls(current, data, measurements, statistics)
+        # However they came about, adapting changes no networks.
+        measurements = Measurements(data, measure, networks)
+        return cls(current, data, measurements, measurements.fixed)
 
     def of(self, kept: list[int]) -> "_NewClips":
         """Some of the clips, by their positions."""
@@ -328,7 +325,10 @@ class _NewClips:
         data = TrainingData(store, data.config, data.logmel, data.work, data.device, data.progress)
         statistics = {name: values[kept] for name, values in self.statistics.items()}
         return _NewClips(
-            self.current, data, Measurements(data, self.measurements.measure), statistics
+            self.current,
+            data,
+            Measurements(data, self.measurements.measure, self.measurements.pretrained),
+            statistics,
         )
 
     @property
@@ -471,11 +471,7 @@ class _NewClips:
         everyone = list(range(len(pieces.clips)))
         if not pieces.windows:
             return pieces.means(self.statistics, everyone)
-        networks = self.current.pipeline.networks
-        measured = self.measurements.of_pieces(pieces, None, {}, everyone)
-        if networks is not None:
-            measured |= self.measurements.of_pieces(pieces, networks, {}, everyone)
-        return measured
+        return self.measurements.of_pieces(pieces, None, {}, everyone)
 
     def _evidence(self, raw: dict[str, Tensor], seconds: Tensor) -> Evidence:
         pipeline = self.current.pipeline

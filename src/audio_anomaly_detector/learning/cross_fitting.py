@@ -23,7 +23,7 @@ from audio_anomaly_detector.scoring.usual_sound import SourceLevels
 from audio_anomaly_detector.seeding import derive_seed
 
 # Banks cost next to nothing: each clip of a few is left out alone, of many some at a time.
-_SIGNAL_FOLDS = 20
+_FIXED_FOLDS = 20
 
 
 class TrainedFold(NamedTuple):
@@ -50,14 +50,14 @@ class CrossFit(NamedTuple):
     """Scores of normal clips by what was fitted without them.
 
     Attributes:
-        signal: raw scores ``(n, C)`` of all clips, by component that needs no network.
-        network: raw scores ``(m, C)`` by component of networks; empty without a cross-fit.
+        fixed: raw scores ``(n, C)`` of all clips, by component that nothing is trained for.
+        network: raw scores ``(m, C)`` by component of trained networks; empty without a cross-fit.
         network_clips: positions of the m clips.
         pieces: raw scores of pieces of other lengths, ``(k, C)``, in the order of these lengths.
         levels: in the maps of the networks, of some of these clips.
     """
 
-    signal: Raw
+    fixed: Raw
     network: Raw
     network_clips: list[int]
     pieces: list[Raw]
@@ -171,12 +171,12 @@ def cross_fit(
 
     Args:
         measurements: of all training clips.
-        source: of networks; None where no family needs them.
-        prior: deviations of a pool, by component that needs no network; empty without a pool.
+        source: of networks; None where none are trained.
+        prior: deviations of a pool, by fixed component; empty without a pool.
         pieces: of every other length that is calibrated.
     """
     of_pieces: list[Raw] = [{} for _ in pieces]
-    signal = _cross_fit_signal(measurements, prior, pieces, of_pieces)
+    fixed = _cross_fit_fixed(measurements, prior, pieces, of_pieces)
     parts: list[Raw] = []
     clips: list[int] = []
     levels: list[SourceLevels] = []
@@ -187,7 +187,7 @@ def cross_fit(
             parts.append(fold.raw)
             levels += fold.levels
             clips += trained.fold.held_out
-    return CrossFit(signal, joined(parts), clips, of_pieces, levels)
+    return CrossFit(fixed, joined(parts), clips, of_pieces, levels)
 
 
 def final_fit(
@@ -200,8 +200,8 @@ def final_fit(
     everyone = list(range(len(measurements.data.store.clips)))
     deviations = prior or measurements.segment_deviations(everyone)
     reference_size = _independent(measurements, everyone)
-    banks = _fit_banks(measurements, measurements.signal, reference_size, deviations)
-    surrogates = measurements.signal_of_surrogates
+    banks = _fit_banks(measurements, measurements.fixed, reference_size, deviations)
+    surrogates = measurements.fixed_of_surrogates
     of_pieces: list[Raw] = [{} for _ in pieces]
     if source is None:
         return FinalFit(banks, surrogates, None, [], None, {}, [], of_pieces, [])
@@ -235,27 +235,27 @@ def _independent(measurements: Measurements, clips: list[int]) -> int:
     return len({groups[clip] for clip in clips})
 
 
-def _cross_fit_signal(
+def _cross_fit_fixed(
     measurements: Measurements,
     prior: dict[str, Deviations],
     pieces: list[Pieces],
     of_pieces: list[Raw],
 ) -> Raw:
-    """Raw scores ``(n, C)`` of what needs no network; those of pieces are entered in `of_pieces`.
+    """Raw scores ``(n, C)`` of fixed components; those of pieces are entered in `of_pieces`.
 
     Only the weights of the bands come from surrogates of all clips, those left out included.
     Without a pool the prior is that of segments of the clips fitted on.
     """
-    signal, clips = measurements.signal, measurements.data.store.clips
+    fixed, clips = measurements.fixed, measurements.data.store.clips
     raw: Raw = {}
     seed = derive_seed(measurements.data.config.seed, "folds")
     reference_size = _independent(measurements, list(range(len(clips))))
     alike = measurements.data.store.clips_alike
-    for fold in cross_folds(clips, _SIGNAL_FOLDS, seed, alike):
+    for fold in cross_folds(clips, _FIXED_FOLDS, seed, alike):
         deviations = prior or measurements.segment_deviations(fold.fit)
-        banks = _fit_banks(measurements, _of(signal, fold.fit), reference_size, deviations)
-        _score_pieces(measurements, None, signal, fold, banks, pieces, of_pieces)
-        for name, values in raw_scores(_of(signal, fold.held_out), banks).items():
+        banks = _fit_banks(measurements, _of(fixed, fold.fit), reference_size, deviations)
+        _score_pieces(measurements, None, fixed, fold, banks, pieces, of_pieces)
+        for name, values in raw_scores(_of(fixed, fold.held_out), banks).items():
             empty = np.empty((len(clips), measurements.data.microphones))
             raw.setdefault(name, empty)[fold.held_out] = values.numpy()
     return raw
@@ -297,7 +297,7 @@ def _fit_banks(
             seed,
             COMPONENTS[name].scaled,
             reference_size,
-            measurements.signal_of_surrogates[name] if COMPONENTS[name].by_band else None,
+            measurements.fixed_of_surrogates[name] if COMPONENTS[name].by_band else None,
             prior.get(name),
         )
         for name, values in statistics.items()

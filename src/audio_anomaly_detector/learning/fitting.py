@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.cache import WindowStore
 from audio_anomaly_detector.data.clips import are_one, independent_groups
+from audio_anomaly_detector.learning.backbone import load_backbone
 from audio_anomaly_detector.learning.cross_fitting import (
     NetworkSource,
     cross_fit,
@@ -102,8 +103,8 @@ def fit(
 ) -> Fitted:
     """Fit everything to the normal clips of one machine.
 
-    First the cross-fit: scores of normal clips by banks and networks without them. What needs no
-    network is scored by leaving out a few clips at a time; networks are trained once for each
+    First the cross-fit: scores of normal clips by banks and networks without them. What nothing is
+    trained for is scored by leaving out a few clips at a time; networks are trained once for each
     fold. Then the final fit: the banks and networks that are kept. From ``hold_out_from`` clips
     on networks are not cross-fitted, but the final ones hold a part of the clips out.
 
@@ -119,15 +120,16 @@ def fit(
     """
     measure = make_measure(config, store.windows.shape[1], device)
     data = TrainingData(store, config, measure.logmel, work, device, progress)
-    measurements = Measurements(data, measure)
+    pretrained = load_backbone(config, device) if config.takes_pretrained else None
+    measurements = Measurements(data, measure, pretrained)
     source = None
-    if measure.network_components:
+    if measure.network_components and pretrained is None:
         source = NetworkSource(data, progress, watch, prior)
-    signal_prior = prior.signal if prior else {}
+    fixed_prior = prior.fixed if prior else {}
     everyone = list(range(len(store.clips)))
     pieces = make_pieces(data, source.calibration_clips if source else everyone)
-    cross = cross_fit(measurements, source, signal_prior, pieces)
-    final = final_fit(measurements, source, signal_prior, pieces)
+    cross = cross_fit(measurements, source, fixed_prior, pieces)
+    final = final_fit(measurements, source, fixed_prior, pieces)
     network_raw = joined([cross.network, final.network])
     calibration_clips = cross.network_clips + final.network_clips
     if source is None:
@@ -135,28 +137,28 @@ def fit(
     groups = np.array(independent_groups(store.clips))
     usual = LeftOut(
         usual_seconds(data),
-        cross.signal | network_raw,
-        dict.fromkeys(cross.signal, groups) | dict.fromkeys(network_raw, groups[calibration_clips]),
+        cross.fixed | network_raw,
+        dict.fromkeys(cross.fixed, groups) | dict.fromkeys(network_raw, groups[calibration_clips]),
     )
     others = [
         LeftOut(
             one.seconds,
-            signal | network,
-            dict.fromkeys([*signal, *network], groups[[clips[0] for clips in one.clips]]),
+            fixed | network,
+            dict.fromkeys([*fixed, *network], groups[[clips[0] for clips in one.clips]]),
         )
-        for one, signal, network in zip(pieces, cross.pieces, final.pieces, strict=True)
+        for one, fixed, network in zip(pieces, cross.pieces, final.pieces, strict=True)
     ]
     calibration = _calibrate(usual, others, final.banks, final.surrogates)
     pipeline = Pipeline(
-        measure, final.networks, final.banks, calibration, config.audio.window_seconds
+        measure, final.networks or pretrained, final.banks, calibration, config.audio.window_seconds
     )
-    raw = {name: values[calibration_clips] for name, values in cross.signal.items()} | network_raw
+    raw = {name: values[calibration_clips] for name, values in cross.fixed.items()} | network_raw
     scored = LeftOut(usual.seconds, raw, dict.fromkeys(raw, groups[calibration_clips]))
     return Fitted(
         pipeline,
         _normal_scores(pipeline, scored, others, are_one(store.clips)),
         data.conditions(),
-        data.usual_sound([*cross.levels, *final.levels]),
+        data.usual_sound([*measurements.levels, *cross.levels, *final.levels]),
         calibration_clips,
         final.history,
         [calibration_clips[i] for i in _outliers(scored)],

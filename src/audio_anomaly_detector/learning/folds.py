@@ -42,13 +42,13 @@ class MachinePrior(NamedTuple):
     """What a pool gives to one machine.
 
     Attributes:
-        signal: deviations of the other machines' clips, by component that needs no network.
-        cross: networks for each fold of the cross-fit; empty where no family needs them.
-        final: networks trained on all clips; None where no family needs them.
+        fixed: deviations of the other machines' clips, by component that nothing is trained for.
+        cross: networks for each fold of the cross-fit; empty where none are trained.
+        final: networks trained on all clips; None where none are trained.
         folds: of the machine's clips.
     """
 
-    signal: dict[str, Deviations]
+    fixed: dict[str, Deviations]
     cross: list[PooledNetworks]
     final: PooledNetworks | None
     folds: NetworkFolds
@@ -80,7 +80,7 @@ def network_folds(clips: list[Clip], config: Config, alike: int = 1) -> NetworkF
 def calibration_size(clips: list[Clip], config: Config) -> int:
     """How many independent clips would set the threshold, known before anything is fitted."""
     groups = independent_groups(clips)
-    trains = config.pool == "none" and config.scoring.needs_networks
+    trains = config.pool == "none" and config.trains_networks
     many = len(clips) >= config.scoring.hold_out_from
     held_out = network_folds(clips, config).final.held_out if trains and many else []
     return len({groups[clip] for clip in held_out or range(len(clips))})

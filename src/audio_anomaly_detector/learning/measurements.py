@@ -13,7 +13,12 @@ from audio_anomaly_detector.learning.pieces import Pieces
 from audio_anomaly_detector.learning.training_data import TrainingData
 from audio_anomaly_detector.models.networks import Networks
 from audio_anomaly_detector.scoring.bank import Deviations
-from audio_anomaly_detector.scoring.measurement import ClipStatistics, Statistics, clips_at_once
+from audio_anomaly_detector.scoring.measurement import (
+    ClipStatistics,
+    Measured,
+    Statistics,
+    clips_at_once,
+)
 from audio_anomaly_detector.scoring.network_maps import (
     MapSource,
     map_sources,
@@ -34,21 +39,38 @@ _SEGMENTED_CLIPS = 32
 class Measurements:
     """Statistics of the training clips, each kept once it was asked for.
 
+    Fixed components are those that nothing is trained for: of the signal, and of networks that a
+    fit takes as they are.
+
     Args:
         data: the training clips.
         measure: measures the components of a clip.
+        pretrained: networks that are taken as they are; None: they are trained, or not needed.
     """
 
-    def __init__(self, data: TrainingData, measure: ClipStatistics) -> None:
-        self.data, self.measure = data, measure
+    def __init__(
+        self, data: TrainingData, measure: ClipStatistics, pretrained: Networks | None = None
+    ) -> None:
+        self.data, self.measure, self.pretrained = data, measure, pretrained
+
+    @property
+    def fixed(self) -> Statistics:
+        """Statistics ``(n, C, D)`` of the fixed components, of all clips."""
+        return self._of_all_clips[0]
+
+    @property
+    def levels(self) -> list[SourceLevels]:
+        """Levels of some clips in the maps of pretrained networks; empty without these."""
+        return self._of_all_clips[1]
 
     @cached_property
-    def signal(self) -> Statistics:
-        """Statistics ``(n, C, D)`` of the components that need no network, of all clips."""
-        return self.statistics(None, "measuring clips", range(len(self.data.windows_of)))
+    def _of_all_clips(self) -> tuple[Statistics, list[SourceLevels]]:
+        clips = range(len(self.data.windows_of))
+        mapped = self.data.clips_for_maps(clips) if self.pretrained is not None else []
+        return self.with_levels(None, "measuring clips", clips, set(mapped))
 
     @cached_property
-    def signal_of_surrogates(self) -> Statistics:
+    def fixed_of_surrogates(self) -> Statistics:
         """Statistics ``(m, C, D)`` of the same components, of surrogates of some clips."""
         return self.surrogate_statistics(None)
 
@@ -56,7 +78,7 @@ class Measurements:
         """Statistics ``(n, C, D)`` of clips.
 
         Args:
-            networks: whose components are measured; None: those that need no network.
+            networks: trained ones, whose components are measured; None: the fixed components.
             what: shown as progress.
             clips: their positions.
 
@@ -67,7 +89,7 @@ class Measurements:
         return self._finite(self._measured(networks, self._some_at_a_time(what, rows)), clips)
 
     def with_levels(
-        self, networks: Networks, what: str, clips: Sequence[int], mapped: Collection[int]
+        self, networks: Networks | None, what: str, clips: Sequence[int], mapped: Collection[int]
     ) -> tuple[Statistics, list[SourceLevels]]:
         """Statistics of clips, and of some of them the levels in the maps of the networks.
 
@@ -86,7 +108,7 @@ class Measurements:
         for some in self._some_at_a_time(what, rows):
             of_some = list(islice(rest, len(some)))
             with_maps = not set(of_some).isdisjoint(mapped)
-            measured = self.measure(some, networks, of_signal=False, with_maps=with_maps)
+            measured = self._measure(some, networks, with_maps)
             parts.append(measured.statistics)
             if measured.maps is None:
                 continue
@@ -94,13 +116,14 @@ class Measurements:
             for clip, window in zip(of_some, first, strict=False):
                 if clip in mapped:
                     maps = {name: values[window] for name, values in measured.maps.items()}
-                    levels.append(self._levels(networks, maps, clip))
+                    levels.append(self._levels(maps, clip))
         return self._finite(_joined(parts), clips), levels
 
-    def _levels(self, networks: Networks, maps: dict[MapSource, Tensor], clip: int) -> SourceLevels:
+    def _levels(self, maps: dict[MapSource, Tensor], clip: int) -> SourceLevels:
         """Levels of a clip in the maps ``(1 + C, F, N)`` of its first window."""
         samples = self.data.store.windows.shape[-1]
-        cells = source_cells(maps, self.measure.logmel.config, networks.despawn.config, samples)
+        config = self.data.config
+        cells = source_cells(maps, config.logmel, config.despawn, samples)
         seconds = self.data.sound_seconds(clip)
         return {
             name: levels_at_ranks(within_sound(maps[name], cells[name], seconds)[0].numpy())
@@ -122,7 +145,7 @@ class Measurements:
     def surrogate_statistics(self, networks: Networks | None) -> Statistics:
         """Statistics ``(m, C, D)`` of surrogates of some clips.
 
-        Of the networks' components, or without networks of those that need none.
+        Of the components of trained networks, or without networks of the fixed ones.
         """
         seed = self.data.config.seed
         generator = torch.Generator().manual_seed(derive_seed(seed, "surrogates"))
@@ -194,23 +217,28 @@ class Measurements:
         )
         measured = {
             name: values.unflatten(0, (-1, count))
-            for name, values in self._measured(None, cut).items()
+            # Of networks they are not worth the time that these take.
+            for name, values in _joined(
+                [self.measure(some, None).statistics for some in cut]
+            ).items()
             # A segment too short for every band of a clip cannot be compared with the clip.
-            if values.shape[-1] == self.signal[name].shape[-1]
+            if values.shape[-1] == self.fixed[name].shape[-1]
         }
         return {name: v - v.mean(1, keepdim=True) for name, v in measured.items()}, chosen
 
     def _measured(self, networks: Networks | None, parts: Iterable[list[Tensor]]) -> Statistics:
         """Statistics ``(n, C, D)`` of clips, given as windows ``(W, C, T)`` some at a time.
 
-        Of the networks' components, or without networks of those that need none; nothing is read
-        if there are none.
+        Of the components of trained networks, or without networks of the fixed ones.
         """
-        if networks is None and not self.measure.signal_components:
-            return {}
-        return _joined(
-            [self.measure(some, networks, of_signal=networks is None).statistics for some in parts]
-        )
+        return _joined([self._measure(some, networks).statistics for some in parts])
+
+    def _measure(
+        self, clips: list[Tensor], networks: Networks | None, with_maps: bool = False
+    ) -> Measured:
+        if networks is None:
+            return self.measure(clips, self.pretrained, with_maps=with_maps)
+        return self.measure(clips, networks, of_signal=False, with_maps=with_maps)
 
     @property
     def _clips_together(self) -> int:

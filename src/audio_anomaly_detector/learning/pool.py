@@ -31,6 +31,7 @@ from audio_anomaly_detector.data.groups import with_groups
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder, hold_folder
+from audio_anomaly_detector.learning.backbone import load_backbone
 from audio_anomaly_detector.learning.folds import MachinePrior, NetworkFolds, PooledNetworks
 from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.measurements import Measurements
@@ -62,12 +63,12 @@ class PoolPrior:
 
     Args:
         config: it was trained with.
-        networks: for each fold of the calibration, then those trained on all clips; empty where no
-            family needs them.
+        networks: for each fold of the calibration, then those trained on all clips; empty where
+            none are trained.
         held_out: for each fold, the clips that its networks were trained without.
         machines: names of the machines that it was learned from.
         sample: by clip of a sample of them, whose clip it is: condition, type and id.
-        signal: by component that needs no network, each sampled clip less the mean of its
+        fixed: by component that nothing is trained for, each sampled clip less the mean of its
             machine's, ``(m, C, D)``.
         of_networks: for each of `networks`, the same of their components.
         fingerprint: of config and clips.
@@ -78,7 +79,7 @@ class PoolPrior:
     held_out: list[list[str]]
     machines: list[str]
     sample: list[tuple[str, ...]]
-    signal: Statistics
+    fixed: Statistics
     of_networks: list[Statistics]
     fingerprint: str
 
@@ -110,7 +111,7 @@ class PoolPrior:
             for networks, statistics in zip(self.networks, self.of_networks, strict=True)
         ]
         final = networks.pop() if networks else None
-        return MachinePrior(deviations(self.signal), networks, final, self._folds_of(clips))
+        return MachinePrior(deviations(self.fixed), networks, final, self._folds_of(clips))
 
     def _folds_of(self, clips: Sequence[Clip]) -> NetworkFolds:
         """For each fold of the networks, the clips that they were trained without."""
@@ -142,7 +143,7 @@ class PoolPrior:
                 "held_out": self.held_out,
                 "machines": self.machines,
                 "sample": self.sample,
-                "signal": self.signal,
+                "fixed": self.fixed,
                 "of_networks": self.of_networks,
                 "fingerprint": self.fingerprint,
             },
@@ -166,7 +167,7 @@ class PoolPrior:
                 content["held_out"],
                 content["machines"],
                 [tuple(machine) for machine in content["sample"]],
-                content["signal"],
+                content["fixed"],
                 content["of_networks"],
                 content["fingerprint"],
             )
@@ -218,13 +219,13 @@ def _fit_pool(
     identity = fit_identity(config, clips)
     claim_folder(work, identity)
     sample = _sampled(clips, config)
-    needs_networks = config.scoring.needs_networks
-    if not needs_networks:  # no other clip is read
+    if not config.trains_networks:  # no other clip is read
         clips = [clip for clip in clips if _key(clip) in sample]
     store = build_store(clips, config.audio, work / "windows", on_error, progress)
     measure = make_measure(config, store.windows.shape[1], device)
     data = TrainingData(store, config, measure.logmel, work, device, progress)
-    measurements = Measurements(data, measure)
+    pretrained = load_backbone(config, device) if config.takes_pretrained else None
+    measurements = Measurements(data, measure, pretrained)
     names = list(machines(store.clips))
     labels = np.array([names.index(clip.machine) for clip in store.clips])
     chosen = [place for place, clip in enumerate(store.clips) if _key(clip) in sample]
@@ -237,7 +238,7 @@ def _fit_pool(
 
     held_out: list[set[int]] = []
     networks, of_networks = [], []
-    if needs_networks:
+    if config.trains_networks:
         held_out = _held_out(store.clips, labels, config)
         for number, left_out in enumerate([*held_out, set[int]()]):
             kept = number == len(held_out)

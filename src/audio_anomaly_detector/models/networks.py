@@ -16,6 +16,9 @@ from audio_anomaly_detector.models.vqvae import FusionVQVAE, VQScores, VQVAEConf
 # detail would only be noise. No settings, although scores depend on them: the shape of the VQ-VAE's
 # weights does too, so that a model of another number cannot be loaded, let alone score differently.
 TARGET_MELS = 32
+_SMALLEST_RMS = 1e-6  # of a window that is brought to unit level: silence stays silence
+# Below lies what a codec or a low-pass filter left empty: how empty it is says nothing.
+QUIETEST_DB = -60.0
 TARGET_STATISTICS = [BAND_STATISTICS.index(name) for name in ("log_energy", "log_quantile_999")]
 
 
@@ -63,6 +66,8 @@ class Networks(nn.Module):
         transformer: config of the masked transformer.
         vqvae: config of fusion and quantiser.
         n_codes: size of the codebook (see `codebook_size`).
+        unit_level: hear every window of every microphone at the same level, as networks must that
+            did not learn how loud this machine is recorded.
     """
 
     def __init__(
@@ -71,8 +76,10 @@ class Networks(nn.Module):
         transformer: MaskedTransformerConfig,
         vqvae: VQVAEConfig,
         n_codes: int,
+        unit_level: bool = False,
     ) -> None:
         super().__init__()
+        self.unit_level = unit_level
         self.despawn = Despawn(despawn)
         self.transformer = MaskedTransformer(transformer)
         self.vqvae = FusionVQVAE(
@@ -114,6 +121,8 @@ class Networks(nn.Module):
             By window and microphone.
         """
         shape = waveform.shape[:2]
+        if self.unit_level:
+            waveform, logmel = at_unit_level(waveform, logmel)
         logmel = logmel.flatten(0, 1)
         features = self.features(waveform.flatten(0, 1), logmel)
         fused = self.vqvae(features.bands, features.time)
@@ -127,6 +136,18 @@ class Networks(nn.Module):
             vq=VQScores(*(score.unflatten(0, shape) for score in scores)),
             quantised=fused.quantised.unflatten(0, shape),
         )
+
+
+def at_unit_level(waveform: Tensor, logmel: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring single microphones to an RMS of one, and bins of their spectrograms to a least level.
+
+    Args:
+        waveform: ``(..., T)``.
+        logmel: ``(..., F, N)`` of the same, dB.
+    """
+    rms = waveform.square().mean(-1, keepdim=True).sqrt().clamp_min(_SMALLEST_RMS)
+    level_db = 20 * rms.log10().unsqueeze(-1)
+    return waveform / rms, (logmel - level_db).clamp_min(QUIETEST_DB)
 
 
 def _targets(logmel: Tensor, bands: Tensor) -> Tensor:

@@ -77,7 +77,8 @@ def _fit(
     if config.stages.oracle_epoch and watch is None:
         raise UserError(
             "stages.oracle_epoch chooses epochs of networks by labelled test clips: it needs "
-            "--watch-test, a preset with networks, and usable test clips of both classes"
+            "--watch-test, networks that are trained (--set networks.start=scratch), and "
+            "usable test clips of both classes"
         )
     work = folder / ".work"
     if (folder / SPLIT).is_file():  # a run folder: what is there is of an earlier model
@@ -118,11 +119,11 @@ class _Recorder:
 def _test_watch(
     clips: Sequence[Clip], config: Config, folder: Path, options: RunOptions
 ) -> LabelWatch | None:
-    """A watch of test clips; None without networks or without test clips of both classes.
+    """A watch of test clips; None without training or without test clips of both classes.
 
     Watching changes no result, so test clips that cannot be used do not end the fit.
     """
-    if not config.scoring.needs_networks or not {0, 1} <= {clip.label for clip in clips}:
+    if not config.trains_networks or not {0, 1} <= {clip.label for clip in clips}:
         return None
     try:
         return LabelWatch(clips, config, folder, resolve_device(options.device))

@@ -96,10 +96,12 @@ class MachineClips(NamedTuple):
 
     Args:
         normal: in the order of their times, ``(n, T)``.
+        alone: what is heard of the machine itself in each of these, ``(n, T)``.
         changed: recorded among the later of them, ``(m, T)``.
     """
 
     normal: Array
+    alone: Array
     changed: Array
 
 
@@ -170,8 +172,9 @@ def machine_clips(
     for i in sorted(at):
         if len(others) % each == 0:
             faulty = audibly_changed(machine, rng, clock.sample_rate)
-        others.append(_clip(faulty, place, response, moments[i], rng, clock))
-    return MachineClips(np.stack(ordinary), np.stack(others))
+        others.append(_clip(faulty, place, response, moments[i], rng, clock)[0])
+    normal_clips, alone = (np.stack(part) for part in zip(*ordinary, strict=True))
+    return MachineClips(normal_clips, alone, np.stack(others))
 
 
 def draw_moments(place: Place, rng: np.random.Generator, clips: int) -> list[Moment]:
@@ -222,8 +225,8 @@ def _clip(
     moment: Moment,
     rng: np.random.Generator,
     clock: Clock,
-) -> Array:
-    """One recording, ``(T,)``, of unit RMS."""
+) -> tuple[Array, Array]:
+    """One recording, ``(T,)``, of unit RMS, and the machine's own part of it."""
     length, of_machine, of_hall = response
     dry = unit_rms(sound_of(machine, moment.running, rng, clock))
     near = irfft(rfft(dry, length) * of_machine, length)[: clock.samples]
@@ -231,7 +234,10 @@ def _clip(
     hall = rfft(_hall(place, moment, rng, clock), length)
     far = irfft(hall * of_hall * colour, length)[: clock.samples]
     snr = place.snr_db + place.snr_jitter_db * moment.snr
-    return unit_rms(unit_rms(near) + amplitude(-snr) * unit_rms(far))
+    own = unit_rms(near)
+    heard = own + amplitude(-snr) * unit_rms(far)
+    level = np.sqrt(np.mean(heard**2))
+    return heard / level, own / level
 
 
 def _variation(place: Place, moment: Moment, hz: Array) -> Array:
