@@ -109,8 +109,8 @@ def test_saved_and_read_again(pool_prior: PoolPrior, tmp_path: Path) -> None:
             assert torch.equal(value, second.state_dict()[name])
     assert again.sample == pool_prior.sample
     for one, other in zip(
-        (pool_prior.signal, *pool_prior.of_networks),
-        (again.signal, *again.of_networks),
+        (pool_prior.fixed, *pool_prior.of_networks),
+        (again.fixed, *again.of_networks),
         strict=True,
     ):
         assert one.keys() == other.keys() and one
@@ -207,14 +207,14 @@ def test_deviations_are_those_of_other_machines(
 ) -> None:
     first, second = (("0_dB_fan", "fan", name) for name in ("id_00", "id_02"))
     assert sorted(pool_prior.sample) == 8 * [first] + 8 * [second]
-    for values in pool_prior.signal.values():  # each less the mean of its own machine
+    for values in pool_prior.fixed.values():  # each less the mean of its own machine
         for name in set(pool_prior.sample):
             own = values[[row for row, whose in enumerate(pool_prior.sample) if whose == name]]
             assert torch.allclose(own.mean(0), torch.zeros(()), atol=1e-3)
     own = next(iter(machines(fans).values()))
     prior = pool_prior.for_machine(own, 2)
     of_others = [row for row, name in enumerate(pool_prior.sample) if name == second]
-    for name, deviations in prior.signal.items():
+    for name, deviations in prior.fixed.items():
         assert torch.equal(deviations.values, pool_prior.fixed[name][of_others])
         assert deviations.clips == 8
     assert prior.final is not None
@@ -224,12 +224,12 @@ def test_deviations_are_those_of_other_machines(
             assert torch.equal(deviations.values, statistics[name][of_others])
     # A machine under another condition is the same machine.
     quiet = [replace(clip, machine=clip.machine._replace(condition="6_dB_fan")) for clip in own]
-    for name, deviations in pool_prior.for_machine(quiet, 2).signal.items():
+    for name, deviations in pool_prior.for_machine(quiet, 2).fixed.items():
         assert torch.equal(deviations.values, prior.fixed[name].values)
     # A machine that came later has those of all, one with other microphones has none.
     valve = [c for c in find_clips(root).clips if c.machine.machine_type == "valve"]
-    assert {d.clips for d in pool_prior.for_machine(valve, 2).signal.values()} == {16}
-    assert pool_prior.for_machine(valve, 1).signal == {}
+    assert {d.clips for d in pool_prior.for_machine(valve, 2).fixed.values()} == {16}
+    assert pool_prior.for_machine(valve, 1).fixed == {}
 
 
 def test_a_pool_without_networks_needs_some_clips_of_many_machines(
@@ -267,7 +267,7 @@ def test_a_pool_of_one_machine_has_no_deviations(
 ) -> None:
     own = next(iter(machines(fans).values()))
     pool_prior = fit_pool(own, pooled_without_networks, tmp_path, CPU, SILENT)
-    assert pool_prior.for_machine(own, 2).signal == {}
+    assert pool_prior.for_machine(own, 2).fixed == {}
     first = Detector.fit(own, pooled_without_networks, pool_prior=pool_prior).detector
     alone = Detector.fit(own, without_networks).detector
     assert (first.normal_scores.of_usual.scores == alone.normal_scores.of_usual.scores).all()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,19 +79,17 @@ def load_backbone(config: Config, device: torch.device) -> Networks:
 
 def backbone_digest(config: Config) -> str:
     """SHA-256 of the file whose networks a fit takes; empty where it takes none."""
-    return _digest(_file(config)) if config.takes_pretrained else ""
-
-
-def _file(config: Config) -> Path:
-    return SHIPPED if config.networks.start == "backbone" else Path(config.networks.start)
-
-
-@cache
-def _digest(path: Path) -> str:
+    if not config.takes_pretrained:
+        return ""
+    path = _file(config)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"{path}: no such backbone ({error.strerror})") from error
+
+
+def _file(config: Config) -> Path:
+    return SHIPPED if config.networks.start == "backbone" else Path(config.networks.start)
 
 
 def _shape(config: Config) -> dict[str, Any]:
