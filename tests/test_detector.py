@@ -42,6 +42,12 @@ def test_surrogates_weight_bands_and_families(fitted: Detector) -> None:
     assert min(weights) < max(weights)
 
 
+def test_what_differs_between_microphones_keeps_a_weight_of_its_own(fitted: Detector) -> None:
+    weights = fitted.pipeline.calibration.family_weight
+    kept = {family: weights[family] for family in ("difference", "coherence", "level")}
+    assert kept == {"difference": 0.25, "coherence": 1.0, "level": 1.0}
+
+
 def test_a_knock_scores_higher_than_the_hum(fitted: Detector) -> None:
     normal = [fitted.score(hum(seed).T).score for seed in range(500, 504)]
     knocking = [fitted.score(knock(seed).T).score for seed in range(500, 504)]

@@ -141,6 +141,23 @@ def test_a_family_without_surrogates_keeps_its_weight() -> None:
     assert fitted.family_weight == {"a": 1, "b": 1}
 
 
+def test_a_family_that_is_worth_less_counts_less_at_every_number_of_clips() -> None:
+    surrogates = {"steady": torch.full((9, 1), 9.0), "loose": torch.zeros(9, 1)}
+    for n in (8, 200):
+        plain, weighted = (
+            Calibration.fit(
+                raw_scores(n),
+                RESOLUTION,
+                RELIABLE,
+                FAMILIES,
+                surrogates=surrogates,
+                weight_of_family=weights,
+            ).family_weight
+            for weights in (None, {"b": 0.25, "absent": 0.5})
+        )
+        assert weighted == {"a": plain["a"], "b": 0.25 * plain["b"]}
+
+
 def test_contrast_of_networks_lowers_no_other_family() -> None:
     raw = raw_scores(50)
     strong = {"steady": torch.full((9, 1), 2.0), "loose": torch.full((9, 1), 50.0)}

@@ -31,7 +31,7 @@ from audio_anomaly_detector.scoring.calibration import (
     Raw,
     left_out_components,
 )
-from audio_anomaly_detector.scoring.components import COMPONENTS, NETWORK_FAMILIES
+from audio_anomaly_detector.scoring.components import COMPONENTS, FAMILY_WEIGHT, NETWORK_FAMILIES
 from audio_anomaly_detector.scoring.conditions import Conditions
 from audio_anomaly_detector.scoring.measurement import Statistics
 from audio_anomaly_detector.scoring.threshold import NormalScores, ScoresByLength
@@ -229,6 +229,7 @@ def _calibrate(
         raw_scores(deviating, banks),
         usual.groups,
         usual.seconds,
+        FAMILY_WEIGHT,
     )
     for one in others:
         calibration = calibration.with_length(one.seconds, one.raw, resolution, one.groups)

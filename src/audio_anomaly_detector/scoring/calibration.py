@@ -110,6 +110,7 @@ class Calibration:
         surrogates: dict[str, Tensor] | None = None,
         groups: dict[str, NDArray[np.int64]] | None = None,
         seconds: float = 1.0,
+        weight_of_family: dict[str, float] | None = None,
     ) -> "Calibration":
         """Median and MAD of cross-fitted normal scores, and how steady each component is.
 
@@ -129,6 +130,7 @@ class Calibration:
             groups: by component, which of the n clips vary together, ``(n,)``: their number is
                 that of the independent clips, and each counts as one. None: every clip for itself.
             seconds: length of the clips.
+            weight_of_family: what the weights of some families are multiplied by; None: of none.
         """
         groups = groups or {name: np.arange(len(values)) for name, values in raw.items()}
         centre, spread = _scales(raw, resolution, groups)
@@ -148,6 +150,7 @@ class Calibration:
         for family in dict.fromkeys(family_of.values()):
             members = [steadiness[name] for name in raw if family_of[name] == family]
             family_weight[family] = contrast.get(family, 1.0)
+            family_weight[family] *= (weight_of_family or {}).get(family, 1.0)
             if family in networks:
                 family_weight[family] *= 0.0 if np.mean(members) < _UNSTABLE else shrinkage**2
         return replace(unweighted, family_weight=family_weight)
