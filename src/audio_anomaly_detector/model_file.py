@@ -31,6 +31,8 @@ _CONSTANTS_OF_FORMAT_4: dict[str, dict[str, Any]] = {
     "transformer": {"log_variance_bound": 6.0, "scoring_masks": 2, "scoring_seed": 0},
     "vqvae": {"log_variance_bound": 6.0},
 }
+# No network was trained beforehand.
+_NETWORKS_BEFORE_FORMAT_6 = {"start": "scratch"}
 # Alarms beside the warnings came with format 6.
 _ALARMS_BEFORE_FORMAT_6: dict[str, Any] = {
     "false_alarms": None,
@@ -197,6 +199,7 @@ def _from_format_5(content: dict[str, Any]) -> dict[str, Any]:
     config = json.loads(content["config"])
     config["audio"] |= {"scale": 1.0, "group": "recording"}
     config["scoring"]["threshold"] |= _ALARMS_BEFORE_FORMAT_6
+    config["networks"] = _NETWORKS_BEFORE_FORMAT_6
     return {**content, "format": FORMAT, "config": json.dumps(config, allow_nan=False)}
 
 
@@ -235,6 +238,7 @@ def _from_format_4(content: dict[str, Any]) -> dict[str, Any]:
     threshold = of_threshold | _ALARMS_BEFORE_FORMAT_6
     config = json.loads(content["config"])
     config["signals"] = _signals_of_format_4(config["audio"]["sample_rate"])
+    config["networks"] = _NETWORKS_BEFORE_FORMAT_6
     for section, constants in _CONSTANTS_OF_FORMAT_4.items():
         config[section] |= constants
     config["scoring"]["threshold"] = json.loads(content["threshold"]) | threshold
