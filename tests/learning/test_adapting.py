@@ -56,9 +56,13 @@ def test_normal_clips_of_the_new_condition_no_longer_alarm(
     later = [quieter(seed).T for seed in range(300, 306)]
     unlike = fitted.score_waveforms(later)
     assert all(score.height > 0 and score.p_recording < 0.05 for score in unlike)
-    adapted = result.detector.score_waveforms(later)
-    assert sum(score.height > 0 for score in adapted) <= 1
-    assert sum(score.p_recording < 0.05 for score in adapted) <= 1
+    # Eight clips set the rate of alarms roughly: it is about that of the former condition.
+    seeds = range(300, 360)
+    adapted = result.detector.score_waveforms([quieter(seed).T for seed in seeds])
+    usual = fitted.score_waveforms([hum(seed).T for seed in seeds])
+    alarms, as_before = (sum(score.height > 0 for score in some) for some in (adapted, usual))
+    assert alarms <= as_before + 5
+    assert sum(score.p_recording < 0.05 for score in adapted) <= 3
     faulty = [(0.4 * knock(seed)).T for seed in range(300, 306)]
     assert all(score.is_anomalous for score in result.detector.score_waveforms(faulty))
     former = [hum(seed).T for seed in range(300, 306)]
