@@ -82,7 +82,7 @@ def train(
     history: list[Epoch] = []
     best, best_state = -math.inf, None
     if checkpoint.exists():
-        state = _read(checkpoint, device)
+        state = read_checkpoint(checkpoint, device)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
@@ -137,7 +137,7 @@ def train(
     return history
 
 
-def _read(checkpoint: Path, device: torch.device) -> Any:
+def read_checkpoint(checkpoint: Path, device: torch.device) -> Any:
     """The state that a checkpoint holds.
 
     Raises:

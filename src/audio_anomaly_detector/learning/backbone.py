@@ -1,7 +1,6 @@
 """The file of a backbone: networks that were trained on made machines, before any real one."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -95,4 +94,4 @@ def _file(config: Config) -> Path:
 def _shape(config: Config) -> dict[str, Any]:
     plain = config.model_dump(mode="json", include=set(_PARTS))
     rate = config.audio.sample_rate
-    return json.loads(json.dumps(plain)) | {"audio.sample_rate": rate}
+    return {**plain, "audio.sample_rate": rate}

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from audio_anomaly_detector.config import Config, load_config
-from audio_anomaly_detector.errors import DamagedError, UserError
+from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder, hold_folder
 from audio_anomaly_detector.learning.backbone import write_backbone
 from audio_anomaly_detector.models.logmel import LogMel
@@ -28,8 +28,8 @@ from audio_anomaly_detector.pretraining.recipe import Recipe
 from audio_anomaly_detector.pretraining.sounds import MachineSounds, StepSounds
 from audio_anomaly_detector.progress import Progress
 from audio_anomaly_detector.seeding import derive_seed
-from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
-from audio_anomaly_detector.training import warmup_cosine
+from audio_anomaly_detector.tensor_files import save_tensors
+from audio_anomaly_detector.training import read_checkpoint, warmup_cosine
 
 logger = logging.getLogger(__name__)
 
@@ -221,13 +221,7 @@ class _Run:
         checkpoint = self._checkpoint(name)
         state: Any = None
         if checkpoint is not None and checkpoint.exists():
-            try:
-                state = load_tensors(checkpoint.read_bytes())
-            except DamagedError as error:
-                raise UserError(
-                    f"{checkpoint}: this checkpoint is damaged: {error}; delete it, and the "
-                    "lesson begins again"
-                ) from error
+            state = read_checkpoint(checkpoint, torch.device("cpu"))
         if dist.is_initialized():
             shared = [state]
             dist.broadcast_object_list(shared)

@@ -107,7 +107,7 @@ class MachineClips(NamedTuple):
 
 def _path(rng: np.random.Generator, clock: Clock) -> Array:
     """Direct sound and a decaying tail of noise, ``(taps,)``."""
-    reverberation = np.exp(rng.uniform(np.log(0.05), np.log(0.7)))  # s until -60 dB
+    reverberation = draw_between(rng, 0.05, 0.7)  # s until -60 dB
     taps = int(min(0.4, reverberation) * clock.sample_rate)
     tail = rng.standard_normal(taps) * 10 ** (-3 * np.arange(taps) / taps)
     tail *= amplitude(rng.uniform(-18, 0)) / np.sqrt(np.sum(tail**2))
@@ -132,13 +132,13 @@ def draw_place(rng: np.random.Generator, clock: Clock) -> Place:
         variation_db=draw_between(rng, 0.2, 8),
         variation_octaves=draw_between(rng, 0.2, 1.5),
         memory=rng.uniform(0.4, 0.97) if rng.random() < 0.3 else 0.0,
-        events=np.exp(rng.uniform(np.log(0.005), np.log(0.3))),
+        events=draw_between(rng, 0.005, 0.3),
         microphone=Spectrum(
             rng.normal(0, 0.7),
             tuple(np.exp(rng.uniform(np.log(100), np.log(7500), peaks))),
             tuple(rng.normal(0, 4, peaks)),
             width=rng.uniform(0.1, 0.6),
-            low_hz=np.exp(rng.uniform(np.log(20), np.log(150))),
+            low_hz=draw_between(rng, 20, 150),
         ),
         low_pass_hz=20_000.0 if rng.random() < 0.7 else rng.uniform(3000, 7500),
     )
@@ -273,7 +273,7 @@ def _hall(place: Place, moment: Moment, rng: np.random.Generator, clock: Clock) 
 def _event(rng: np.random.Generator, clock: Clock) -> Array:
     """Something that happens once: a knock, a puff, a voice-like sound, a passing hum."""
     at = rng.uniform(0, clock.seconds)
-    length = np.exp(rng.uniform(np.log(0.05), np.log(2)))
+    length = draw_between(rng, 0.05, 2)
     shape = np.exp(-0.5 * ((clock.times - at) / (length / 2)) ** 4)
     kind = rng.integers(4)
     if kind == 0:
@@ -290,5 +290,5 @@ def _event(rng: np.random.Generator, clock: Clock) -> Array:
         levels = -6 * np.log2(np.arange(1, 20)) + rng.normal(0, 6, 19)
         voice = tones(turns(pitch, clock, 0.0), range(1, 20), levels, rng.random(19))
         return voice * np.maximum(0.5 + wander(rng, clock, 4.0), 0) * shape
-    hz = np.exp(rng.uniform(np.log(60), np.log(3000))) * (1 + 0.05 * wander(rng, clock, 0.5))
+    hz = draw_between(rng, 60, 3000) * (1 + 0.05 * wander(rng, clock, 0.5))
     return tones(turns(hz, clock, 0.0), range(1, 6), -6.0 * np.arange(5), rng.random(5)) * shape
