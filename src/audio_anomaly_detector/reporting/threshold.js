@@ -60,6 +60,11 @@ function startThreshold() {
   reset();
 }
 
+// A number of false alarms; how much rarer than one in three years nobody can tell from normal clips.
+function aDay(alarms) {
+  return alarms > 0 && alarms < 0.001 ? "< 0.001" : shown(alarms, 2);
+}
+
 function showWhatIf(threshold, perDay) {
   const found = decide(threshold);
   const { rate, low, high } = expectedAbove(threshold);
@@ -79,8 +84,8 @@ function showWhatIf(threshold, perDay) {
       figure("f1", ratio(found.f1), "F1"),
     );
   }
-  figures.push(figure("alarms", shown(rate * perDay, 2),
-    `false alarms a day to be expected [${shown(low * perDay, 2)}, ${shown(high * perDay, 2)}]`));
+  figures.push(figure("alarms", aDay(rate * perDay),
+    `false alarms a day to be expected [${aDay(low * perDay)}, ${aDay(high * perDay)}]`));
   byId("what-if").replaceChildren(...figures);
 }
 
