@@ -38,6 +38,7 @@ from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips, machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_csv
+from audio_anomaly_detector.pretraining.recipe import SHIPPED_RECIPE, read_recipe
 from audio_anomaly_detector.progress import SILENT
 from recorded_progress import RecordedProgress
 from synthetic_data import TINY, write_machine
@@ -274,6 +275,30 @@ def test_a_cell_of_other_settings_is_not_finished(
     seeds = make_cell_jobs(machines(clips), ["level"], [FOLDS], seeds=2, threads=1)
     assert [each.config.seed for each in seeds] == [0, 1]
     assert seeds[0].origins == seeds[1].origins
+
+
+def test_controls_of_the_backbone_say_how_they_are_made(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    controls = {name: each for name, each in DETECTORS.items() if name.startswith("backbone_")}
+    recipes = []
+    for control in controls.values():
+        reason = control.missing()
+        assert reason is not None
+        command = reason.partition("aad pretrain ")[2].split()
+        options = list(zip(command[::2], command[1::2], strict=True))
+        [file] = [value for name, value in options if name == "--out"]
+        changes = [value for name, value in options if name == "--set"]
+        assert len(changes) + 1 == len(options)
+        recipes.append(read_recipe(SHIPPED_RECIPE, changes))
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_bytes(b"some networks")
+        assert control.missing() is None
+    assert len(set(recipes)) == len(controls) and read_recipe(SHIPPED_RECIPE) not in recipes
+    finished = job_of("backbone_random", clips)
+    Path("backbones/random.safetensors").write_bytes(b"other networks")
+    assert job_of("backbone_random", clips).origins != finished.origins
 
 
 @pytest.mark.parametrize("change", ["content", "label", "clips"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from audio_anomaly_detector.benchmark import classical, pretrained_encoder
 from audio_anomaly_detector.benchmark.baseline import Baseline, FoldScores, run_baseline
@@ -75,6 +76,20 @@ def _ours(
     return BenchmarkDetector(tuple(rows), run_detector, preset, settings, pool, is_ours=True)
 
 
+def _backbone(name: str, title: str, *recipe: str) -> BenchmarkDetector:
+    """The preset `small` with networks of another recipe than the shipped ones."""
+    file = BACKBONES / f"{name}.safetensors"
+    changes = " ".join(f"--set {change}" for change in recipe)
+
+    def missing() -> str | None:
+        if file.exists():
+            return None
+        return f"its networks are not on disk; make them: aad pretrain --out {file} {changes}"
+
+    detector = _ours(f"ours (small, backbone {title})", "small", f"networks.start={file}")
+    return replace(detector, missing=missing)
+
+
 def _baseline(make: Callable[[], Baseline], *rows: Row) -> BenchmarkDetector:
     def run(
         train: Sequence[Clip], test: Sequence[Clip], config: Config, _: PoolPrior | None
@@ -91,6 +106,9 @@ def _statistics(title: str, back_end: classical.BackEnd) -> BenchmarkDetector:
     )
 
 
+# Where `aad pretrain` puts the controls of the shipped backbone; of the folder one is in.
+BACKBONES = Path("backbones")
+_FEWER = ("steps=600", "code_steps=100")
 _SCRATCH = "networks.start=scratch"
 DETECTORS: dict[str, BenchmarkDetector] = {
     "small": _ours("ours (small)", "small"),
@@ -119,6 +137,21 @@ DETECTORS: dict[str, BenchmarkDetector] = {
     "transformer_fused": _ours(
         "ours (small, VQ-VAE of the transformer alone)", "small", _SCRATCH, "vqvae.sees=transformer"
     ),
+    "backbone_random": _backbone(
+        "random", "with random weights", "steps=0", "code_steps=0", "lessons.codes=false"
+    ),
+    "backbone_150": _backbone("150", "after 150 steps", "steps=150", "code_steps=40"),
+    "backbone_600": _backbone("600", "after 600 steps", *_FEWER),
+    "backbone_unheard": _backbone(
+        "unheard", "600 without hear_the_machine", *_FEWER, "lessons.hear_the_machine=0"
+    ),
+    "backbone_unpaired": _backbone(
+        "unpaired", "600 without same_machine", *_FEWER, "lessons.same_machine=0"
+    ),
+    "backbone_unkept": _backbone(
+        "unkept", "600 without keep_the_machine", *_FEWER, "lessons.keep_the_machine=false"
+    ),
+    "backbone_uncoded": _backbone("uncoded", "600 without codes", *_FEWER, "lessons.codes=false"),
     "views": _ours("ours (small, four views)", "small", "scoring.views=4"),
     "level": _baseline(LevelOnly, Row("level-only control", ("score",))),
     "knn": _statistics("nearest neighbour", classical.nearest_neighbour),
