@@ -72,6 +72,21 @@ def test_one_score_whatever_the_length(detector: Detector, graph: Path, samples:
         assert agree(detector.score(cut), exported.score(cut))
 
 
+def test_the_networks_of_the_backbone_score_alike(normals: list[Clip], tmp_path: Path) -> None:
+    """In files, alone and in batches, loud and quiet: they hear every window at one level."""
+    config = load_config("small", audio={"length": 65_536, "level": "recorded"})
+    detector = Detector.fit(normals, config).detector
+    file = export_onnx(detector, tmp_path / "model.onnx")
+    assert file.difference < 1e-4
+    exported = OnnxDetector.load(file.path)
+    sounds = [gain * hum(seed, seconds=6).T for seed, gain in ((3, 1.0), (4, 1e-3), (5, 30.0))]
+    sounds += [knock(3).T, hum(3, seconds=2).T]
+    together = detector.score_waveforms(sounds)
+    for sound, ours in zip(sounds, together, strict=True):
+        assert agree(detector.score(sound), ours)
+        assert agree(ours, exported.score(sound))
+
+
 @pytest.mark.parametrize("slack", [0.0, 0.01, 0.25, 0.9])
 @pytest.mark.parametrize("samples", [16_000, 65_536, 66_191, 66_192, 81_920, 81_921, 200_000])
 def test_windows_of_the_graph_are_those_of_files(
