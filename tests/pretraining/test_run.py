@@ -145,6 +145,13 @@ def test_a_damaged_checkpoint_is_named(
         pretrain(recipe, out, CPU, 0, SILENT)
 
 
+def test_what_cannot_end_well_is_not_begun(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder; name a file in it, such as .*safetensors"):
+        pretrain(recipe, tmp_path, CPU, 0, SILENT)
+    with pytest.raises(UserError, match="'preset'.*small"):
+        read_recipe(SHIPPED_RECIPE, ["preset=instant"])
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_backbone(backbone: Path, tmp_path: Path) -> None:
     out = tmp_path / "two.safetensors"

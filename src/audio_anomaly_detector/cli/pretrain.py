@@ -30,7 +30,7 @@ def pretrain(
 
     A training that was interrupted goes on when it is started again with the same recipe. Several
     processes or GPUs: torchrun --nproc-per-node N -m audio_anomaly_detector pretrain --out FILE.
-    Fits take it with --preset small --set networks.start=FILE.
+    Fits take it with --set networks.start=FILE.
     """
     from audio_anomaly_detector.cli.console import out as stdout
     from audio_anomaly_detector.cli.console import start_logging
@@ -45,6 +45,7 @@ def pretrain(
         written = train(wanted, out, resolve_device(device), workers, progress)
     if written:
         stdout.print(
-            f"{out}: written; use it with: aad fit DATA --preset small --set networks.start={out}"
+            f"{out}: written; use it with: "
+            f"aad fit DATA --preset {wanted.preset} --set networks.start={out}"
         )
     return DONE

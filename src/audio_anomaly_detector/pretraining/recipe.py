@@ -1,10 +1,10 @@
 """The recipe of a backbone: what it hears, what it is taught, for how long."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from audio_anomaly_detector.choices import Preset
 from audio_anomaly_detector.settings import merged, parse_override, read_yaml, validated
 
 SHIPPED_RECIPE = Path(__file__).parents[1] / "weights/small.yaml"
@@ -37,7 +37,7 @@ class Lessons(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 class Recipe(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Everything that decides what a backbone is."""
 
-    preset: Preset = Field(description="whose networks are trained")
+    preset: Literal["small", "base", "paper"] = Field(description="whose networks are trained")
     seed: int = Field(ge=0, description="governs all randomness")
     steps: int = Field(ge=0, le=100_000_000, description="of DeSpaWN and transformer together")
     code_steps: int = Field(ge=0, le=100_000_000, description="of the VQ-VAE, after them")

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 # Steps between two checkpoints: a few minutes on two cores.
 _PART = 200
 _CLIP_NORM = 1.0
+_EXAMPLE = "backbone.safetensors"
 
 
 def pretrain(
@@ -59,6 +60,8 @@ def pretrain(
     Raises:
         UserError: a place that cannot be written, a loss that is not finite.
     """
+    if out.is_dir():
+        raise UserError(f"{out}: is a folder; name a file in it, such as {out / _EXAMPLE}")
     with _process_group(device) as own_device:
         if _rank():
             _Run(recipe, None, own_device, workers, progress).train()
