@@ -1,5 +1,7 @@
 """Fits that start from a backbone: nothing is trained, and nothing else changes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,18 @@ def test_a_saved_model_scores_alike_without_the_backbone(
     again = Detector.load(tmp_path / "model.pth")
     sound = hum(701).T
     assert again.score(sound).score == fitted.score(sound).score
+
+
+def test_networks_are_read_without_the_compiler() -> None:
+    """Importing it takes as long as scoring some hundred clips."""
+    program = (
+        "import sys, torch\n"
+        "from audio_anomaly_detector.config import load_config\n"
+        "from audio_anomaly_detector.learning.backbone import load_backbone\n"
+        "load_backbone(load_config('small'), torch.device('cpu'))\n"
+        "assert not {'torch._dynamo', 'sympy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_its_networks_hear_no_level(config: Config) -> None:

@@ -148,7 +148,7 @@ def test_a_damaged_checkpoint_is_named(
 def test_what_cannot_end_well_is_not_begun(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is a folder; name a file in it, such as .*safetensors"):
         pretrain(recipe, tmp_path, CPU, 0, SILENT)
-    with pytest.raises(UserError, match="'preset'.*small"):
+    with pytest.raises(UserError, match=r"'preset'.*small"):
         read_recipe(SHIPPED_RECIPE, ["preset=instant"])
 
 

@@ -447,7 +447,9 @@ class _NewClips:
     def _left_out(self) -> list[Tensor]:
         """Such scores of the clips and, length by length, of their pieces."""
         pieces = list(self.pieces.values())
-        statistics = [self.statistics, *map(self._of_pieces, pieces)]
+        known = self.statistics
+        of_pieces = (self.measurements.of_pieces(one, None, known, one.everyone) for one in pieces)
+        statistics = [known, *of_pieces]
         raw: list[dict[str, Tensor]] = [{} for _ in statistics]
         seed = derive_seed(self.current.config.seed, "folds")
         for fold in cross_folds(self.clips, _FOLDS, seed):
@@ -465,13 +467,6 @@ class _NewClips:
             self._evidence(scores, seconds.double()).score
             for scores, seconds in zip(raw, [self.seconds, *lengths], strict=True)
         ]
-
-    def _of_pieces(self, pieces: Pieces) -> Statistics:
-        """Statistics of pieces, ``(k, C, D)`` by component."""
-        everyone = list(range(len(pieces.clips)))
-        if not pieces.windows:
-            return pieces.means(self.statistics, everyone)
-        return self.measurements.of_pieces(pieces, None, {}, everyone)
 
     def _evidence(self, raw: dict[str, Tensor], seconds: Tensor) -> Evidence:
         pipeline = self.current.pipeline

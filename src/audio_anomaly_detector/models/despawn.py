@@ -169,7 +169,7 @@ class Despawn(nn.Module):
     def __init__(self, config: DespawnConfig) -> None:
         super().__init__()
         self.config = config
-        low = torch.tensor(DB4).repeat(1 if config.sharing == "one" else config.levels, 1)
+        low = torch.tensor([DB4] * (1 if config.sharing == "one" else config.levels))
         self.low = nn.Parameter(low)
         high = synthesis_low = synthesis_high = None
         if config.sharing in ("filter", "free"):

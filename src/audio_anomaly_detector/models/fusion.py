@@ -1,5 +1,6 @@
 """Hierarchical cross-attention between wavelet bands and transformer embeddings."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -87,10 +88,12 @@ class HierarchicalFusion(nn.Module):
         context: int,
     ) -> None:
         super().__init__()
-        self.scale_bands = [len(group) for group in torch.arange(bands).tensor_split(scales)]
+        self.scale_bands = [len(group) for group in np.array_split(range(bands), scales)]
         self.embed_time = nn.Linear(transformer_width, width)
         self.embed_statistics = nn.Linear(statistics, width)
-        self.band_identity = nn.Parameter(torch.randn(bands, width) / width**0.5)
+        # Never on the device "meta", whose arithmetic imports PyTorch's compiler, for a second.
+        identity = torch.randn(bands, width, device="cpu") / width**0.5
+        self.band_identity = nn.Parameter(identity)
         # Names of weights in model files: "asks" is for "queries".
         self.time_asks = nn.ModuleList(LocalAttention(width, heads, context) for _ in range(scales))
         self.summary_asks = nn.ModuleList(

@@ -80,7 +80,9 @@ class VectorQuantiser(nn.Module):
         self.decay = decay
         self.dead_usage = dead_usage
         self.seed = seed
-        start = torch.randn(n_codes, width, generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        # Never on the device "meta", where this imports PyTorch's compiler, for a second.
+        start = torch.randn(n_codes, width, generator=generator, device="cpu")
         # Averages of the members' sum and number; the code is the direction of the sum.
         self.register_buffer("sums", F.normalize(start, dim=-1))
         self.register_buffer("usage", torch.ones(n_codes))

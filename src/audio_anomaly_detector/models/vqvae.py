@@ -1,5 +1,6 @@
 """VQ-VAE over fused wavelet and transformer features, one code per time step."""
 
+import math
 from typing import Literal, NamedTuple, Self
 
 import torch
@@ -174,9 +175,9 @@ class FusionVQVAE(nn.Module):
             nn.Linear(2 * width, 2 * target_width),
         )
         self.register_buffer("code_variance", torch.ones(n_codes))
-        uniform = -torch.log(torch.tensor(float(n_codes)))
-        self.register_buffer("log_first", uniform.repeat(n_codes))
-        self.register_buffer("log_transition", uniform.repeat(n_codes, n_codes))
+        uniform = -math.log(n_codes)
+        self.register_buffer("log_first", torch.full((n_codes,), uniform))
+        self.register_buffer("log_transition", torch.full((n_codes, n_codes), uniform))
 
     def set_statistics(self, wavelet: Tensor, transformer: Tensor, targets: Tensor) -> None:
         """Set the training features' statistics, by which all inputs are standardised.
