@@ -14,12 +14,17 @@ import pytest
 import torch
 
 from audio_anomaly_detector import provenance
-from audio_anomaly_detector.config import Config
+from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.data.clips import Clip
 from audio_anomaly_detector.detector import Detector
-from audio_anomaly_detector.errors import UserError
+from audio_anomaly_detector.errors import DamagedError, UserError
 from audio_anomaly_detector.model_container import pack, unpack
-from audio_anomaly_detector.model_file import FORMAT, read_model_file, write_model_file
+from audio_anomaly_detector.model_file import (
+    FORMAT,
+    read_model_file,
+    restore_networks,
+    write_model_file,
+)
 from audio_anomaly_detector.provenance import Provenance
 from audio_anomaly_detector.scoring import calibration
 from audio_anomaly_detector.tensor_files import load_tensors, save_tensors
@@ -314,6 +319,14 @@ def test_numbers_that_are_not_real_are_refused_in_silence(
         Detector.load(tmp_path / "altered.pth")
     assert "\n" not in str(caught.value)
     assert not recwarn.list
+
+
+def test_a_codebook_that_would_take_gigabytes_is_refused_before() -> None:
+    config = load_config("small", overrides=["vqvae.latent_width=4096", "networks.start=scratch"])
+    state = {"vqvae.code_variance": torch.zeros(1).expand(10**9)}
+    for sums in ({}, {"vqvae.quantiser.sums": torch.zeros(8, 16)}):
+        with pytest.raises(DamagedError, match="codes"):
+            restore_networks(config, {**state, **sums}, torch.device("cpu"))
 
 
 def test_a_foreign_file_prints_no_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:

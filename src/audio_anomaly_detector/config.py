@@ -301,6 +301,12 @@ def load_config(
         rate = audio.get("sample_rate", AudioConfig().sample_rate)
         tree["logmel"] = {"sample_rate": rate, **logmel}
         tree["transformer"] = {"n_mels": logmel["n_mels"], **transformer}
+    networks = tree.get("networks")
+    if isinstance(networks, Mapping):
+        start = networks.get("start")
+        if isinstance(start, str) and start not in ("", "scratch", "backbone"):
+            # Workers and later fits with the same settings stand elsewhere.
+            tree["networks"] = {**networks, "start": str(Path(start).expanduser().absolute())}
     return parse_config(tree)
 
 

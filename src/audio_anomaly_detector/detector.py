@@ -170,7 +170,8 @@ class Detector:
         Raises:
             UserError: anomalous clips or clips without a label among them, too few clips (also for
                 the threshold that is asked for), full disk; the config asks for a pool and none is
-                given, or one of another config; another fit is writing into `work`.
+                given, or one of another config; no such backbone, or one of other networks;
+                another fit is writing into `work`.
             ClipError: with ``on_error="stop"``, the first clip that cannot be used.
         """
         # Here, so that loading a detector to score imports no training code.
@@ -188,6 +189,7 @@ class Detector:
             hold_folder,
             temporary_folder,
         )
+        from audio_anomaly_detector.learning.backbone import check_backbone  # noqa: PLC0415
         from audio_anomaly_detector.learning.fitting import fit  # noqa: PLC0415
         from audio_anomaly_detector.learning.folds import calibration_size  # noqa: PLC0415
         from audio_anomaly_detector.learning.identity import fit_identity, same_fit  # noqa: PLC0415
@@ -206,6 +208,7 @@ class Detector:
                 "learns from several machines needs their pool, made with the same settings "
                 "('aad run-all --pool' does that), and nothing else takes one"
             )
+        check_backbone(config)
         given = with_groups(clips, config.audio.group)
         cuts_of = {clip.name: cut_long_recordings([clip], config.audio) for clip in given}
         clips = [cut for cuts in cuts_of.values() for cut in cuts]

@@ -138,6 +138,9 @@ def restore_networks(
     if "vqvae.code_variance" not in state or state["vqvae.code_variance"].ndim != 1:
         raise DamagedError("weights of its networks are missing")
     n_codes = len(state["vqvae.code_variance"])
+    sums = state.get("vqvae.quantiser.sums")
+    if sums is None or sums.shape != (n_codes, config.vqvae.latent_width):
+        raise DamagedError("its codes are not those of its settings")
     # Weights of other shapes are found before memory is taken for the config's.
     with torch.device("meta"):
         wanted = _networks(config, n_codes).state_dict()

@@ -78,7 +78,8 @@ class Provenance:
         clips_alike: over how many of these clips neighbours are alike; 1: they are not, or other
             groups were known.
         pool: machines that the pool prior was learned from; empty without a pool.
-        codebook_perplexity: codes of the VQ-VAE that the training clips use; None without networks.
+        codebook_perplexity: codes of the VQ-VAE that the training clips use; None where no
+            VQ-VAE was trained on them.
         history: epochs of the networks that were kept.
         adaptations: to other recording conditions, the first one first.
         version: of this program.

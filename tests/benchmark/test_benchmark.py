@@ -38,6 +38,7 @@ from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips, machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import write_csv
+from audio_anomaly_detector.model_file import write_model_file
 from audio_anomaly_detector.pretraining.recipe import SHIPPED_RECIPE, read_recipe
 from audio_anomaly_detector.progress import SILENT
 from recorded_progress import RecordedProgress
@@ -282,7 +283,7 @@ def test_controls_of_the_backbone_say_how_they_are_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     controls = {name: each for name, each in DETECTORS.items() if name.startswith("backbone_")}
-    recipes = []
+    recipes, shipped = [], read_recipe(SHIPPED_RECIPE)
     for control in controls.values():
         reason = control.missing()
         assert reason is not None
@@ -291,13 +292,17 @@ def test_controls_of_the_backbone_say_how_they_are_made(
         [file] = [value for name, value in options if name == "--out"]
         changes = [value for name, value in options if name == "--set"]
         assert len(changes) + 1 == len(options)
-        recipes.append(read_recipe(SHIPPED_RECIPE, changes))
+        recipe = read_recipe(SHIPPED_RECIPE, changes)
         Path(file).parent.mkdir(exist_ok=True)
-        Path(file).write_bytes(b"some networks")
-        assert control.missing() is None
-    assert len(set(recipes)) == len(controls) and read_recipe(SHIPPED_RECIPE) not in recipes
+        for made, told in ((shipped, "of another recipe"), (recipe, None)):
+            content = {"backbone": {}, "recipe": made.model_dump(mode="json")}
+            write_model_file(Path(file), content)
+            reason = control.missing()
+            assert reason is None if told is None else told in str(reason)
+        recipes.append(recipe)
+    assert len({*recipes, shipped}) == len(controls) + 1
     finished = job_of("backbone_random", clips)
-    Path("backbones/random.safetensors").write_bytes(b"other networks")
+    write_model_file(Path("backbones/random.safetensors"), {"backbone": {}, "recipe": {}})
     assert job_of("backbone_random", clips).origins != finished.origins
 
 

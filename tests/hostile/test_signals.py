@@ -29,6 +29,7 @@ _COMMANDS = {
     "serial": (["run-all", "DATA", "--save=OUT", *_TINY, "--engine=serial"], _KEPT),
     "processes": (["run-all", "DATA", "--save=OUT", *_TINY, "--engine=processes"], _KEPT),
     "ray": (["run-all", "DATA", "--save=OUT", *_TINY, "--engine=ray"], _KEPT),
+    "pretrain": (["pretrain", "--out=OUT/backbone.safetensors"], _KEPT),
     "benchmark": (["benchmark", "DATA", "--out=OUT", "--detectors=instant", "--seeds=1"], _KEPT),
 }
 

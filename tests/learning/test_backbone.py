@@ -1,5 +1,6 @@
 """Fits that start from a backbone: nothing is trained, and nothing else changes."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from audio_anomaly_detector.benchmark.origin import settings_hash
 from audio_anomaly_detector.config import Config, load_config
-from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.layouts import find_clips
 from audio_anomaly_detector.detector import Detector
 from audio_anomaly_detector.errors import UserError
@@ -99,6 +101,38 @@ def test_another_backbone_is_another_fit(
         write_backbone(path, config, networks, {})
         identities.append(fit_identity(started, normals))
     assert identities[0] != identities[1] == identities[2]
+
+
+def test_where_the_file_lies_does_not_matter(
+    normals: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(SHIPPED, tmp_path / "copy.safetensors")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    configs = [
+        load_config("small", networks={"start": start})
+        for start in ("backbone", "copy.safetensors", "~/copy.safetensors")
+    ]
+    monkeypatch.chdir(tmp_path.parent)
+    assert len({fit_identity(config, normals) for config in configs}) == 1
+    assert len({settings_hash(config) for config in configs}) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["networks.start=Scratch"], r"no such backbone.*aad pretrain.*start=scratch"),
+        (["preset=base", "networks.start=backbone"], "those of the preset small"),
+        (["audio.sample_rate=8000"], "other settings of logmel"),
+    ],
+)
+def test_a_fit_that_cannot_take_it_reads_no_clip(settings: list[str], told: str) -> None:
+    nowhere = [
+        Clip(Path(f"absent-{number}.wav"), str(number), 0, MachineKey("", "", "m"))
+        for number in range(9)
+    ]
+    with pytest.raises(UserError, match=told):
+        Detector.fit(nowhere, load_config("small", overrides=settings), device="cpu")
 
 
 def test_the_shipped_file_is_small() -> None:

@@ -145,6 +145,37 @@ def test_a_damaged_checkpoint_is_named(
         pretrain(recipe, out, CPU, 0, SILENT)
 
 
+def test_statistics_are_taken_over_clips_of_all_lengths(recipe: Recipe, tmp_path: Path) -> None:
+    mixed = recipe.model_copy(update={"statistics_steps": 6, "steps": 0, "code_steps": 0})
+    sounds = StepSounds(mixed, 16_000, "statistics")
+    assert len({sounds[step].normal.shape[-1] for step in range(6)}) == 2
+    assert pretrain(mixed, tmp_path / "mixed.safetensors", CPU, 0, SILENT)
+
+
+def test_what_was_made_stays(recipe: Recipe, tmp_path: Path) -> None:
+    short = recipe.model_copy(update={"steps": 0, "code_steps": 0})
+    out = tmp_path / "b.safetensors"
+    out.write_bytes(b"something else")
+    assert pretrain(short, out, CPU, 0, SILENT)
+    before = out.stat()
+    assert not pretrain(short, out, CPU, 0, SILENT)
+    assert out.stat() == before
+    assert pretrain(short.model_copy(update={"code_steps": 1}), out, CPU, 0, SILENT)
+
+
+def test_the_unfinished_work_of_another_recipe_is_kept(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_PART", 1)
+    out = tmp_path / "b.safetensors"
+    with pytest.raises(Killed):
+        pretrain(recipe, out, CPU, 0, KilledAt("backbone", 3))
+    other = recipe.model_copy(update={"steps": 2})
+    with pytest.raises(UserError, match=r"unfinished training of another recipe.*--out, or delete"):
+        pretrain(other, out, CPU, 0, SILENT)
+    assert list(tmp_path.glob(".b.safetensors.work/*.pt"))
+
+
 def test_what_cannot_end_well_is_not_begun(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is a folder; name a file in it, such as .*safetensors"):
         pretrain(recipe, tmp_path, CPU, 0, SILENT)

@@ -19,7 +19,9 @@ from audio_anomaly_detector.benchmark.pretrained_encoder import PretrainedEncode
 from audio_anomaly_detector.choices import PoolScope
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
+from audio_anomaly_detector.learning.backbone import backbone_recipe
 from audio_anomaly_detector.learning.pool import PoolPrior
+from audio_anomaly_detector.pretraining.recipe import SHIPPED_RECIPE, read_recipe
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,13 @@ def _backbone(name: str, title: str, *recipe: str) -> BenchmarkDetector:
     changes = " ".join(f"--set {change}" for change in recipe)
 
     def missing() -> str | None:
-        if file.exists():
-            return None
-        return f"its networks are not on disk; make them: aad pretrain --out {file} {changes}"
+        make = f"make them: aad pretrain --out {file} {changes}"
+        if not file.exists():
+            return f"its networks are not on disk; {make}"
+        wanted = read_recipe(SHIPPED_RECIPE, list(recipe)).model_dump(mode="json")
+        if backbone_recipe(file) != wanted:
+            return f"the networks of {file} are of another recipe; delete it and {make}"
+        return None
 
     detector = _ours(f"ours (small, backbone {title})", "small", f"networks.start={file}")
     return replace(detector, missing=missing)

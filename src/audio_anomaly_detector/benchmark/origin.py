@@ -9,7 +9,7 @@ from typing import NamedTuple
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip, MachineKey
 from audio_anomaly_detector.data.content import recording_hashes
-from audio_anomaly_detector.learning.backbone import backbone_digest
+from audio_anomaly_detector.learning.backbone import with_content
 from audio_anomaly_detector.provenance import PACKAGE
 
 _DIGITS = 16  # of a hash, in hexadecimal
@@ -49,7 +49,7 @@ def make_origins(data: Mapping[MachineKey, str], config: Config) -> dict[Machine
 
 def settings_hash(config: Config) -> str:
     """Sum up all settings but the seed, which names a cell, and the networks that a fit takes."""
-    return _hash([config.model_dump(mode="json", exclude={"seed"}), backbone_digest(config)])
+    return _hash(with_content(config.model_dump(mode="json", exclude={"seed"}), config))
 
 
 def data_hash(clips: Sequence[Clip]) -> str:

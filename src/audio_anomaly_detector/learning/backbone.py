@@ -51,19 +51,9 @@ def load_backbone(config: Config, device: torch.device) -> Networks:
         device: of the networks.
 
     Raises:
-        UserError: no such file, no backbone, or one of other networks than the config's.
+        UserError: as `check_backbone`.
     """
-    path = _file(config)
-    content = read_model_file(path)
-    if "backbone" not in content:
-        raise UserError(f"{path}: holds no backbone; 'aad pretrain' makes one")
-    heard, wanted = content["backbone"], _shape(config)
-    for key in wanted:
-        if heard.get(key) != wanted[key]:
-            raise UserError(
-                f"{path}: the backbone was trained with other settings of {key}; leave these as "
-                "they are, or train networks on your own clips alone: --set networks.start=scratch"
-            )
+    content = _checked(config)
     try:
         state = {
             name: value.float() if value.is_floating_point() else value
@@ -71,20 +61,80 @@ def load_backbone(config: Config, device: torch.device) -> Networks:
         }
         return restore_networks(config, state, device)
     except (DamagedError, AttributeError, RuntimeError) as error:
-        raise UserError(
-            f"{path}: the backbone is damaged or altered; install or make it again"
-        ) from error
+        path = _file(config)
+        raise UserError(f"{path}: the backbone is damaged or altered; {_remedy(path)}") from error
 
 
-def backbone_digest(config: Config) -> str:
-    """SHA-256 of the file whose networks a fit takes; empty where it takes none."""
+def check_backbone(config: Config) -> None:
+    """Refuse a config whose backbone a fit could not take, before any clip is read.
+
+    Raises:
+        UserError: no such file, no backbone, or one of other networks than the config's.
+    """
+    if config.takes_pretrained:
+        _checked(config)
+
+
+def backbone_recipe(path: Path) -> dict[str, Any]:
+    """How a backbone was trained, as `write_backbone` was told; raises as `check_backbone`."""
+    recipe: dict[str, Any] = _read(path)["recipe"]
+    return recipe
+
+
+def with_content(settings: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Settings that hold the SHA-256 of the networks that a fit takes in place of their file.
+
+    Args:
+        settings: of the config, as plain data.
+        config: names the file.
+
+    Raises:
+        UserError: no such file.
+    """
     if not config.takes_pretrained:
-        return ""
+        return settings
     path = _file(config)
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise UserError(f"{path}: no such backbone ({error.strerror})") from error
+        raise UserError(f"{path}: no such backbone; {_remedy(path)}") from error
+    return settings | {"networks": settings["networks"] | {"start": digest}}
+
+
+def _checked(config: Config) -> dict[str, Any]:
+    """Content of the file, whose networks are those of the config."""
+    path = _file(config)
+    content = _read(path)
+    stored, expected = content["backbone"], _shape(config)
+    for key in expected:
+        if stored.get(key) != expected[key]:
+            raise UserError(
+                f"{path}: the backbone was trained with other settings of {key}, those of the "
+                f"preset {content['recipe']['preset']}; leave these as they are, or train networks "
+                "on your own clips alone: --set networks.start=scratch"
+            )
+    return content
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such backbone; {_remedy(path)}")
+    try:
+        content = read_model_file(path)
+    except UserError as error:
+        raise UserError(f"{path}: no backbone, or a damaged one; {_remedy(path)}") from error
+    if "backbone" not in content:
+        raise UserError(f"{path}: holds no backbone; {_remedy(path)}")
+    return content
+
+
+def _remedy(path: Path) -> str:
+    if path == SHIPPED:
+        return "install the package again"
+    return (
+        "'aad pretrain' makes one; or take the one that comes with the package, --set "
+        "networks.start=backbone, or train on your own clips alone, --set networks.start=scratch"
+    )
 
 
 def _file(config: Config) -> Path:

@@ -79,7 +79,7 @@ class Fitted:
         calibration_clips: their positions among the training clips.
         history: epochs of the networks that are kept.
         outliers: positions of training clips far from all the others.
-        perplexity: codes of the VQ-VAE that the training clips use; None without networks.
+        perplexity: codes of the VQ-VAE that the training clips use; None where none was trained.
     """
 
     pipeline: Pipeline

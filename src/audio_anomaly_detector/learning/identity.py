@@ -9,7 +9,7 @@ from typing import Any
 
 from audio_anomaly_detector.config import Config
 from audio_anomaly_detector.data.clips import Clip
-from audio_anomaly_detector.learning.backbone import backbone_digest
+from audio_anomaly_detector.learning.backbone import with_content
 from audio_anomaly_detector.model_file import FORMAT
 from audio_anomaly_detector.provenance import PACKAGE
 
@@ -31,8 +31,8 @@ def fit_identity(config: Config, clips: Sequence[Clip]) -> str:
         (clip.name, clip.label, clip.split, clip.start, clip.duration, *_sizes_and_times(clip))
         for clip in sorted(clips, key=lambda clip: clip.name)
     ]
-    backbone = backbone_digest(config)
-    content = [_program_version(), FORMAT, _fitted_settings(config), backbone, states]
+    settings = with_content(_fitted_settings(config), config)
+    content = [_program_version(), FORMAT, settings, states]
     return hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest()
 
 

@@ -31,7 +31,7 @@ from audio_anomaly_detector.data.groups import with_groups
 from audio_anomaly_detector.data.layouts import machines
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder, hold_folder
-from audio_anomaly_detector.learning.backbone import load_backbone
+from audio_anomaly_detector.learning.backbone import check_backbone, load_backbone
 from audio_anomaly_detector.learning.folds import MachinePrior, NetworkFolds, PooledNetworks
 from audio_anomaly_detector.learning.identity import fit_identity
 from audio_anomaly_detector.learning.measurements import Measurements
@@ -214,6 +214,7 @@ def _fit_pool(
     progress: Progress,
     on_error: OnError,
 ) -> PoolPrior:
+    check_backbone(config)
     # As a fit of each machine does, so that it finds its clips again.
     clips = cut_long_recordings(with_groups(clips, config.audio.group), config.audio)
     identity = fit_identity(config, clips)

@@ -112,8 +112,10 @@ class MachineConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False)
 
 def _problem(settings: MachineConfig) -> str | None:
     """Why no detector can be made with some settings."""
+    from audio_anomaly_detector.learning.backbone import check_backbone  # noqa: PLC0415
+
     try:
-        settings.detector_config()
+        check_backbone(settings.detector_config())
     except UserError as error:
         return str(error)
     return None

@@ -1,13 +1,16 @@
 """The training of a backbone: one loop, in parts that resume, by one process or several."""
 
 import hashlib
+import json
 import logging
 import math
 import os
 import shutil
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +22,15 @@ from torch.utils.data import DataLoader
 
 from audio_anomaly_detector.config import Config, load_config
 from audio_anomaly_detector.errors import UserError
-from audio_anomaly_detector.files import claim_folder, hold_folder
-from audio_anomaly_detector.learning.backbone import write_backbone
+from audio_anomaly_detector.files import claim_folder, hold_folder, is_claimed
+from audio_anomaly_detector.learning.backbone import backbone_recipe, write_backbone
 from audio_anomaly_detector.models.logmel import LogMel
 from audio_anomaly_detector.models.networks import QUIETEST_DB, Networks
 from audio_anomaly_detector.pretraining.lessons import CodeLessons, FirstLessons
 from audio_anomaly_detector.pretraining.recipe import Recipe
 from audio_anomaly_detector.pretraining.sounds import MachineSounds, StepSounds
 from audio_anomaly_detector.progress import Progress
+from audio_anomaly_detector.provenance import PACKAGE
 from audio_anomaly_detector.seeding import derive_seed
 from audio_anomaly_detector.tensor_files import save_tensors
 from audio_anomaly_detector.training import read_checkpoint, warmup_cosine
@@ -55,25 +59,51 @@ def pretrain(
         progress: receives progress.
 
     Returns:
-        Whether this process has written the file.
+        Whether this process has written the file; a file of the same recipe stays as it is.
 
     Raises:
-        UserError: a place that cannot be written, a loss that is not finite.
+        UserError: a place that cannot be written or that holds the work of another recipe, more
+            processes than GPUs, a loss that is not finite.
     """
     if out.is_dir():
         raise UserError(f"{out}: is a folder; name a file in it, such as {out / _EXAMPLE}")
+    if out.exists() and _recipe_of(out) == recipe.model_dump(mode="json"):
+        logger.warning("%s: was made by this recipe; delete it to train again", out)
+        return False
     with _process_group(device) as own_device:
         if _rank():
             _Run(recipe, None, own_device, workers, progress).train()
             return False
         work = out.with_name(f".{out.name}.work")
         with hold_folder(work):
-            claim_folder(work, hashlib.sha256(recipe.model_dump_json().encode()).hexdigest())
+            _claim(work, recipe)
             run = _Run(recipe, work, own_device, workers, progress)
             run.train()
             write_backbone(out, run.config, run.networks, recipe.model_dump(mode="json"))
         shutil.rmtree(work, ignore_errors=True)
     return True
+
+
+def _recipe_of(out: Path) -> dict[str, Any]:
+    """How the backbone in a file was trained; empty for any other file, which is replaced."""
+    try:
+        return backbone_recipe(out)
+    except UserError:
+        return {}
+
+
+def _claim(work: Path, recipe: Recipe) -> None:
+    """Make a work folder that of this training; that of another one may hold days of work."""
+    config = load_config(recipe.preset, seed=recipe.seed).model_dump(mode="json")
+    processes = os.environ.get("WORLD_SIZE", "1")
+    content = [version(PACKAGE), processes, config, recipe.model_dump(mode="json")]
+    identity = hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest()
+    if any(work.glob("*.pt")) and not is_claimed(work, identity):
+        raise UserError(
+            f"{work}: holds the unfinished training of another recipe, version or number of "
+            "processes; give another --out, or delete this folder"
+        )
+    claim_folder(work, identity)
 
 
 class _Run:
@@ -124,7 +154,7 @@ class _Run:
             sounds.normal.flatten(0, 1)[:, : 2 * self.config.audio.sample_rate]
             for sounds in self._sounds("statistics", 0, self.recipe.statistics_steps)
         ]
-        some = torch.cat(clips)
+        some = _together(clips)
         self.networks.despawn.set_scales(some)
         logmel = torch.cat([self.logmel(part) for part in some.split(32)]).clamp_min(QUIETEST_DB)
         self.networks.transformer.set_statistics(logmel.mean((0, 2)), logmel.std((0, 2)))
@@ -134,10 +164,7 @@ class _Run:
             self.second.features(sounds)
             for sounds in self._sounds("features", 0, self.recipe.statistics_steps)
         ]
-        steps = min(part[0].shape[1] for part in every)
-        bands, times, targets = (
-            torch.cat([part[:, :steps] for part in of_all]) for of_all in zip(*every, strict=True)
-        )
+        bands, times, targets = (_together(of_all) for of_all in zip(*every, strict=True))
         self.networks.vqvae.set_statistics(bands, times, targets)
 
     def _set_code_statistics(self) -> None:
@@ -147,7 +174,7 @@ class _Run:
             output = self.networks.vqvae(bands, times)
             codes.append(output.codes[:, :4])
             commitment.append(output.commitment[:, :4])
-        self.networks.vqvae.fit_code_statistics(torch.cat(codes), torch.cat(commitment))
+        self.networks.vqvae.fit_code_statistics(_together(codes), _together(commitment))
 
     def _sounds(self, purpose: str, first: int, last: int) -> Iterator[MachineSounds]:
         """Sounds of some steps, on the device."""
@@ -157,7 +184,7 @@ class _Run:
             batch_size=None,
             sampler=range(first, last),
             num_workers=self.workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_draw_quietly,
             generator=torch.Generator(),  # unused; without it the global one would be
         )
         for sounds in loader:
@@ -245,7 +272,13 @@ def _process_group(device: torch.device) -> Iterator[torch.device]:
         return
     cuda = device.type == "cuda"
     if cuda:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        local_rank = int(os.environ["LOCAL_RANK"])
+        if local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f"{local_rank + 1} or more processes, {torch.cuda.device_count()} GPUs; start one "
+                "process a GPU, or train on the CPU: --device cpu"
+            )
+        device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
@@ -254,9 +287,20 @@ def _process_group(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
+def _together(parts: Sequence[Tensor]) -> Tensor:
+    """Clips ``(B, T, ...)`` of several steps, as long as the shortest of them."""
+    shortest = min(part.shape[1] for part in parts)
+    return torch.cat([part[:, :shortest] for part in parts])
+
+
 def _rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def _one_thread(_: int) -> None:
+def _draw_quietly(_: int) -> None:
+    """A worker computes on one thread, and leaves what Ctrl-C means to the training process."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)

@@ -124,6 +124,8 @@ def _test_watch(
     Watching changes no result, so test clips that cannot be used do not end the fit.
     """
     if not config.trains_networks or not {0, 1} <= {clip.label for clip in clips}:
+        if config.takes_pretrained:
+            log.info("no epochs to watch: the networks come trained")
         return None
     try:
         return LabelWatch(clips, config, folder, resolve_device(options.device))
