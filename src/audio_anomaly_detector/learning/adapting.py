@@ -316,7 +316,10 @@ class _NewClips:
         data = TrainingData(store, current.config, measure.logmel, work, current.device, progress)
         # However they came about, adapting changes no networks.
         measurements = Measurements(data, measure, networks)
-        return cls(current, data, measurements, measurements.fixed)
+        # Not `fixed`, with which the maps of the networks are measured, too.
+        everyone = range(len(data.windows_of))
+        statistics = measurements.statistics(None, "measuring clips", everyone)
+        return cls(current, data, measurements, statistics)
 
     def of(self, kept: list[int]) -> "_NewClips":
         """Some of the clips, by their positions."""
