@@ -173,8 +173,9 @@ def despawn() -> Iterator[Row]:
         return backpropagate(model, waveform, run(model, waveform)).clone()
 
     gradient = step(straightforward)
+    # Sums in another order: on some CPUs their rounding is just above 1e-5.
     torch.testing.assert_close(
-        step(ours), gradient, atol=1e-5 * float(gradient.abs().max()), rtol=0
+        step(ours), gradient, atol=3e-5 * float(gradient.abs().max()), rtol=0
     )
     times = in_turns(lambda: step(straightforward), lambda: step(ours))
     yield compared(f"{name}: forward + backward", "straightforward", times, CLIPS, 12)
