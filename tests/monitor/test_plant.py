@@ -132,6 +132,8 @@ machines: {pump-3: {source: a, model: ../runs/pump}, fan-1: {source: a, model: /
          "machines.pump-3.preset: the one that `model` names has settings of its own; remove"),
         ("{source: yard}", "\n    source: yard\n    model: fan.pth\n    channels: 0", "line 8: "
          "machines.pump-3.channels: the one that `model` names"),
+        ("{source: yard}", "{source: yard, preset: small, overrides: [logmel.n_mels=64]}",
+         "line 5: machines.pump-3.overrides"),
         ("{source: yard}", "{source: yard, overrides: [], model: fan.pth}", "line 5: "
          "machines.pump-3.overrides: the one that `model` names"),
         ("{source: yard}", "\n    source: yard\n    overrides:\n    - scoring.views=0\n"
