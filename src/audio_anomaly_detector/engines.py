@@ -320,11 +320,16 @@ def _each_in_a_process(
 
 def _work(function: Callable[[J], R], job: J, sender: Connection) -> None:
     """Do one job in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # see `_start_undisturbed`
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_DFL)
+    leave_signals_to_parent()  # see `_start_undisturbed`
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sender.send(_attempt(function, job))
+
+
+def leave_signals_to_parent() -> None:
+    """In a worker process: the parent answers Ctrl-C, and a request to end just ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _end_with_parent() -> None:

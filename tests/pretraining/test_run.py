@@ -132,17 +132,21 @@ def test_the_machine_is_a_part_of_what_is_heard(recipe: Recipe) -> None:
     assert correlation.abs().max() < 0.5
 
 
-def test_a_damaged_checkpoint_is_named(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unfinished(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a training that was killed after a checkpoint."""
     monkeypatch.setattr(run, "_PART", 1)
     out = tmp_path / "b.safetensors"
     with pytest.raises(Killed):
         pretrain(recipe, out, CPU, 0, KilledAt("backbone", 3))
-    (checkpoint,) = tmp_path.glob(".b.safetensors.work/*.pt")
+    return out
+
+
+def test_a_damaged_checkpoint_is_named(recipe: Recipe, unfinished: Path) -> None:
+    (checkpoint,) = unfinished.parent.glob(".b.safetensors.work/*.pt")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(UserError, match="damaged"):
-        pretrain(recipe, out, CPU, 0, SILENT)
+        pretrain(recipe, unfinished, CPU, 0, SILENT)
 
 
 def test_statistics_are_taken_over_clips_of_all_lengths(recipe: Recipe, tmp_path: Path) -> None:
@@ -163,17 +167,11 @@ def test_what_was_made_stays(recipe: Recipe, tmp_path: Path) -> None:
     assert pretrain(short.model_copy(update={"code_steps": 1}), out, CPU, 0, SILENT)
 
 
-def test_the_unfinished_work_of_another_recipe_is_kept(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run, "_PART", 1)
-    out = tmp_path / "b.safetensors"
-    with pytest.raises(Killed):
-        pretrain(recipe, out, CPU, 0, KilledAt("backbone", 3))
+def test_the_unfinished_work_of_another_recipe_is_kept(recipe: Recipe, unfinished: Path) -> None:
     other = recipe.model_copy(update={"steps": 2})
     with pytest.raises(UserError, match=r"unfinished training of another recipe.*--out, or delete"):
-        pretrain(other, out, CPU, 0, SILENT)
-    assert list(tmp_path.glob(".b.safetensors.work/*.pt"))
+        pretrain(other, unfinished, CPU, 0, SILENT)
+    assert list(unfinished.parent.glob(".b.safetensors.work/*.pt"))
 
 
 def test_what_cannot_end_well_is_not_begun(recipe: Recipe, tmp_path: Path) -> None:

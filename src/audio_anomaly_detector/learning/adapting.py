@@ -450,9 +450,11 @@ class _NewClips:
     def _left_out(self) -> list[Tensor]:
         """Such scores of the clips and, length by length, of their pieces."""
         pieces = list(self.pieces.values())
-        known = self.statistics
-        of_pieces = (self.measurements.of_pieces(one, None, known, one.everyone) for one in pieces)
-        statistics = [known, *of_pieces]
+        statistics = [self.statistics]
+        for one in pieces:
+            everyone = list(range(len(one.clips)))
+            of_one = self.measurements.of_pieces(one, None, self.statistics, everyone)
+            statistics.append(of_one)
         raw: list[dict[str, Tensor]] = [{} for _ in statistics]
         seed = derive_seed(self.current.config.seed, "folds")
         for fold in cross_folds(self.clips, _FOLDS, seed):

@@ -75,9 +75,12 @@ def check_backbone(config: Config) -> None:
         _checked(config)
 
 
-def backbone_recipe(path: Path) -> dict[str, Any]:
-    """How a backbone was trained, as `write_backbone` was told; raises as `check_backbone`."""
-    recipe: dict[str, Any] = _read(path)["recipe"]
+def backbone_recipe(path: Path) -> dict[str, Any] | None:
+    """How a backbone was trained, as `write_backbone` was told; None for a file that is none."""
+    try:
+        recipe: dict[str, Any] = _read(path)["recipe"]
+    except UserError:
+        return None
     return recipe
 
 
@@ -110,8 +113,8 @@ def _checked(config: Config) -> dict[str, Any]:
         if stored.get(key) != expected[key]:
             raise UserError(
                 f"{path}: the backbone was trained with other settings of {key}, those of the "
-                f"preset {content['recipe']['preset']}; leave these as they are, or train networks "
-                "on your own clips alone: --set networks.start=scratch"
+                f"preset {content['recipe'].get('preset')}; leave these as they are, or train "
+                "networks on your own clips alone: --set networks.start=scratch"
             )
     return content
 
@@ -123,7 +126,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = read_model_file(path)
     except UserError as error:
         raise UserError(f"{path}: no backbone, or a damaged one; {_remedy(path)}") from error
-    if "backbone" not in content:
+    if not {"backbone", "recipe"} <= content.keys():
         raise UserError(f"{path}: holds no backbone; {_remedy(path)}")
     return content
 

@@ -1,11 +1,10 @@
 """Cross-fitting: scores of normal clips by banks and networks that were fitted without them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from audio_anomaly_detector.data.clips import Fold, cross_folds, independent_groups
 from audio_anomaly_detector.learning.folds import MachinePrior, PooledNetworks, network_folds
@@ -248,8 +247,6 @@ def _cross_fit_fixed(
     Without a pool the prior is that of segments of the clips fitted on.
     """
     fixed, clips = measurements.fixed, measurements.data.store.clips
-    # Measured together, not fold by fold: a piece or two at a time would leave cores idle.
-    statistics_of = [measurements.of_pieces(one, None, fixed, one.everyone) for one in pieces]
     raw: Raw = {}
     seed = derive_seed(measurements.data.config.seed, "folds")
     reference_size = _independent(measurements, list(range(len(clips))))
@@ -257,20 +254,31 @@ def _cross_fit_fixed(
     for fold in cross_folds(clips, _FIXED_FOLDS, seed, alike):
         deviations = prior or measurements.segment_deviations(fold.fit)
         banks = _fit_banks(measurements, _of(fixed, fold.fit), reference_size, deviations)
-        for one, statistics, of_one in zip(pieces, statistics_of, of_pieces, strict=True):
-            members = one.held_out(fold.held_out)
-            if members:
-                scores = raw_scores(_of(statistics, members), banks)
-                _enter(scores, of_one, members, len(one.clips))
-        scores = raw_scores(_of(fixed, fold.held_out), banks)
-        _enter(scores, raw, fold.held_out, len(clips))
+        _score_pieces(measurements, None, fixed, fold, banks, pieces, of_pieces)
+        for name, values in raw_scores(_of(fixed, fold.held_out), banks).items():
+            empty = np.empty((len(clips), measurements.data.microphones))
+            raw.setdefault(name, empty)[fold.held_out] = values.numpy()
     return raw
 
 
-def _enter(scores: Mapping[str, Tensor], raw: Raw, places: list[int], total: int) -> None:
-    """Put raw scores ``(m, C)`` by component at their places among ``total`` ones."""
-    for name, values in scores.items():
-        raw.setdefault(name, np.empty((total, values.shape[1])))[places] = values.numpy()
+def _score_pieces(
+    measurements: Measurements,
+    networks: Networks | None,
+    of_clips: Statistics,
+    fold: Fold,
+    banks: dict[str, Bank],
+    pieces: list[Pieces],
+    of_pieces: list[Raw],
+) -> None:
+    """Enter the raw scores of the pieces of held-out clips, ``(k, C)`` by component and length."""
+    for one, raw in zip(pieces, of_pieces, strict=True):
+        members = one.held_out(fold.held_out)
+        if not members:
+            continue
+        statistics = measurements.of_pieces(one, networks, of_clips, members)
+        for name, values in raw_scores(statistics, banks).items():
+            empty = np.empty((len(one.clips), measurements.data.microphones))
+            raw.setdefault(name, empty)[members] = values.numpy()
 
 
 def _fit_banks(
@@ -320,11 +328,7 @@ def _fit_fold(
     banks = _fit_banks(measurements, fitted, reference_size, trained.deviations)
     if not fold.held_out:
         return FoldScores(banks, {}, [])
-    for one, raw in zip(pieces, of_pieces, strict=True):
-        members = one.held_out(fold.held_out)
-        if members:
-            of_members = measurements.of_pieces(one, trained.networks, statistics, members)
-            _enter(raw_scores(of_members, banks), raw, members, len(one.clips))
+    _score_pieces(measurements, trained.networks, statistics, fold, banks, pieces, of_pieces)
     scores = raw_scores(_of(statistics, fold.held_out), banks)
     return FoldScores(banks, {name: values.numpy() for name, values in scores.items()}, levels)
 

@@ -41,11 +41,6 @@ class Pieces:
     clips: list[list[int]]
     windows: list[Tensor]
 
-    @property
-    def everyone(self) -> list[int]:
-        """Positions of all pieces."""
-        return list(range(len(self.clips)))
-
     def held_out(self, clips: Sequence[int]) -> list[int]:
         """Positions of the pieces that are of these clips alone."""
         return [at for at, of in enumerate(self.clips) if set(of) <= set(clips)]

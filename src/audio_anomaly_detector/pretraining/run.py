@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from audio_anomaly_detector.config import Config, load_config
+from audio_anomaly_detector.engines import leave_signals_to_parent
 from audio_anomaly_detector.errors import UserError
 from audio_anomaly_detector.files import claim_folder, hold_folder, is_claimed
 from audio_anomaly_detector.learning.backbone import backbone_recipe, write_backbone
@@ -67,7 +67,7 @@ def pretrain(
     """
     if out.is_dir():
         raise UserError(f"{out}: is a folder; name a file in it, such as {out / _EXAMPLE}")
-    if out.exists() and _recipe_of(out) == recipe.model_dump(mode="json"):
+    if backbone_recipe(out) == recipe.model_dump(mode="json"):
         logger.warning("%s: was made by this recipe; delete it to train again", out)
         return False
     with _process_group(device) as own_device:
@@ -82,14 +82,6 @@ def pretrain(
             write_backbone(out, run.config, run.networks, recipe.model_dump(mode="json"))
         shutil.rmtree(work, ignore_errors=True)
     return True
-
-
-def _recipe_of(out: Path) -> dict[str, Any]:
-    """How the backbone in a file was trained; empty for any other file, which is replaced."""
-    try:
-        return backbone_recipe(out)
-    except UserError:
-        return {}
 
 
 def _claim(work: Path, recipe: Recipe) -> None:
@@ -184,7 +176,7 @@ class _Run:
             batch_size=None,
             sampler=range(first, last),
             num_workers=self.workers,
-            worker_init_fn=_draw_quietly,
+            worker_init_fn=_start_drawing,
             generator=torch.Generator(),  # unused; without it the global one would be
         )
         for sounds in loader:
@@ -297,10 +289,6 @@ def _rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def _draw_quietly(_: int) -> None:
-    """A worker computes on one thread, and leaves what Ctrl-C means to the training process."""
+def _start_drawing(_: int) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    leave_signals_to_parent()
